@@ -1,0 +1,267 @@
+"""Hardware configuration: one frozen record, its rules, and everything derived from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import tomllib
+from importlib import resources
+from pathlib import Path
+
+from .errors import ConfigError
+
+
+def _power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+def bits_for(count: int) -> int:
+    """Width of an index that runs from 0 to count - 1 (at least 1)."""
+    return max(1, (count - 1).bit_length())
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One machine. Every field is a hardware parameter; properties are derived and never stored.
+
+    >>> Config.preset("tiny").lanes
+    4
+    """
+
+    name: str
+    # P: output positions computed side by side by one core
+    lanes: int
+    # M: lanes that share one multiplier
+    share: int
+    # D: positions drained (requantized, clustered) per clock
+    drain: int
+    # AB: bits of an activation code
+    code_bits: int
+    # codes that the activation memory holds
+    memory_codes: int
+    # taps of one channel that the tap cache holds (it holds two channels)
+    tap_slots: int
+    # entries of the base table (logical channels x planes that one RUN reads)
+    base_entries: int
+    # width of the external memory port
+    port_bits: int
+    # G: cores
+    cores: int = 1
+    # bits of a decoded activation value, two's complement
+    value_bits: int = 9
+    # bits of a run's factor, two's complement
+    factor_bits: int = 9
+    # bits of a cluster sum S
+    sum_bits: int = 16
+    # bits of a total T
+    total_bits: int = 25
+    # pairs of decode tables
+    table_pairs: int = 2
+    # entries of the kernel-offset table
+    offset_entries: int = 32
+    # lanes of the FC engine (reserved)
+    fc_lanes: int = 0
+    # longest burst on the memory port, in beats
+    burst: int = 16
+    # clocks between the command and the first beat that the cost model assumes
+    latency: int = 8
+
+    def __post_init__(self) -> None:
+        for rule, sentence in self._rules():
+            if not rule:
+                raise ConfigError(f"configuration {self.name!r}: {sentence}")
+
+    def _rules(self) -> list[tuple[bool, str]]:
+        integers = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)
+                    if f.name != "name"}
+        bad = [n for n, v in integers.items() if isinstance(v, bool) or not isinstance(v, int)]
+        if bad:
+            return [(False, f"{bad[0]} must be an integer, found {integers[bad[0]]!r}")]
+        low = [n for n, v in integers.items() if v < (0 if n == "fc_lanes" else 1)]
+        if low:
+            return [(False, f"{low[0]} must be positive, found {integers[low[0]]}")]
+        return [
+            (_power_of_two(self.lanes) and 4 <= self.lanes <= 128,
+             f"lanes must be a power of two from 4 to 128, found {self.lanes}"),
+            (self.share in (1, 2, 4, 8, 16) and self.share <= self.lanes,
+             f"share must be 1, 2, 4, 8 or 16 and at most lanes, found {self.share}"),
+            (self.drain in (1, 2, 4), f"drain must be 1, 2 or 4, found {self.drain}"),
+            (self.drain * self.share <= self.lanes,
+             f"drain x share must not exceed lanes, found {self.drain} x {self.share}"),
+            (4 <= self.code_bits <= 8, f"code_bits must be 4 to 8, found {self.code_bits}"),
+            (_power_of_two(self.memory_codes)
+             and 4 * self.lanes <= self.memory_codes <= 1 << 20,
+             "memory_codes must be a power of two, at least four words of lanes and at most "
+             f"{1 << 20}, found {self.memory_codes}"),
+            (_power_of_two(self.tap_slots) and 16 <= self.tap_slots <= 1 << 15,
+             f"tap_slots must be a power of two from 16 to 32768, found {self.tap_slots}"),
+            (_power_of_two(self.base_entries) and 16 <= self.base_entries <= 1 << 14,
+             f"base_entries must be a power of two from 16 to 16384, found {self.base_entries}"),
+            (self.port_bits in (32, 64, 128, 256, 512),
+             f"port_bits must be 32, 64, 128, 256 or 512, found {self.port_bits}"),
+            (self.row_bytes % self.port_bytes == 0,
+             f"two words of codes ({self.row_bytes} bytes) must be a whole number of "
+             f"{self.port_bits}-bit beats"),
+            (_power_of_two(self.burst) and self.burst <= 256
+             and self.burst % self.beats_per_row == 0 and self.burst * self.port_bytes >= 64,
+             f"burst must be a power of two, at most 256 beats, at least 64 bytes and whole rows "
+             f"of {self.beats_per_row} beats, found {self.burst}"),
+            (self.cores == 1, f"cores must be 1 in this version, found {self.cores}"),
+            (self.fc_lanes == 0, f"fc_lanes must be 0 in this version, found {self.fc_lanes}"),
+            (self.table_pairs == 2, f"table_pairs must be 2, found {self.table_pairs}"),
+            (self.offset_entries == 32, f"offset_entries must be 32, found {self.offset_entries}"),
+            (self.value_bits >= self.code_bits + 1,
+             f"value_bits must exceed code_bits, found {self.value_bits}"),
+            (self.value_bits <= 12, f"value_bits must be at most 12, found {self.value_bits}"),
+            (2 <= self.factor_bits <= 12,
+             f"factor_bits must be 2 to 12, found {self.factor_bits}"),
+            (self.value_bits <= self.sum_bits <= 18,
+             f"sum_bits must be value_bits to 18, found {self.sum_bits}"),
+            (20 <= self.total_bits <= 32,
+             f"total_bits must be 20 to 32, found {self.total_bits}"),
+        ]
+
+    # ---- derived -------------------------------------------------------------------------
+    @property
+    def codes(self) -> int:
+        """Entries of a codebook."""
+        return 1 << self.code_bits
+
+    @property
+    def codes_per_byte(self) -> int:
+        """Codes in one byte of external memory."""
+        return 2 if self.code_bits == 4 else 1
+
+    @property
+    def word_bits(self) -> int:
+        """Bits of one activation-memory word (P codes)."""
+        return self.lanes * self.code_bits
+
+    @property
+    def row_codes(self) -> int:
+        """Codes of a row: an even and an odd word; allocations and transfers are whole rows."""
+        return 2 * self.lanes
+
+    @property
+    def rows(self) -> int:
+        """Rows of the activation memory."""
+        return self.memory_codes // self.row_codes
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a row in external memory."""
+        return self.row_codes // self.codes_per_byte
+
+    @property
+    def port_bytes(self) -> int:
+        """Bytes of one beat."""
+        return self.port_bits // 8
+
+    @property
+    def beats_per_row(self) -> int:
+        """Beats that carry one row."""
+        return self.row_bytes // self.port_bytes
+
+    @property
+    def address_bits(self) -> int:
+        """Bits of a code address."""
+        return bits_for(self.memory_codes)
+
+    @property
+    def lane_bits(self) -> int:
+        """Bits of a lane number."""
+        return bits_for(self.lanes)
+
+    @property
+    def multipliers(self) -> int:
+        """Cluster multipliers of a core."""
+        return self.lanes // self.share
+
+    @property
+    def total_banks(self) -> int:
+        """Chunks whose totals can be in flight between the first tap and the end of the drain."""
+        return 4
+
+    @property
+    def position_bits(self) -> int:
+        """Bits of a tap's position (base entry and kernel position)."""
+        return bits_for(self.base_entries) + bits_for(self.offset_entries)
+
+    @property
+    def drain_steps(self) -> int:
+        """Drain steps of a chunk."""
+        return self.lanes // self.drain
+
+    # ---- forms ---------------------------------------------------------------------------
+    def to_json(self) -> str:
+        """Canonical text: equal configurations give equal bytes."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, separators=(",", ":"))
+
+    @property
+    def hash(self) -> bytes:
+        """32 bytes that identify the machine; the name does not count."""
+        fields = {k: v for k, v in dataclasses.asdict(self).items() if k != "name"}
+        text = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).digest()
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, object], name: str, where: str) -> Config:
+        """Build from plain values; unknown and missing fields raise ConfigError."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        needed = {f.name for f in dataclasses.fields(cls)
+                  if f.default is dataclasses.MISSING} - {"name"}
+        unknown = sorted(set(fields) - known)
+        if unknown:
+            raise ConfigError(f"{where}: unknown field {unknown[0]!r}; known fields are "
+                              f"{', '.join(sorted(known))}")
+        missing = sorted(needed - set(fields))
+        if missing:
+            raise ConfigError(f"{where}: field {missing[0]!r} is missing")
+        values = dict(fields)
+        values.setdefault("name", name)
+        if not isinstance(values["name"], str):
+            raise ConfigError(f"{where}: name must be text, found {values['name']!r}")
+        return cls(**values)  # type: ignore[arg-type]
+
+    @classmethod
+    def from_json(cls, text: str, where: str = "configuration") -> Config:
+        """Inverse of `to_json`."""
+        try:
+            fields = json.loads(text)
+        except ValueError as error:
+            raise ConfigError(f"{where}: not JSON ({error})") from None
+        if not isinstance(fields, dict):
+            raise ConfigError(f"{where}: not a table of fields")
+        return cls.from_dict(fields, "unnamed", where)
+
+    @classmethod
+    def preset(cls, name: str) -> Config:
+        """A configuration that comes with kcnn."""
+        names = presets()
+        if name not in names:
+            raise ConfigError(f"no configuration {name!r}: presets are {', '.join(names)}; "
+                              "or give the path of a TOML file")
+        text = (resources.files(__package__) / "presets" / f"{name}.toml").read_text()
+        return cls.from_dict(tomllib.loads(text), name, f"preset {name}")
+
+    @classmethod
+    def load(cls, name: str) -> Config:
+        """A preset by name, or a TOML file by path."""
+        if not name.endswith(".toml") and "/" not in name:
+            return cls.preset(name)
+        path = Path(name)
+        try:
+            fields = tomllib.loads(path.read_text())
+        except OSError as error:
+            raise ConfigError(f"{name}: cannot be read ({error.strerror})") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{name}: not TOML ({error})") from None
+        return cls.from_dict(fields, path.stem, name)
+
+
+def presets() -> list[str]:
+    """Names of the configurations that come with kcnn."""
+    folder = resources.files(__package__) / "presets"
+    return sorted(p.name.removesuffix(".toml") for p in folder.iterdir()
+                  if p.name.endswith(".toml"))

@@ -1,0 +1,13 @@
+"""The user's errors: one sentence that says what, where and what to do."""
+
+
+class KcnnError(Exception):
+    """Base of every error that a user can cause; the command line prints it and exits with 2."""
+
+
+class ConfigError(KcnnError):
+    """A hardware configuration breaks a rule."""
+
+
+class FormatError(KcnnError):
+    """A `.kbin` file or an assembly text is damaged, foreign or inconsistent."""

@@ -1,0 +1,183 @@
+"""A compiled network: what passes between the compiler, the machines and the host.
+
+External memory: instructions at 0, then streams, tables, inputs and outputs, each from a multiple
+of 64 bytes on. `memory_image` builds it; the machine starts at instruction 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import isa
+from .config import Config
+from .layout import Layout, to_image
+
+Ints = NDArray[np.int64]
+ALIGN = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A value between layers. real value = scale * integer value.
+
+    Codes: values[code] is the integer value (2^AB entries). Radix: values is empty, the integer is
+    fixed.radix_value of its planes.
+    """
+
+    name: str
+    layout: Layout
+    scale: float
+    values: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A tensor that a layer reads, and the layer's stride over it."""
+
+    tensor: int
+    stride_y: int = 1
+    stride_x: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Taps:
+    """The taps of a layer in logical positions, runs of channel 0 first.
+
+    channel_runs[k]..channel_runs[k+1] are the runs of output channel k; run_taps[r]..run_taps[r+1]
+    the taps of run r. A tap of output (n, k, y, x) reads element
+    (n, channel, y*stride_y + dy, x*stride_x + dx) of plane `plane` of sources[source]; outside the
+    tensor it reads the tensor's pad code.
+    """
+
+    channel_runs: Ints      # (K + 1,)
+    run_factor: Ints        # (R,)
+    run_taps: Ints          # (R + 1,)
+    source: Ints            # (T,) each
+    channel: Ints
+    plane: Ints
+    dy: Ints
+    dx: Ints
+    negative: Ints          # 0 or 1
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Taps) and all(
+            np.array_equal(getattr(self, f.name), getattr(other, f.name))
+            for f in dataclasses.fields(self))
+
+
+@dataclasses.dataclass(frozen=True)
+class Piece:
+    """A rectangle of a layer's outputs that shares scale (m_k) and bias (bias_k): one entry a channel."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+    scale: tuple[int, ...]
+    bias: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layer:
+    """What the reference computes; everything in logical positions.
+
+    op "sum": T_k = sum over runs of factor * sum of +-value. op "max": the code of largest rank
+    (fixed.rank with the source's order), passed on unchanged.
+    """
+
+    name: str                      # torch module path or graph node
+    kind: str                      # torch layer name: Conv2d, Linear, MaxPool2d, ...
+    op: str                        # "sum" or "max"
+    sources: tuple[Source, ...]
+    output: int                    # tensor
+    taps: Taps
+    pieces: tuple[Piece, ...]
+    mode: int                      # isa.Mode
+    shift: int                     # t
+    digits: int = 1
+    radix_width: int = 0
+    thresholds: tuple[int, ...] = ()     # CODE: 2^AB - 1 ascending, and 2^AB codes
+    codes: tuple[int, ...] = ()
+    runs: tuple[int, ...] = ()           # indices of its RUN instructions
+    dense_macs: int = 0                  # multiply-accumulates of the dense layer, whole batch
+    macs: int = 0                        # those left: taps x outputs that they contribute to
+
+
+@dataclasses.dataclass(frozen=True)
+class Port:
+    """An input or output of the network: its tensor and where it lies in external memory."""
+
+    name: str
+    tensor: int
+    address: int                   # byte address, a multiple of 16
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """A compiled network for one configuration."""
+
+    config: Config
+    instructions: tuple[isa.Instruction, ...]
+    streams: bytes
+    tables: bytes
+    tensors: tuple[Tensor, ...]
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+    layers: tuple[Layer, ...]
+    memory_bytes: int
+    meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def batch(self) -> int:
+        """N, images computed at once."""
+        return self.tensors[self.inputs[0].tensor].layout.images
+
+    @property
+    def stream_base(self) -> int:
+        """Byte address of the streams section."""
+        return align(len(isa.encode(list(self.instructions))))
+
+    @property
+    def table_base(self) -> int:
+        """Byte address of the tables section."""
+        return align(self.stream_base + len(self.streams))
+
+    @property
+    def data_base(self) -> int:
+        """First byte behind the tables, where inputs and outputs may lie."""
+        return align(self.table_base + len(self.tables))
+
+
+def align(address: int) -> int:
+    """The next multiple of ALIGN."""
+    return -(-address // ALIGN) * ALIGN
+
+
+def memory_image(program: Program, inputs: Sequence[Ints]) -> NDArray[np.uint8]:
+    """External memory before the start: one array of codes (planes, N, C, H, W) an input."""
+    memory = np.zeros(program.memory_bytes, np.uint8)
+    code = isa.encode(list(program.instructions))
+    for at, data in ((0, code), (program.stream_base, program.streams),
+                     (program.table_base, program.tables)):
+        memory[at:at + len(data)] = np.frombuffer(data, np.uint8)
+    for port, codes in zip(program.inputs, inputs, strict=True):
+        image = to_image(codes, program.tensors[port.tensor].layout, program.config)
+        memory[port.address:port.address + len(image)] = image
+    return memory
+
+
+def completed_by(program: Program) -> dict[int, int]:
+    """Tensor -> index of the instruction after which it is complete (LOAD of an input, last RUN)."""
+    done = {}
+    for port in program.inputs:
+        row = program.tensors[port.tensor].layout.first_row
+        done[port.tensor] = next(i for i, ins in enumerate(program.instructions)
+                                 if isinstance(ins, isa.Load) and ins.row == row)
+    for layer in program.layers:
+        done[layer.output] = max(layer.runs)
+    return done

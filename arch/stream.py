@@ -1,0 +1,160 @@
+"""The tap stream: the bytes that a compressed network's weights are stored as.
+
+A RUN reads one stream: the records of its output channels, one after the other.
+
+    channel  = scale (2 bytes, little-endian) bias (4 bytes) run* END
+    run      = HEADER factor-low-byte tap+
+    tap      = LONG* TAP
+
+    byte           meaning
+    0x00..0x6F     TAP, positive: position += byte + 1
+    0x80..0xEF     TAP, negative: position += (byte - 0x80) + 1
+    0x70..0x7F     HEADER: a run begins, position = -1; the low 4 bits and the next byte are the
+                   factor, 12 bits two's complement
+    0xF0..0xFB     LONG: position += 64 * ((byte & 15) + 1)
+    0xFC..0xFE     reserved (0xFC is kept for digit runs)
+    0xFF           END of the channel
+
+A position is (base entry << kernel_bits) | kernel offset entry. Within a run positions ascend.
+Streams start on a unit of 16 bytes; at least SLACK zero bytes follow the last END.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FormatError
+
+HEADER = 0x70
+NEGATIVE = 0x80
+LONG = 0xF0
+LONG_LAST = 0xFB
+END = 0xFF
+TAP_GAPS = 0x70          # gaps that a TAP byte can hold: 0..111
+LONG_STEP = 64
+LONG_MAX = LONG_STEP * (LONG_LAST - LONG + 1)
+SLACK = 4
+UNIT = 16
+CHANNEL_HEAD = 6
+FACTOR_BITS = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One cluster of one channel: a factor and its taps.
+
+    positions: ascending, int64; negative: bool, one a tap (the value is negated).
+    """
+
+    factor: int
+    positions: NDArray[np.int64]
+    negative: NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True)
+class ChannelStream:
+    """One output channel: m_k, bias_k and the runs."""
+
+    scale: int
+    bias: int
+    runs: tuple[Run, ...]
+
+    @property
+    def taps(self) -> int:
+        return sum(len(run.positions) for run in self.runs)
+
+
+def encode_run(run: Run) -> bytes:
+    """Bytes of a run, header included."""
+    factor = run.factor & ((1 << FACTOR_BITS) - 1)
+    out = bytearray([HEADER | factor >> 8, factor & 255])
+    last = -1
+    for position, negative in zip(run.positions.tolist(), run.negative.tolist(), strict=True):
+        gap = position - last - 1
+        if gap < 0:
+            raise ValueError("positions of a run must ascend")
+        while gap >= TAP_GAPS:
+            step = min(gap, LONG_MAX) // LONG_STEP
+            out.append(LONG + step - 1)
+            gap -= step * LONG_STEP
+        out.append(gap | (NEGATIVE if negative else 0))
+        last = position
+    return bytes(out)
+
+
+def encode_channel(channel: ChannelStream) -> bytes:
+    """Bytes of a channel's record, END included."""
+    head = channel.scale.to_bytes(2, "little") + channel.bias.to_bytes(4, "little", signed=True)
+    return head + b"".join(encode_run(run) for run in channel.runs) + bytes([END])
+
+
+def encode_stream(channels: list[ChannelStream]) -> bytes:
+    """Bytes of a RUN's stream, padded to whole units with at least SLACK zero bytes."""
+    data = b"".join(encode_channel(channel) for channel in channels)
+    return data + bytes(-(len(data) + SLACK) % UNIT + SLACK)
+
+
+def decode_stream(data: bytes, channels: int, where: str = "stream"
+                  ) -> tuple[list[ChannelStream], int]:
+    """The channels' records and the number of bytes they take (padding not counted).
+
+    Raises FormatError with the byte offset for anything that `encode_stream` cannot write.
+    """
+    found = []
+    at = 0
+    for _ in range(channels):
+        channel, at = _decode_channel(data, at, where)
+        found.append(channel)
+    return found, at
+
+
+def _byte(data: bytes, at: int, where: str) -> int:
+    if at >= len(data):
+        raise FormatError(f"{where}: ends at byte {at} inside a channel; recompile the network")
+    return data[at]
+
+
+def _decode_channel(data: bytes, at: int, where: str) -> tuple[ChannelStream, int]:
+    _byte(data, at + CHANNEL_HEAD, where)
+    scale = int.from_bytes(data[at:at + 2], "little")
+    bias = int.from_bytes(data[at + 2:at + CHANNEL_HEAD], "little", signed=True)
+    at += CHANNEL_HEAD
+    runs = []
+    while _byte(data, at, where) != END:
+        run, at = _decode_run(data, at, where)
+        runs.append(run)
+    return ChannelStream(scale, bias, tuple(runs)), at + 1
+
+
+def _decode_run(data: bytes, at: int, where: str) -> tuple[Run, int]:
+    start = at
+    if _byte(data, at, where) & 0xF0 != HEADER:
+        raise FormatError(f"{where}: byte {at} is 0x{data[at]:02x}, a run header was expected")
+    factor = (data[at] & 15) << 8 | _byte(data, at + 1, where)
+    factor -= (factor >> (FACTOR_BITS - 1)) << FACTOR_BITS
+    at += 2
+    positions: list[int] = []
+    negative: list[bool] = []
+    position = -1
+    while True:
+        byte = _byte(data, at, where)
+        if LONG <= byte <= LONG_LAST:
+            position += LONG_STEP * (byte - LONG + 1)
+            at += 1
+            if _byte(data, at, where) & 0x7F >= HEADER and not LONG <= data[at] <= LONG_LAST:
+                raise FormatError(f"{where}: byte {at} follows a LONG but is no tap")
+        elif byte & 0x7F < TAP_GAPS:
+            position += (byte & 0x7F) + 1
+            positions.append(position)
+            negative.append(byte >= NEGATIVE)
+            at += 1
+        elif LONG_LAST < byte < END:
+            raise FormatError(f"{where}: byte {at} is 0x{byte:02x}, which is reserved")
+        else:
+            break
+    if not positions:
+        raise FormatError(f"{where}: the run at byte {start} has no tap")
+    return Run(factor, np.array(positions, np.int64), np.array(negative, bool)), at
