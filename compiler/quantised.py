@@ -1,0 +1,87 @@
+"""What quantisation adds to a canonical graph: a codebook or a scale per tensor, clustered weights.
+
+This is all that lowering reads beside the graph.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .graph import Graph
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Codebook:
+    """A clustered tensor: real value = scale * values[rank].
+
+    values: ascending distinct int64, zero among them, at most 2^AB, every one fits value_bits and so
+    does its negative.
+    """
+
+    scale: float
+    values: Ints
+
+    @property
+    def order(self) -> int:
+        """Number of values below zero: code = (rank - order) mod 2^AB."""
+        return int(np.searchsorted(self.values, 0))
+
+    def by_code(self, codes: int) -> Ints:
+        """Integer value of every code, 0 for codes not in use. codes: 2^AB."""
+        out = np.zeros(codes, np.int64)
+        out[(np.arange(len(self.values)) - self.order) % codes] = self.values
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Radix:
+    """A tensor of radix planes: real value = scale * integer of `bits` bits two's complement.
+
+    bits: 8 for what layers read (the input image), 16 for outputs.
+    """
+
+    scale: float
+    bits: int
+    planes: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class ClusteredWeight:
+    """weight = sign * magnitudes[index - 1] * channel_scale[k]; index 0: no weight.
+
+    magnitudes: (J,) ascending, positive; index, negative: (K, C/g, kh, kw); channel_scale: (K,).
+    """
+
+    magnitudes: Floats
+    index: Ints
+    negative: NDArray[np.bool_]
+    channel_scale: Floats
+
+    def dense(self) -> Floats:
+        """The clustered weights as a dense array (K, C/g, kh, kw)."""
+        values = np.concatenate([[0.0], self.magnitudes])[self.index]
+        values = np.where(self.negative, -values, values)
+        return values * self.channel_scale[:, None, None, None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Quantised:
+    """A canonical graph with the meaning of every tensor in integers.
+
+    tensors: by node name (Output nodes have none of their own: they pass their input on). Tensors that
+    meet in a Concat or a MaxPool share one Codebook object. A node that feeds an Output is Radix of 16 bits
+    unless layers read it too.
+    weights: by name of Conv node.
+    ranges: smallest and largest real value seen in calibration, by node name.
+    """
+
+    graph: Graph
+    tensors: dict[str, Codebook | Radix]
+    weights: dict[str, ClusteredWeight]
+    ranges: dict[str, tuple[float, float]]
