@@ -1,0 +1,87 @@
+"""The helpers around MyHDL, and that a replay tells right from wrong."""
+
+from __future__ import annotations
+
+import pytest
+from kcnn.rtl.quirks import forget_designs, refuse_shadow_lists
+from myhdl import ResetSignal, Signal, always_comb, always_seq, block, intbv, modbv
+from replay import replay
+
+
+@block
+def summer(clk, reset, word, total, last):
+    """Registered sum of signed words, and the word of the clock before."""
+    state = Signal(modbv(0, min=-(1 << 11), max=1 << 11))
+
+    @always_seq(clk.posedge, reset=reset)
+    def add():
+        state.next = state + word
+        last.next = word
+
+    @always_comb
+    def show():
+        total.next = state
+    return add, show
+
+
+@block
+def wrong_at_the_edge(word, other, half):
+    """A sum shifted within one expression: the carry is lost."""
+
+    @always_comb
+    def add():
+        half.next = (word + other) >> 1
+    return add
+
+
+@block
+def slices_in_a_list(word, index, nibble):
+    parts = [word(4 * i + 4, 4 * i) for i in range(4)]
+
+    @always_comb
+    def pick():
+        nibble.next = parts[index]
+    return pick
+
+
+def signed(bits):
+    return Signal(intbv(0, min=-(1 << (bits - 1)), max=1 << (bits - 1)))
+
+
+def test_replay_of_a_register_agrees_everywhere():
+    def make():
+        return summer, {"clk": Signal(bool(0)), "reset": ResetSignal(0, active=1, isasync=False),
+                        "word": signed(8), "total": Signal(modbv(0, min=-(1 << 11), max=1 << 11)),
+                        "last": signed(8)}
+
+    recording = replay(make, 100)
+    words, resets = recording.of("word"), recording.of("reset")
+    assert recording.of("last")[1:] == [0 if r else w
+                                        for w, r in zip(words[:-1], resets[:-1], strict=True)]
+    assert len(set(recording.of("total"))) > 20
+
+
+@pytest.mark.parametrize("tool, name", [("iverilog", "Icarus"), ("ghdl", "GHDL")])
+def test_replay_sees_a_lost_carry(tool, name):
+    def make():
+        return wrong_at_the_edge, {"word": Signal(intbv(0)[8:]), "other": Signal(intbv(0)[8:]),
+                                   "half": Signal(intbv(0)[8:])}
+
+    with pytest.raises(AssertionError, match=f"{name} differs from MyHDL"):
+        replay(make, 60, tools=(tool,))
+
+
+def test_a_list_of_slices_is_refused():
+    forget_designs()
+    design = slices_in_a_list(Signal(intbv(0)[16:]), Signal(intbv(0)[2:]), Signal(intbv(0)[4:]))
+    with pytest.raises(TypeError, match="parts is a list of shadow signals"):
+        refuse_shadow_lists(design)
+
+
+def test_names_start_afresh():
+    def name():
+        forget_designs()
+        return summer(Signal(bool(0)), ResetSignal(0, active=1, isasync=False), signed(8),
+                      signed(12), signed(8)).name
+
+    assert name() == name() == "summer0"
