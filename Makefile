@@ -1,0 +1,73 @@
+# make demo    the whole way, torch to Verilog and VHDL, on the digits network (out/digits/)
+# make test    everything that CI checks
+# make help    the other targets
+#
+# The virtual environment is made by itself and remade when what it depends on changes. Folders that
+# targets share are written under other names and moved, so `make -j` and two makes at once are safe.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+OUT    ?= out
+JOBS   ?= 2
+
+# where pip finds the CPU build of torch if its configured indexes have none
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TOOLS       := iverilog verilator ghdl yosys
+SOURCES     := arch cli compiler rtl tlm tests examples bench
+
+# the same HDL and the same networks every time; one thread per process, since the tests use JOBS of them
+export PYTHONHASHSEED := 0
+export OMP_NUM_THREADS := 1
+export MPLBACKEND := Agg
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-long bench lint tools docs clean
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+$(STAMP): setup.cfg pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "kcnn needs Python 3.11 or newer")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable .[dev] \
+	  || $(BIN)/pip install --quiet --constraint constraints.txt --extra-index-url $(TORCH_INDEX) \
+	       --editable .[dev]
+	touch $@
+
+## make demo       train, compile, simulate and convert the digits network; results in out/digits
+demo: $(STAMP)
+	$(BIN)/python examples/digits/demo.py --out $(OUT)/digits
+
+## make test       what CI runs: lint, types, import contract, all quick tests
+test: lint tools
+	$(BIN)/python -m pytest -q -n $(JOBS) -m "not long"
+
+## make test-long  the tests that take minutes too
+test-long: lint tools
+	$(BIN)/python -m pytest -q -n $(JOBS)
+
+## make lint       ruff, mypy and the import contract
+lint: $(STAMP)
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+## make tools      iverilog, verilator, ghdl, yosys: installed by apt-get for root, named if missing
+tools: $(STAMP)
+	@sh .ci/tools $(TOOLS)
+
+## make bench      area of each block (Yosys) and speed of each engine on the demo network
+bench: $(STAMP) tools
+	$(BIN)/python bench/area.py
+	$(BIN)/python bench/speed.py
+
+## make docs       the pages that are generated from the sources
+docs: $(STAMP)
+	$(BIN)/python docs/generate.py
+
+## make clean      everything that make made, the environment excepted
+clean:
+	rm -rf $(OUT) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find $(SOURCES) -name __pycache__ -type d -prune -exec rm -rf {} +

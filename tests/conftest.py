@@ -1,0 +1,21 @@
+"""What holds for every test: fresh MyHDL designs, steady hypothesis, one torch thread."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+settings.register_profile("kcnn", deadline=None, derandomize=True, print_blob=True,
+                          suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kcnn")
+
+
+@pytest.fixture(autouse=True)
+def fresh_designs() -> Iterator[None]:
+    """Forget the Signals of the test before: MyHDL keeps and resets all that were ever made."""
+    yield
+    if "kcnn.rtl.quirks" in sys.modules:
+        sys.modules["kcnn.rtl.quirks"].forget_designs()
