@@ -1,0 +1,165 @@
+"""The converted machine as an engine: Verilog on Icarus and Verilator, VHDL on GHDL.
+
+A stand-alone bench (rtl/bench) runs a whole program without Python in the loop: it reads the
+external memory and the waits of the memory model from files, and writes memory, start and end
+marks and all writes of the activation memory to files.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import myhdl
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arch.config import Config
+from ..arch.engine import MemoryModel, Result, Writes
+from ..arch.isa import Unit
+from ..arch.program import Program
+from . import benchfiles, toolchain
+from .benchfiles import EngineError
+from .convert import convert
+from .trace import tensors_from
+
+ENGINES = tuple(toolchain.TOOLS)
+LEAST_MEMORY = 1 << 20      # bytes of a bench's memory array: small programs share one simulator
+QUIET_SLACK = 1000
+
+Ints = NDArray[np.int64]
+
+
+def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel, engine: str,
+             vcd: Path | None = None) -> Result:
+    """Run a program on converted HDL.
+
+    memory: external memory before the start (arch.program.memory_image). engine: one of ENGINES.
+    vcd: file for the waveforms of all signals. Raises ToolError for a missing or failing tool,
+    EngineError if the machine hangs or leaves its memory.
+    """
+    simulator = _simulator(program.config, len(memory), engine, vcd is not None)
+    with tempfile.TemporaryDirectory(prefix="kcnn-") as name:
+        folder = Path(name)
+        words = benchfiles.write_memory(folder / benchfiles.IMAGE, memory,
+                                        program.config.port_bytes)
+        benchfiles.write_waits(folder / benchfiles.WAITS, model)
+        _execute(simulator.command(words, _quiet_limit(program.config, model), vcd is not None),
+                 engine, folder)
+        cycles = _cycles(engine, folder)
+        if vcd is not None:
+            _place(folder / "trace.vcd", vcd)
+        return _result(program, engine, folder, cycles, len(memory))
+
+
+def build(config: Config, engine: str) -> None:
+    """Convert and build now, so that later runs start at once."""
+    _simulator(config, LEAST_MEMORY, engine, False)
+
+
+def _simulator(config: Config, memory_bytes: int, engine: str, vcd: bool) -> toolchain.Simulator:
+    toolchain.require(engine)
+    sources = converted(config, toolchain.TOOLS[engine].hdl)
+    return toolchain.build(engine, toolchain.Machine(
+        sources, bench_parameters(config, memory_bytes, engine)), vcd)
+
+
+def bench_parameters(config: Config, memory_bytes: int, engine: str
+                     ) -> tuple[tuple[str, int], ...]:
+    """What the bench must know of the machine."""
+    depth = 1 << (max(memory_bytes, LEAST_MEMORY) // config.port_bytes - 1).bit_length()
+    sizes = (("PORT_BYTES", config.port_bytes), ("ROW_BITS", benchfiles.row_bits(config)),
+             ("CELLS", config.row_codes), ("CODE_BITS", config.code_bits))
+    return sizes if engine == "ghdl" else (*sizes, ("DEPTH", depth))
+
+
+def converted(config: Config, hdl: str) -> tuple[Path, ...]:
+    """The machine's HDL files in compile order, from the cache or converted now."""
+    fields = config.hash
+    key = toolchain.digest([fields, hdl.encode(), _source_digest().encode()])
+    folder = toolchain.cached(f"{hdl}-{key}", lambda empty: _convert(config, hdl, empty))
+    suffix = {"verilog": ".v", "vhdl": ".vhd"}[hdl]
+    found = [path for path in folder.iterdir() if path.suffix == suffix]
+    return tuple(sorted(found, key=lambda path: (not path.name.startswith("pck_"), path.name)))
+
+
+def _convert(config: Config, hdl: str, folder: Path) -> None:
+    convert(config, hdl, folder)
+
+
+@functools.cache
+def _source_digest() -> str:
+    """Identifies everything that conversion depends on but the configuration."""
+    here = Path(__file__).parent
+    files = sorted([*here.glob("*.py"), *(here.parent / "arch").glob("*.py")])
+    return toolchain.digest([sys.version.encode(), myhdl.__version__.encode(),
+                             *(path.read_bytes() for path in files)])
+
+
+def _quiet_limit(config: Config, model: MemoryModel) -> int:
+    """Cycles that a running machine cannot pass without a beat, a write or a start or end."""
+    chunk = config.tap_slots * config.share
+    return int(chunk + model.latency.max() + model.stall.max() + QUIET_SLACK)
+
+
+def _execute(command: list[str], engine: str, folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if not (folder / benchfiles.OUTCOME).exists():
+        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        raise EngineError(f"engine {engine}: {command[0]} stopped with status {done.returncode}: "
+                          f"{said[0].strip() if said else 'nothing said'}")
+
+
+def _cycles(engine: str, folder: Path) -> int:
+    """The cycle of `done`; EngineError if the run ended otherwise."""
+    word, cycle, detail = benchfiles.read_outcome(folder / benchfiles.OUTCOME)
+    if word == "hung":
+        raise EngineError(f"engine {engine}: the machine hangs: nothing happened from cycle "
+                          f"{detail + 1} to {cycle}, when it was stopped")
+    if word == "beyond":
+        raise EngineError(f"engine {engine}: in cycle {cycle} the machine asked for external "
+                          f"memory at byte {detail}, outside the program's memory or between "
+                          "two beats")
+    if word == "overlap":
+        raise EngineError(f"engine {engine}: in cycle {cycle} the machine started a burst at byte "
+                          f"{detail} while another one was running")
+    return cycle
+
+
+def _place(made: Path, wanted: Path) -> None:
+    """Move a file, so that `wanted` is never there in part."""
+    beside = wanted.with_name(f".{wanted.name}.{os.getpid()}")
+    shutil.copyfile(made, beside)
+    os.replace(beside, wanted)
+
+
+def _result(program: Program, engine: str, folder: Path, cycles: int, size: int) -> Result:
+    config = program.config
+    memory = benchfiles.read_memory(folder / benchfiles.MEMORY, size, config.port_bytes)
+    cycle, started, ended = benchfiles.read_stamps(folder / benchfiles.STAMPS)
+    writes = benchfiles.read_writes(folder / benchfiles.WRITES, config)
+    starts = _by_instruction(program, engine, cycle, started, "took")
+    ends = _by_instruction(program, engine, cycle, ended, "ended")
+    return Result(engine, cycles, memory, starts, ends, _tensors(program, writes, ends), writes)
+
+
+def _tensors(program: Program, writes: Writes, ends: Ints) -> dict[int, Ints]:
+    return tensors_from(program, writes, ends)
+
+
+def _by_instruction(program: Program, engine: str, cycle: Ints, bits: Ints, verb: str) -> Ints:
+    """A unit's k-th mark belongs to its k-th instruction; END has none (-1)."""
+    stamps = np.full(len(program.instructions), -1, np.int64)
+    for unit in Unit:
+        wanted = [i for i, ins in enumerate(program.instructions) if ins.UNIT is unit]
+        marks = cycle[(bits >> int(unit) & 1).astype(bool)]
+        if len(marks) != len(wanted):
+            raise EngineError(f"engine {engine}: the {unit.name} unit {verb} {len(marks)} "
+                              f"instructions of its {len(wanted)}: the machine is faulty")
+        stamps[wanted] = marks
+    return stamps
