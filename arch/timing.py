@@ -5,9 +5,22 @@ The TLM, the compiler's cost model and the RTL's tests use these; the RTL is bui
 
 from __future__ import annotations
 
+from .config import Config
+
 # cycles from the take of a RUN to the first one in which stage 0 is active
 RUN_SETUP = 2
-# R_c = issue of the chunk's last tap + M + TOTAL_LATENCY
-TOTAL_LATENCY = 10
-# cycle of the memory write = cycle of the drain operation + DRAIN_LATENCY
-DRAIN_LATENCY = 14
+
+
+def rotate_levels(config: Config) -> int:
+    """Clocked levels of the aligner behind its merge: two bits of the rotation in each."""
+    return config.lane_bits // 2
+
+
+def total_latency(config: Config) -> int:
+    """R_c = issue of the chunk's last tap + M + total_latency."""
+    return rotate_levels(config) + (10 if config.share == 1 else 12)
+
+
+def drain_latency(config: Config) -> int:
+    """Cycle of the memory write = cycle of the drain operation + drain_latency."""
+    return 10 + config.code_bits
