@@ -1,0 +1,522 @@
+"""Random valid machine programs, hand-assembled: what the TLM and the RTL are fuzzed with.
+
+    program, memory = random_program(seed, CONFIGS["m2"])
+
+The programs use every instruction, mode and table, with tokens that keep the rules of
+docs/machine.md, and no S, T or sum leaves its range. They compute nothing meaningful. They end
+with a STORE of everything that they wrote, so engines are compared by their final memories.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+import numpy as np
+from kcnn.arch import isa, stream
+from kcnn.arch.config import Config
+from kcnn.arch.layout import pack
+from kcnn.arch.program import Program, align
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Fields = dict[str, int]
+
+LOAD, COMPUTE, STORE = isa.Unit.LOAD, isa.Unit.COMPUTE, isa.Unit.STORE
+WINDOW_ROWS = 64
+
+
+def _config(name: str, lanes: int = 4, share: int = 2, drain: int = 1, code_bits: int = 4,
+            port_bits: int = 32, memory_codes: int = 512, tap_slots: int = 64,
+            base_entries: int = 64, **more: int) -> Config:
+    return Config(name, lanes=lanes, share=share, drain=drain, code_bits=code_bits,
+                  port_bits=port_bits, memory_codes=memory_codes, tap_slots=tap_slots,
+                  base_entries=base_entries, **more)
+
+
+CONFIGS: dict[str, Config] = {config.name: config for config in (
+    _config("m1", share=1),
+    _config("m2"),
+    _config("m4", share=4),
+    _config("m1d2", share=1, drain=2, tap_slots=16),
+    _config("m2d2", drain=2),
+    _config("m2d2ab5", drain=2, code_bits=5, port_bits=64, burst=8),
+    _config("m4ab5", share=4, code_bits=5),
+    _config("p8m2d4", lanes=8, drain=4, port_bits=64, memory_codes=1024, factor_bits=12,
+            total_bits=28, burst=16),
+    _config("p8m4d2ab6", lanes=8, share=4, drain=2, code_bits=6, port_bits=128, burst=4,
+            memory_codes=1024),
+    _config("p16m8ab8", lanes=16, share=8, code_bits=8, value_bits=11, sum_bits=18, port_bits=64,
+            memory_codes=2048, tap_slots=32),
+    _config("p16m16", lanes=16, share=16, port_bits=128, memory_codes=2048, burst=8),
+    Config.preset("tiny"),
+    Config.preset("small"),
+)}
+SMALL = ("m1", "m2", "m4", "m1d2", "m2d2", "m2d2ab5", "m4ab5")
+
+
+def random_program(seed: int, config: Config, runs: int = 3, channels: int = 6,
+                   positions: int = 90) -> tuple[Program, NDArray[np.uint8]]:
+    """A program of `runs` RUNs (and what belongs to them) and the memory that it starts with.
+
+    channels: most channels of a RUN; positions: about the most raster positions of a RUN.
+    The same arguments give the same bytes. Program has no tensors, ports and layers.
+    """
+    rng = np.random.default_rng([seed, runs, channels, positions])
+    builder = _Builder(rng, config, channels, positions)
+    builder.prologue()
+    for _ in range(runs):
+        builder.between()
+        builder.run()
+    builder.epilogue()
+    return builder.finish()
+
+
+# ---- instructions and their order --------------------------------------------------------
+
+
+@dataclasses.dataclass
+class _Step:
+    """An instruction before its tokens and addresses are known.
+
+    where: the section that `address` (or `stream`) is relative to: "streams", "tables", "data".
+    """
+
+    kind: type[isa.Instruction]
+    fields: Fields
+    where: str = ""
+
+    @property
+    def unit(self) -> isa.Unit | None:
+        return self.kind.UNIT
+
+
+class _Order:
+    """Sets token flags so that a step starts after given earlier steps have ended.
+
+    The n-th token popped from a counter is the n-th pushed, since a token is pushed only when the
+    step that pops it is added.
+    """
+
+    def __init__(self) -> None:
+        self.steps: list[_Step] = []
+        self.waited: dict[tuple[isa.Unit, isa.Unit], int] = {}
+
+    def add(self, step: _Step, after: Iterable[int]) -> int:
+        """Append the step; it will wait for the steps `after`, all of its own or a next unit."""
+        for unit in {self.steps[i].unit for i in after} - {step.unit}:
+            assert unit is not None and step.unit is not None
+            first = max(i for i in after if self.steps[i].unit == unit)
+            if first <= self.waited.get((unit, step.unit), -1):
+                continue
+            self.waited[unit, step.unit] = first
+            assert abs(unit - step.unit) == 1
+            forwards = unit < step.unit
+            self.steps[first].fields["push_next" if forwards else "push_prev"] = 1
+            step.fields["pop_prev" if forwards else "pop_next"] = 1
+        self.steps.append(step)
+        return len(self.steps) - 1
+
+
+class _Builder:
+    """Collects the steps, sections and the state of the machine's tables."""
+
+    def __init__(self, rng: np.random.Generator, config: Config, channels: int,
+                 positions: int) -> None:
+        self.rng, self.config = rng, config
+        self.most_channels, self.positions = channels, positions
+        self.order = _Order()
+        self.sections = {"streams": bytearray(), "tables": bytearray(), "data": bytearray()}
+        self.window_rows = min(config.rows, WINDOW_ROWS)
+        self.window_row = int(rng.integers(0, config.rows - self.window_rows + 1))
+        self.last_memory = -1
+        self.last_of: dict[isa.Unit, int] = {}
+        self.written: dict[tuple[isa.Table, int], int] = {}      # table bank -> its last TABLE
+        self.used: dict[tuple[isa.Table, int], int] = {}         # table bank -> its last RUN
+        self.base: list[dict[int, tuple[int, int]]] = [{}, {}]   # bank: entry -> (address, pair)
+        self.offset: list[dict[int, int]] = [{}, {}]
+        self.value_limit = [0, 0]                                # of a decode pair
+
+    # ---- helpers
+    def chance(self, probability: float) -> bool:
+        return bool(self.rng.random() < probability)
+
+    def pick(self, low: int, high: int) -> int:
+        """Uniform from low to high, both included."""
+        return int(self.rng.integers(low, high + 1))
+
+    def few(self, high: int) -> int:
+        """From 1 to high, small numbers more often."""
+        return min(self.pick(1, high), self.pick(1, high))
+
+    def put(self, section: str, data: bytes) -> int:
+        """Append to a section at a multiple of a beat and of 16 bytes; its relative address."""
+        area = self.sections[section]
+        unit = max(isa.UNIT_BYTES, self.config.port_bytes)
+        area.extend(bytes(-len(area) % unit))
+        at = len(area)
+        area.extend(data)
+        return at
+
+    def add(self, what: type[isa.Instruction], /, after: Iterable[int] = (), where: str = "",
+            memory: bool = False, **fields: int) -> int:
+        """Append an instruction; memory users are ordered among one another."""
+        step = _Step(what, dict(fields), where)
+        after = {i for i in after if i >= 0}
+        if memory and self.last_memory >= 0:
+            last = self.order.steps[self.last_memory].unit
+            if {last, step.unit} == {LOAD, STORE}:
+                self.fill()
+            after.add(self.last_memory)
+        for neighbour in (LOAD, COMPUTE, STORE):
+            assert step.unit is not None
+            if abs(neighbour - step.unit) == 1 and self.chance(0.1):
+                after.add(self.last_of.get(neighbour, -1))
+        index = self.order.add(step, {i for i in after if i >= 0})
+        if memory:
+            self.last_memory = index
+        self.last_of[step.unit] = index
+        return index
+
+    # ---- instructions
+    def rows(self) -> tuple[int, int]:
+        """Random rows of the window."""
+        count = self.few(self.window_rows)
+        return self.window_row + self.pick(0, self.window_rows - count), count
+
+    def fill(self) -> None:
+        row, rows = self.rows()
+        self.add(isa.Fill, memory=True, row=row, rows=min(rows, 20),
+                 code=self.pick(0, self.config.codes - 1))
+
+    def load(self, row: int, rows: int) -> None:
+        codes = self.rng.integers(0, self.config.codes, rows * self.config.row_codes)
+        at = self.put("data", pack(codes, self.config).tobytes())
+        self.add(isa.Load, where="data", memory=True, address=at, row=row, rows=rows)
+
+    def store(self, row: int, rows: int) -> int:
+        at = self.put("data", bytes(rows * self.config.row_bytes))
+        self.add(isa.Store, where="data", memory=True, address=at, row=row, rows=rows)
+        return at
+
+    def prologue(self) -> None:
+        """Give every cell of the window a code."""
+        first = self.pick(0, self.window_rows)
+        if first:
+            self.load(self.window_row, first)
+        if first < self.window_rows:
+            self.add(isa.Fill, memory=True, row=self.window_row + first,
+                     rows=self.window_rows - first, code=self.pick(0, self.config.codes - 1))
+
+    def between(self) -> None:
+        """Some memory traffic in front of a RUN."""
+        while self.chance(0.4):
+            row, rows = self.rows()
+            what = self.pick(0, 3)
+            if what == 0:
+                self.fill()
+            elif what == 1:
+                self.load(row, rows)
+            elif what == 2:
+                self.store(row, rows)
+            else:
+                at = self.store(row, rows)
+                self.fill()
+                self.add(isa.Load, where="data", memory=True, address=at, row=row, rows=rows)
+
+    def epilogue(self) -> None:
+        self.store(self.window_row, self.window_rows)
+
+    # ---- tables
+    def table(self, kind: isa.Table, bank: int, first: int, words: Ints) -> None:
+        """One or two TABLE instructions that write `words` from entry `first` on."""
+        cut = self.pick(1, len(words) - 1) if len(words) > 1 and self.chance(0.3) else len(words)
+        for low, high in ((0, cut), (cut, len(words))):
+            if low < high:
+                data = np.asarray(words[low:high]).astype("<u4").tobytes()
+                self.table_step(kind, bank, kind=int(kind), first=first + low, count=high - low,
+                                address=self.put("tables", data))
+
+    def table_step(self, target: isa.Table, bank: int, **fields: int) -> None:
+        ramp = fields["kind"] == isa.Table.RAMP
+        self.written[target, bank] = self.add(
+            isa.TableLoad, after=[self.used.get((target, bank), -1)],
+            where="" if ramp else "tables", bank=bank, **fields)
+
+    def decode_pair(self, pair: int) -> None:
+        config = self.config
+        limit = 1 << self.pick(1, config.value_bits - 1)
+        values = self.rng.integers(-limit, limit, (2, config.codes))
+        if self.chance(0.5):
+            values[1] = np.minimum(-values[0], limit - 1)
+        self.value_limit[pair] = limit
+        self.table(isa.Table.DECODE, pair, 0, values[0] & 0xFFFF | (values[1] & 0xFFFF) << 16)
+
+    def cluster_bank(self, bank: int) -> None:
+        codes = self.rng.integers(0, self.config.codes, self.config.codes)
+        limit = 1 << self.pick(3, 10)
+        thresholds = np.sort(self.rng.integers(-limit, limit, self.config.codes))
+        thresholds[0] = self.pick(-1024, 1023)
+        self.table(isa.Table.CLUSTER, bank, 0, thresholds & 0xFFFF | codes << 16)
+
+    def base_bank(self, bank: int, low: int, high: int, origin: int) -> None:
+        """Entries whose address + origin lies from low to high, modulo the memory."""
+        size, entries = self.config.memory_codes, self.config.base_entries
+        count = self.few(min(entries, 40 if self.chance(0.7) else entries))
+        pairs = self.rng.integers(0, 2, count) if self.chance(0.5) else np.full(
+            count, self.pick(0, 1))
+        if self.chance(0.4):
+            step = (high - low) // count
+            step = self.pick(-step, step)
+            start = low if step >= 0 else high
+            addresses = start - origin + step * np.arange(count)
+            pairs = np.full(count, pairs[0])
+            self.table_step(isa.Table.BASE, bank, kind=int(isa.Table.RAMP), first=0, count=count,
+                            start=int(addresses[0] % size), step=step % size, pair=int(pairs[0]))
+        else:
+            addresses = self.rng.integers(low, high + 1, count) - origin
+            self.table(isa.Table.BASE, bank, 0, addresses % size | pairs << 24)
+        for entry in range(count):
+            self.base[bank][entry] = int(addresses[entry] % size), int(pairs[entry])
+
+    def offset_bank(self, bank: int, kernel_bits: int, slack: int) -> None:
+        """Offsets of at most `slack` codes; sometimes more than the table holds."""
+        depth, size = self.config.offset_entries, self.config.memory_codes
+        count = self.pick(1, 1 << kernel_bits)
+        if self.chance(0.1):
+            count = depth + self.pick(1, 4)
+        offsets = self.rng.integers(0, slack + 1, count)
+        if self.chance(0.2):
+            offsets = -offsets
+        self.table(isa.Table.OFFSET, bank, 0, offsets % size)
+        for entry in range(min(count, depth)):
+            self.offset[bank][entry] = int(offsets[entry] % size)
+
+    # ---- RUN
+    def run(self) -> None:
+        """Tables, stream and a RUN whose destination and source do not overlap."""
+        config, size = self.config, self.config.memory_codes
+        mode = isa.Mode(self.pick(0, 2))
+        window = self.window_rows * config.row_codes
+        shape = self.shape(mode, window)
+        dst, extent = shape.destination
+        start = self.window_row * config.row_codes
+        circular = window == size
+        at = self.pick(0, window - (0 if circular else extent))
+        low, high = self.source_range(at, extent, window, circular)
+        origin = self.pick(0, size - 1)
+        fields = self.tables(low + start, high + start, shape.extent, origin, mode)
+        positions = self.legal(fields, start, low, high, shape.extent, origin)
+        records = self.channels_of(positions, fields, mode, shape.channels)
+        data = stream.encode_stream(records)
+        if self.chance(0.1):
+            data += bytes(stream.UNIT)
+        fields.update(shape.fields, stream=self.put("streams", data),
+                      stream_units=len(data) // stream.UNIT, channels=shape.channels,
+                      mode=int(mode), origin=origin)
+        fields.update({name: value % size for name, value in dst.items() if name not in PHASES})
+        fields.update({name: dst[name] for name in PHASES})
+        fields["dst"] = (fields["dst"] + start + at) % size
+        banks = self.banks(fields, records)
+        index = self.add(isa.Run, after=[self.written[b] for b in banks], where="streams",
+                         memory=True, **fields)
+        self.used.update(dict.fromkeys(banks, index))
+
+    def source_range(self, at: int, extent: int, window: int, circular: bool) -> tuple[int, int]:
+        """First and last cell (relative to the window) beside the destination, the larger side."""
+        if circular:
+            return at + extent, at + window - 1
+        if at > window - at - extent:
+            return 0, at - 1
+        return at + extent, window - 1
+
+    def shape(self, mode: isa.Mode, window: int) -> _Shape:
+        """Draw until source and destination fit the window."""
+        while True:
+            shape = _draw_shape(self, mode)
+            if shape.destination[1] + shape.extent * 2 + 16 < window // 2:
+                return shape
+
+    def tables(self, low: int, high: int, extent: int, origin: int, mode: isa.Mode) -> Fields:
+        """Load (or reuse) tables; the fields of the RUN that name them."""
+        kernel_bits = self.pick(0, 5)
+        banks = [self.pick(0, 1) for _ in range(3)]
+        slack = self.pick(0, high - low + 1 - extent) // 2
+        for pair in (0, 1):
+            if not self.value_limit[pair] or self.chance(0.5):
+                self.decode_pair(pair)
+        if not self.offset[banks[1]] or self.chance(0.6):
+            self.offset_bank(banks[1], kernel_bits, slack)
+        self.base_bank(banks[0], low, high + 1 - extent - slack, origin)
+        if mode == isa.Mode.CODE and (
+                (isa.Table.CLUSTER, banks[2]) not in self.written or self.chance(0.6)):
+            self.cluster_bank(banks[2])
+        return {"kernel_bits": kernel_bits, "base_bank": banks[0], "offset_bank": banks[1],
+                "cluster_bank": banks[2]}
+
+    def legal(self, fields: Fields, start: int, low: int, high: int, extent: int,
+              origin: int) -> Ints:
+        """Positions whose reads stay from low to high (relative to the window)."""
+        size, kernel_bits = self.config.memory_codes, fields["kernel_bits"]
+        found = []
+        for entry, (address, _) in self.base[fields["base_bank"]].items():
+            for kernel, offset in self.offset[fields["offset_bank"]].items():
+                first = (address + offset + origin - start - low) % size
+                if kernel < 1 << kernel_bits and first + extent <= high - low + 1:
+                    found.append(entry << kernel_bits | kernel)
+        return np.array(sorted(found), np.int64)
+
+    def channels_of(self, positions: Ints, fields: Fields, mode: isa.Mode,
+                    channels: int) -> list[stream.ChannelStream]:
+        """Random records within the tap slots and the widths of S and T."""
+        records = []
+        for _ in range(channels):
+            slots = self.few(self.config.tap_slots)
+            slots = self.config.tap_slots if self.chance(0.05) else min(slots, 40)
+            runs = []
+            while slots and len(positions) and not self.chance(0.15):
+                taps = self.run_taps(positions, slots, mode)
+                slots -= len(taps)
+                negative = self.rng.random(len(taps)) < self.rng.random()
+                runs.append(stream.Run(self.factor(), taps, negative))
+            scale = self.pick(0, 65535) >> self.pick(0, 15)
+            bias = self.pick(-(1 << 31), (1 << 31) - 1) >> self.pick(0, 12)
+            records.append(stream.ChannelStream(scale, bias, tuple(self.bounded(runs, mode))))
+        return records
+
+    def factor(self) -> int:
+        limit = 1 << (self.config.factor_bits - 1)
+        return 1 if self.chance(0.1) else self.pick(-limit, limit - 1)
+
+    def run_taps(self, positions: Ints, slots: int, mode: isa.Mode) -> Ints:
+        most = min(slots, len(positions))
+        count = 1 if self.chance(0.3) else self.pick(1, most)
+        if mode != isa.Mode.PASS:
+            count = min(count, (1 << (self.config.sum_bits - 1)) // max(self.value_limit) - 1)
+        return np.sort(self.rng.choice(positions, max(1, count), replace=False))
+
+    def bounded(self, runs: list[stream.Run], mode: isa.Mode) -> list[stream.Run]:
+        """Factors made smaller until T stays in its width whatever the codes are."""
+        value = max(self.value_limit)
+        limit = (1 << (self.config.total_bits - 1)) - 1
+
+        def worst() -> int:
+            taps = [1 if mode == isa.Mode.PASS else len(run.positions) for run in runs]
+            return sum(abs(run.factor) * n * value for run, n in zip(runs, taps, strict=True))
+        while worst() > limit:
+            runs = [dataclasses.replace(run, factor=run.factor // 2 if run.factor > 0
+                                        else -(-run.factor // 2)) for run in runs]
+        return runs
+
+    def banks(self, fields: Fields, records: list[stream.ChannelStream]
+              ) -> set[tuple[isa.Table, int]]:
+        """The table banks that the RUN reads."""
+        base = self.base[fields["base_bank"]]
+        taps = {0} | {int(p) for c in records for run in c.runs for p in run.positions}
+        pairs = {base[p >> fields["kernel_bits"]][1] for p in taps}
+        out = {(isa.Table.DECODE, pair) for pair in pairs}
+        out |= {(isa.Table.BASE, fields["base_bank"]), (isa.Table.OFFSET, fields["offset_bank"])}
+        if fields["mode"] == isa.Mode.CODE:
+            out.add((isa.Table.CLUSTER, fields["cluster_bank"]))
+        return out
+
+    # ---- result
+    def finish(self) -> tuple[Program, NDArray[np.uint8]]:
+        """Resolve the addresses and lay out the memory."""
+        code_bytes = sum(s.kind.BYTES for s in self.order.steps) + isa.End.BYTES
+        at = {"streams": align(code_bytes)}
+        at["tables"] = align(at["streams"] + len(self.sections["streams"]))
+        at["data"] = align(at["tables"] + len(self.sections["tables"]))
+        instructions = tuple(_resolved(step, at) for step in self.order.steps) + (isa.End(),)
+        size = align(at["data"] + len(self.sections["data"]))
+        program = Program(self.config, instructions, bytes(self.sections["streams"]),
+                          bytes(self.sections["tables"]), (), (), (), (), size)
+        memory = np.zeros(size, np.uint8)
+        for first, data in ((0, isa.encode(list(instructions))),
+                            *((at[name], bytes(self.sections[name])) for name in at)):
+            memory[first:first + len(data)] = np.frombuffer(data, np.uint8)
+        return program, memory
+
+
+def _resolved(step: _Step, at: dict[str, int]) -> isa.Instruction:
+    fields = dict(step.fields)
+    if step.where:
+        name = "stream" if step.kind is isa.Run else "address"
+        fields[name] = (fields[name] + at[step.where]) // isa.UNIT_BYTES
+    return step.kind(**fields)
+
+
+# ---- geometry of a RUN -------------------------------------------------------------------
+
+PHASES = ("split", "x_start", "x_mod", "y_start", "y_mod")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Shape:
+    """A RUN's geometry: fields; source codes a tap reads over; destination fields and codes."""
+
+    channels: int
+    fields: Fields
+    extent: int
+    destination: tuple[Fields, int]
+
+
+def _draw_shape(builder: _Builder, mode: isa.Mode) -> _Shape:
+    config, pick, few = builder.config, builder.pick, builder.few
+    images, pitch, image_rows = few(3), few(14), few(8)
+    height, width = pick(1, image_rows), pick(1, pitch)
+    if images * image_rows * pitch > builder.positions:
+        images = 1
+    raster = image_rows * pitch
+    digits = pick(1, 4) if mode == isa.Mode.RADIX else 1
+    channels = few(builder.most_channels)
+    fields = {
+        "shift": pick(0, 3), "digits": digits, "order": pick(0, config.codes - 1),
+        "radix_width": pick(2, 16) if mode == isa.Mode.RADIX else 0,
+        "pitch": pitch, "image_rows": image_rows, "images": images, "height": height,
+        "width": width, "chunk_images": config.lanes // raster,
+        "chunk_rows": config.lanes % raster // pitch, "chunk_columns": config.lanes % pitch,
+        "image_pitch": raster % config.memory_codes,
+        "chunk_pitch": config.lanes // raster * raster % config.memory_codes}
+    extent = (images - 1) * raster + (height - 1) * pitch + width
+    return _Shape(channels, fields, extent,
+                  _destination(builder, channels, digits, images, height, width))
+
+
+def _destination(builder: _Builder, channels: int, digits: int, images: int, height: int,
+                 width: int) -> tuple[Fields, int]:
+    """Destination fields (dst counted from the region's first cell) and the region's size.
+
+    Every dimension gets its own stride, in random order, sign and spacing, so no two elements meet.
+    """
+    pick, chance = builder.pick, builder.chance
+    split = pick(1, 4) if chance(0.5) else 1
+    q = {axis: pick(1, 5) if split > 1 else 1 for axis in "yx"}
+    first = {axis: pick(0, 5) if chance(0.3) else 0 for axis in "yx"}
+    last = {"y": first["y"] + q["y"] * (height - 1), "x": first["x"] + q["x"] * (width - 1)}
+    sizes = {"channel": channels, "plane": digits, "image": images}
+    for axis in "yx":
+        sizes[axis] = last[axis] // split + 1
+        sizes[axis + "phase"] = split
+    names = list(sizes)
+    if chance(0.6):
+        builder.rng.shuffle(names)
+    else:
+        names = names[::-1]
+    strides, extent, base = {}, 1, 0
+    for name in names:
+        stride = extent + (pick(0, 3) if chance(0.2) else 0)
+        extent = stride * (sizes[name] - 1) + extent
+        down = chance(0.1)
+        base += stride * (sizes[name] - 1) if down else 0
+        strides[name] = -stride if down else stride
+    fields = {"dst": base, "dst_channel": strides["channel"], "dst_plane": strides["plane"],
+              "dst_image": strides["image"], "split": split}
+    for axis in "yx":
+        step, phase = strides[axis], strides[axis + "phase"]
+        fields["dst"] += first[axis] // split * step + first[axis] % split * phase
+        fields[axis + "_step"] = q[axis] // split * step + q[axis] % split * phase
+        fields[axis + "_wrap"] = step - split * phase
+        fields[axis + "_start"] = first[axis] % split
+        fields[axis + "_mod"] = q[axis] % split
+    return fields, extent
