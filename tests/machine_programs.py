@@ -23,11 +23,11 @@ Ints = NDArray[np.int64]
 Fields = dict[str, int]
 
 LOAD, COMPUTE, STORE = isa.Unit.LOAD, isa.Unit.COMPUTE, isa.Unit.STORE
-WINDOW_ROWS = 64
+WINDOW_ROWS = 128
 
 
 def _config(name: str, lanes: int = 4, share: int = 2, drain: int = 1, code_bits: int = 4,
-            port_bits: int = 32, memory_codes: int = 512, tap_slots: int = 64,
+            port_bits: int = 32, memory_codes: int = 1024, tap_slots: int = 64,
             base_entries: int = 64, **more: int) -> Config:
     return Config(name, lanes=lanes, share=share, drain=drain, code_bits=code_bits,
                   port_bits=port_bits, memory_codes=memory_codes, tap_slots=tap_slots,
@@ -42,13 +42,13 @@ CONFIGS: dict[str, Config] = {config.name: config for config in (
     _config("m2d2", drain=2),
     _config("m2d2ab5", drain=2, code_bits=5, port_bits=64, burst=8),
     _config("m4ab5", share=4, code_bits=5),
-    _config("p8m2d4", lanes=8, drain=4, port_bits=64, memory_codes=1024, factor_bits=12,
+    _config("p8m2d4", lanes=8, drain=4, port_bits=64, memory_codes=2048, factor_bits=12,
             total_bits=28, burst=16),
     _config("p8m4d2ab6", lanes=8, share=4, drain=2, code_bits=6, port_bits=128, burst=4,
-            memory_codes=1024),
+            memory_codes=2048),
     _config("p16m8ab8", lanes=16, share=8, code_bits=8, value_bits=11, sum_bits=18, port_bits=64,
-            memory_codes=2048, tap_slots=32),
-    _config("p16m16", lanes=16, share=16, port_bits=128, memory_codes=2048, burst=8),
+            memory_codes=4096, tap_slots=32),
+    _config("p16m16", lanes=16, share=16, port_bits=128, memory_codes=4096, burst=8),
     Config.preset("tiny"),
     Config.preset("small"),
 )}
@@ -464,7 +464,8 @@ class _Shape:
 def _draw_shape(builder: _Builder, mode: isa.Mode) -> _Shape:
     config, pick, few = builder.config, builder.pick, builder.few
     images, pitch, image_rows = few(3), few(14), few(8)
-    height, width = pick(1, image_rows), pick(1, pitch)
+    height = image_rows if builder.chance(0.4) else pick(1, image_rows)
+    width = pitch if builder.chance(0.4) else pick(1, pitch)
     if images * image_rows * pitch > builder.positions:
         images = 1
     raster = image_rows * pitch
