@@ -81,14 +81,33 @@ def read_stamps(path: Path) -> tuple[Ints, Ints, Ints]:
 
 
 def read_writes(path: Path, config: Config) -> Writes:
-    """Every write of the activation memory; codes that the mask leaves out are 0."""
+    """Every write of the activation memory; codes that the mask leaves out are 0.
+
+    A line whose words lie in two rows gives two writes, the even word's first.
+    """
     cells, bits = config.row_codes, config.code_bits
-    widths = [CYCLE_DIGITS, digits_for(row_bits(config)), digits_for(cells),
-              digits_for(cells * bits)]
-    cycle, row, mask, codes = _read(path, widths)
-    _refuse_undefined(cycle, [row, mask, codes], "a write of the activation memory")
-    return Writes(_number(cycle), _number(row), _fields(mask, cells, 1).astype(np.bool_),
-                  _fields(codes, cells, bits))
+    row = digits_for(row_bits(config))
+    widths = [CYCLE_DIGITS, row, row, digits_for(cells), digits_for(cells * bits)]
+    cycle, even, odd, mask, codes = _read(path, widths)
+    _refuse_undefined(cycle, [even, odd, mask, codes], "a write of the activation memory")
+    return _split(_number(cycle), _number(even), _number(odd),
+                  _fields(mask, cells, 1).astype(np.bool_), _fields(codes, cells, bits))
+
+
+def _split(cycle: Ints, even: Ints, odd: Ints, mask: NDArray[np.bool_], codes: Ints) -> Writes:
+    """One write a row from lines of an even and an odd word, each with its row."""
+    lanes = mask.shape[1] // 2
+    row = np.where(mask[:, :lanes].any(axis=1), even, odd)
+    apart = (even != odd) & mask[:, :lanes].any(axis=1) & mask[:, lanes:].any(axis=1)
+    if not apart.any():
+        return Writes(cycle, row, mask, codes)
+    lines = np.repeat(np.arange(len(cycle)), 1 + apart)
+    second = np.append(lines[1:] == lines[:-1], False)
+    second = np.roll(second, 1)
+    halves = np.arange(2 * lanes) >= lanes
+    keep = np.where(apart[lines, None], halves == second[:, None], True)
+    return Writes(cycle[lines], np.where(second, odd[lines], row[lines]), mask[lines] & keep,
+                  codes[lines] * keep)
 
 
 def read_outcome(path: Path) -> tuple[str, int, int]:

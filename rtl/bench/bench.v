@@ -2,8 +2,8 @@
 //
 // Files lie in the working folder. In: image.hex (external memory, a word of the port a line),
 // waits.hex ({latency, stall}, 16 bits each, a line). Out: memory.hex (as image.hex), stamps.hex
-// (cycle, started, ended), writes.hex (cycle, row, mask, codes; codes that the mask leaves out are
-// zero) and outcome.txt (a word, a cycle, a hexadecimal number). Plusargs: words, quiet (cycles without any event
+// (cycle, started, ended), writes.hex (cycle, row, row of the odd word, mask, codes; codes that the
+// mask leaves out are zero) and outcome.txt (a word, a cycle, a hexadecimal number). Plusargs: words, quiet (cycles without any event
 // after which the machine is taken to hang).
 `timescale 1ns / 1ns
 module bench;
@@ -29,7 +29,7 @@ module bench;
     reg [PORT_BITS-1:0] mem_rdata = POISON;
     wire [2:0] trace_started, trace_ended;
     wire trace_write;
-    wire [ROW_BITS-1:0] trace_row;
+    wire [ROW_BITS-1:0] trace_row, trace_odd_row;
     wire [CELLS-1:0] trace_mask;
     wire [CELLS*CODE_BITS-1:0] trace_codes;
 
@@ -39,7 +39,8 @@ module bench;
         .mem_beats(mem_beats), .mem_wdata(mem_wdata), .mem_valid(mem_valid),
         .mem_rdata(mem_rdata),
         .trace_started(trace_started), .trace_ended(trace_ended), .trace_write(trace_write),
-        .trace_row(trace_row), .trace_mask(trace_mask), .trace_codes(trace_codes));
+        .trace_row(trace_row), .trace_odd_row(trace_odd_row), .trace_mask(trace_mask),
+        .trace_codes(trace_codes));
 
     reg [PORT_BITS-1:0] memory [0:DEPTH-1];
     reg [31:0] waits [0:PERIOD-1];
@@ -99,7 +100,8 @@ module bench;
                 for (i = 0; i < CELLS; i = i + 1)
                     kept[i*CODE_BITS +: CODE_BITS] =
                         trace_codes[i*CODE_BITS +: CODE_BITS] & {CODE_BITS{trace_mask[i]}};
-                $fdisplay(writes, "%h %h %h %h", cycle, trace_row, trace_mask, kept);
+                $fdisplay(writes, "%h %h %h %h %h", cycle, trace_row, trace_odd_row, trace_mask,
+                          kept);
             end
             if (trace_started != 0 || trace_ended != 0 || trace_write || mem_valid)
                 last_event = cycle;

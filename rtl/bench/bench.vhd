@@ -43,7 +43,7 @@ architecture simulation of bench is
     signal mem_valid : std_logic := '0';
     signal mem_rdata : unsigned(PORT_BITS - 1 downto 0) := poison;
     signal trace_started, trace_ended : unsigned(2 downto 0);
-    signal trace_row : unsigned(ROW_BITS - 1 downto 0);
+    signal trace_row, trace_odd_row : unsigned(ROW_BITS - 1 downto 0);
     signal trace_mask : unsigned(CELLS - 1 downto 0);
     signal trace_codes : unsigned(CELLS * CODE_BITS - 1 downto 0);
 begin
@@ -56,8 +56,8 @@ begin
             mem_beats => mem_beats, mem_wdata => mem_wdata, mem_valid => mem_valid,
             mem_rdata => mem_rdata,
             trace_started => trace_started, trace_ended => trace_ended,
-            trace_write => trace_write, trace_row => trace_row, trace_mask => trace_mask,
-            trace_codes => trace_codes);
+            trace_write => trace_write, trace_row => trace_row, trace_odd_row => trace_odd_row,
+            trace_mask => trace_mask, trace_codes => trace_codes);
 
     run : process
         variable memory : words_type;
@@ -168,8 +168,8 @@ begin
                     end loop;
                 end loop;
                 write(text_line, to_hstring(to_unsigned(cycle, 32)) & " "
-                      & to_hstring(trace_row) & " " & to_hstring(trace_mask) & " "
-                      & to_hstring(kept));
+                      & to_hstring(trace_row) & " " & to_hstring(trace_odd_row) & " "
+                      & to_hstring(trace_mask) & " " & to_hstring(kept));
                 writeline(writes, text_line);
             end if;
             if happened then

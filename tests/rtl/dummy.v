@@ -6,7 +6,8 @@ module machine (
     output reg mem_start, output reg mem_write, output reg [31:0] mem_address,
     output reg [8:0] mem_beats, output [31:0] mem_wdata, input mem_valid, input [31:0] mem_rdata,
     output reg [2:0] trace_started, output reg [2:0] trace_ended, output reg trace_write,
-    output reg [10:0] trace_row, output reg [7:0] trace_mask, output reg [31:0] trace_codes);
+    output reg [10:0] trace_row, output reg [10:0] trace_odd_row,
+    output reg [7:0] trace_mask, output reg [31:0] trace_codes);
 
     reg [31:0] words [0:3];
     reg [2:0] count;
@@ -36,6 +37,7 @@ module machine (
                 words[count[1:0]] <= mem_rdata;
                 trace_write <= 1;
                 trace_row <= {8'd0, count};
+                trace_odd_row <= {8'd0, count} + mem_rdata[31:31];
                 trace_mask <= mem_rdata[7:0];
                 trace_codes <= mem_rdata;
             end

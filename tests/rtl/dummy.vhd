@@ -12,6 +12,7 @@ entity machine is
         mem_rdata : in unsigned(31 downto 0);
         trace_started : out unsigned(2 downto 0); trace_ended : out unsigned(2 downto 0);
         trace_write : out std_logic; trace_row : out unsigned(10 downto 0);
+        trace_odd_row : out unsigned(10 downto 0);
         trace_mask : out unsigned(7 downto 0); trace_codes : out unsigned(31 downto 0));
 end entity;
 
@@ -50,6 +51,7 @@ begin
                     words(count) <= mem_rdata;
                     trace_write <= '1';
                     trace_row <= to_unsigned(count, 11);
+                    trace_odd_row <= count + ("0000000000" & mem_rdata(31));
                     trace_mask <= mem_rdata(7 downto 0);
                     trace_codes <= mem_rdata;
                 end if;

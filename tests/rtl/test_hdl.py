@@ -74,13 +74,24 @@ def test_bench_follows_the_port_protocol(engine, model):
 
 
 def test_writes_are_traced_cell_by_cell(engine):
-    words = [0x12345678, 0x9ABCDEF1, 0x00000000, 0x7654325A]
+    words = [0x12345678, 0x1ABCDEF1, 0x00000000, 0x7654325A]
     writes = hdl.simulate(program(), memory_of(words), MODELS[0], engine).writes
     assert writes.cycle.tolist() == [3, 4, 5, 6]
     assert writes.row.tolist() == [0, 1, 2, 3]
     for word, mask, codes in zip(words, writes.mask, writes.codes, strict=True):
         assert mask.tolist() == [bool(word >> c & 1) for c in range(8)]
         assert codes.tolist() == [(word >> 4 * c & 15) * (word >> c & 1) for c in range(8)]
+
+
+def test_a_write_of_two_rows_becomes_two(engine):
+    words = [0x8765430F, 0x876543F0, 0x876543FF, 0x12345611]    # bit 31: odd word one row further
+    writes = hdl.simulate(program(), memory_of(words), MODELS[0], engine).writes
+    assert writes.cycle.tolist() == [3, 4, 5, 5, 6]
+    assert writes.row.tolist() == [0, 2, 2, 3, 3]
+    assert writes.codes.tolist() == [[15, 0, 3, 4, 0, 0, 0, 0], [0, 0, 0, 0, 5, 6, 7, 8],
+                                     [15, 15, 3, 4, 0, 0, 0, 0], [0, 0, 0, 0, 5, 6, 7, 8],
+                                     [1, 0, 0, 0, 5, 0, 0, 0]]
+    assert writes.mask.sum(axis=1).tolist() == [4, 4, 4, 4, 2]
 
 
 @pytest.mark.parametrize("first, sentence", [
@@ -160,7 +171,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 
 def test_undefined_values_are_refused(tmp_path):
     file = tmp_path / "writes.hex"
-    file.write_text("00000010 7ff 01 00000005\n00000011 001 03 000000x5\n")
+    file.write_text("00000010 7ff 7ff 01 00000005\n00000011 001 001 03 000000x5\n")
     with pytest.raises(hdl.EngineError, match="cycle 17 is undefined"):
         benchfiles.read_writes(file, TINY)
     file = tmp_path / "memory.hex"
@@ -178,7 +189,7 @@ def test_codes_of_any_width_are_cut_out(tmp_path, bits):
     for i in range(50):
         m = sum(int(b) << c for c, b in enumerate(mask[i]))
         v = sum(int(x) << c * bits for c, x in enumerate(codes[i]))
-        lines.append(f"{i * 77:08x} {i:03X} {m:08x} {v:0{benchfiles.digits_for(32 * bits)}x}\n")
+        lines.append(f"{i * 77:08x} {i:03X} {i:03x} {m:08x} {v:0{benchfiles.digits_for(32 * bits)}x}\n")
     (tmp_path / "writes.hex").write_text("".join(lines))
     writes = benchfiles.read_writes(tmp_path / "writes.hex", config)
     assert writes.cycle.tolist() == [77 * i for i in range(50)]
@@ -195,7 +206,7 @@ def test_memory_files_round_trip(tmp_path):
 
 
 def test_long_traces_are_read_in_seconds(tmp_path):
-    line = b"00000010 7ff 01 00000005\n"
+    line = b"00000010 7ff 7ff 01 00000005\n"
     (tmp_path / "writes.hex").write_bytes(line * 1_000_000)
     began = time.perf_counter()
     writes = benchfiles.read_writes(tmp_path / "writes.hex", TINY)
