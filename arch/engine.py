@@ -14,8 +14,9 @@ PERIOD = 4096
 class MemoryModel:
     """Waits of the external memory, a function of the beat number only.
 
-    Beat n (counted over all beats since the start, reads and writes alike) comes `stall[n % PERIOD]`
-    clocks later than it could, the first beat of a burst `latency[n % PERIOD]` more.
+    Beat n (counted over all beats since the start, reads and writes alike) comes
+    `stall[n % PERIOD]` clocks later than it could, the first beat of a burst
+    `latency[n % PERIOD]` more.
     """
 
     latency: NDArray[np.int64]
@@ -46,8 +47,8 @@ class Result:
     cycles: clocks from the start pulse (cycle 0) to the cycle in which `done` is first high.
     memory: external memory afterwards, uint8.
     starts, ends: cycle in which each instruction was taken by its unit / was done; -1 for END.
-    tensors: codes (planes, N, C, H, W) of every tensor, captured when the instruction that completes
-    it (program.completed_by) ends.
+    tensors: codes (planes, N, C, H, W) of every tensor, captured when the instruction that
+    completes it (program.completed_by) ends.
     writes: what the activation memory was given, in order: columns cycle, row; and mask (bool) and
     codes of the row's 2P cells. None where an engine does not record it.
     """

@@ -1,4 +1,4 @@
-"""Where each element of a tensor lies in the activation memory, and its image in external memory."""
+"""Where a tensor's elements lie in the activation memory, and its image in external memory."""
 
 from __future__ import annotations
 
@@ -60,11 +60,11 @@ class Layout:
 
 
 def pack(codes: Ints, config: Config) -> NDArray[np.uint8]:
-    """Codes (whole rows) to the bytes of external memory: two a byte (low nibble first) at AB = 4."""
+    """Codes (whole rows) to bytes of external memory: two a byte (low nibble first) at AB = 4."""
     flat = np.asarray(codes).astype(np.uint8).ravel()
     if config.codes_per_byte == 1:
         return flat
-    return flat[0::2] | flat[1::2] << 4
+    return (flat[0::2] | flat[1::2] << 4).astype(np.uint8)
 
 
 def unpack(data: NDArray[np.uint8], config: Config) -> Ints:

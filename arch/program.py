@@ -72,7 +72,7 @@ class Taps:
 
 @dataclasses.dataclass(frozen=True)
 class Piece:
-    """A rectangle of a layer's outputs that shares scale (m_k) and bias (bias_k): one entry a channel."""
+    """A rectangle of a layer's outputs; scale (m_k) and bias (bias_k) hold one entry a channel."""
 
     y: int
     x: int
@@ -172,7 +172,7 @@ def memory_image(program: Program, inputs: Sequence[Ints]) -> NDArray[np.uint8]:
 
 
 def completed_by(program: Program) -> dict[int, int]:
-    """Tensor -> index of the instruction after which it is complete (LOAD of an input, last RUN)."""
+    """Tensor -> instruction after which it is complete (LOAD of an input, last RUN)."""
     done = {}
     for port in program.inputs:
         row = program.tensors[port.tensor].layout.first_row

@@ -1,0 +1,50 @@
+"""The host's side of inputs and outputs: real numbers to codes and back."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import fixed
+from .config import Config
+from .errors import KcnnError
+from .program import Tensor
+
+Ints = NDArray[np.int64]
+
+
+def encode(x: NDArray[np.floating], tensor: Tensor, config: Config) -> Ints:
+    """Codes (planes, N, C, H, W) of real values (N, C, H, W).
+
+    Radix tensors: x / scale to the nearest integer (halves to even), saturated to the tensor's
+    bits. Others: the nearest value of the codebook (halves to the larger value). N is free; raises
+    KcnnError for another C, H or W and for values that are not finite.
+    """
+    x = np.asarray(x)
+    layout = tensor.layout
+    if x.ndim != 4 or x.shape[1:] != layout.shape[1:]:
+        raise KcnnError(f"input {tensor.name!r}: the shape is {x.shape}, but the network takes "
+                        f"(N, {', '.join(map(str, layout.shape[1:]))}); reshape the data")
+    if not np.isfinite(x).all():
+        raise KcnnError(f"input {tensor.name!r}: a value is NaN or infinite; "
+                        "give finite numbers")
+    scaled = x.astype(np.float64) / tensor.scale
+    if not tensor.values:
+        limit = float(1 << (layout.bits - 1))
+        whole = np.rint(np.clip(scaled, -limit, limit)).astype(np.int64)
+        return fixed.radix_digits(whole, layout.planes, layout.bits, config.code_bits)
+    values, codes = np.unique(np.array(tensor.values, np.int64), return_index=True)
+    middles = (values[1:] + values[:-1]) / 2
+    return codes[np.searchsorted(middles, scaled, side="right")][None].astype(np.int64)
+
+
+def raw(codes: Ints, tensor: Tensor, config: Config) -> Ints:
+    """Integer values (N, C, H, W) of codes (planes, N, C, H, W)."""
+    if tensor.values:
+        return np.array(tensor.values, np.int64)[np.asarray(codes)[0]]
+    return fixed.radix_value(codes, config.code_bits)
+
+
+def decode(codes: Ints, tensor: Tensor, config: Config) -> NDArray[np.float32]:
+    """Real values (N, C, H, W), float32, of codes (planes, N, C, H, W)."""
+    return (raw(codes, tensor, config) * tensor.scale).astype(np.float32)

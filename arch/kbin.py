@@ -1,0 +1,231 @@
+"""The `.kbin` file: a Program as bytes.
+
+    header          64 bytes, HEADER
+    section table   24 bytes a section, ENTRY, in the order of Section
+    sections        each at the next multiple of 64 bytes, zeros between; the file ends with the
+                    last one
+
+All numbers are little-endian. The header's CRC-32 covers header (its own field as zero) and section
+table; each section has its own. The file of a program is one and the same byte for byte, and
+nothing else is read: what `load` accepts, `save` writes.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from enum import IntEnum
+from pathlib import Path
+
+import numpy as np
+
+from . import check, isa, records, sections
+from .errors import ConfigError, FormatError, KcnnError
+from .program import Program
+
+FORMAT = 1
+MAGIC = b"\x89KCNN\r\n\x1a"
+ALIGN = 64
+
+HEADER = np.dtype([
+    ("magic", "V8"), ("format", "<u4"), ("sections", "<u4"), ("crc", "<u4"), ("reserved", "<u4"),
+    ("reserved2", "<u8"), ("config_hash", "V32")])
+ENTRY = np.dtype([("section", "<u4"), ("crc", "<u4"), ("offset", "<u8"), ("bytes", "<u8")])
+AGAIN = "copy or compile the file again"
+
+
+class Section(IntEnum):
+    """Sections by number; LAYERS may be missing."""
+
+    CONFIG = 1
+    INSTRUCTIONS = 2
+    STREAMS = 3
+    TABLES = 4
+    DESCRIPTORS = 5
+    LAYERS = 6
+    META = 7
+
+    @property
+    def title(self) -> str:
+        """How messages call it."""
+        return f"section {self.name.lower()}"
+
+
+def save(program: Program, strip: bool = False) -> bytes:
+    """The file's bytes. strip: leave the layer table out (the reference then cannot run)."""
+    bodies = {
+        Section.CONFIG: program.config.to_json().encode(),
+        Section.INSTRUCTIONS: isa.encode(list(program.instructions)),
+        Section.STREAMS: program.streams,
+        Section.TABLES: program.tables,
+        Section.DESCRIPTORS: sections.encode_descriptors(program),
+        Section.META: records.canonical(dict(program.meta)).encode(),
+    }
+    if sections.has_layers(program) and not strip:
+        bodies[Section.LAYERS] = sections.encode_layers(program)
+    return _join(dict(sorted(bodies.items())), program.config.hash)
+
+
+def _join(bodies: dict[Section, bytes], config_hash: bytes) -> bytes:
+    table = np.zeros(len(bodies), ENTRY)
+    out = bytearray(HEADER.itemsize + table.nbytes)
+    for entry, (section, body) in zip(table, bodies.items(), strict=True):
+        out += bytes(-len(out) % ALIGN)
+        entry["section"], entry["crc"] = section, zlib.crc32(body)
+        entry["offset"], entry["bytes"] = len(out), len(body)
+        out += body
+    head = np.zeros(1, HEADER)
+    head["magic"], head["config_hash"] = np.void(MAGIC), np.void(config_hash)
+    head["format"], head["sections"] = FORMAT, len(bodies)
+    head["crc"] = zlib.crc32(head.tobytes() + table.tobytes())
+    front = head.tobytes() + table.tobytes()
+    out[:len(front)] = front
+    return bytes(out)
+
+
+def load(data: bytes, where: str) -> Program:
+    """The program of a file's bytes; `where` names the file in messages.
+
+    Raises FormatError for anything but the bytes that `save` writes for a program that
+    `check.verify` accepts.
+    """
+    table = _table(data, where)
+    bodies = {section: _body(data, entry, section, where) for section, entry in table.items()}
+    _no_gaps(data, table, where)
+    at = {section: f"{where}: {section.title} at offset {entry['offset']}"
+          for section, entry in table.items()}
+    try:
+        program = _program(bodies, at)
+    except ConfigError as error:
+        raise FormatError(f"{error}; recompile the network") from None
+    try:
+        check.verify(program)
+    except FormatError as error:
+        raise FormatError(f"{where}: {error}") from None
+    _same(data, program, Section.LAYERS not in table, table, where)
+    return program
+
+
+def _table(data: bytes, where: str) -> dict[Section, np.void]:
+    """The section table, header checked."""
+    if not data.startswith(MAGIC):
+        start = "cut off" if MAGIC.startswith(data) else "not that of a .kbin file"
+        raise FormatError(f"{where}: header at offset 0: the magic number is {start}; "
+                          "give a file that kcnn compile wrote")
+    if len(data) < HEADER.itemsize:
+        raise FormatError(f"{where}: header at offset 0: cut off after {len(data)} bytes; {AGAIN}")
+    head = np.frombuffer(data, HEADER, 1).copy()
+    version, count = int(head["format"][0]), int(head["sections"][0])
+    if version != FORMAT:
+        raise FormatError(f"{where}: header at offset 8: format version {version}, but this kcnn "
+                          f"reads version {FORMAT}; use the kcnn that wrote the file, or compile "
+                          "the network again")
+    end = HEADER.itemsize + count * ENTRY.itemsize
+    if end > len(data):
+        raise FormatError(f"{where}: section table at offset {HEADER.itemsize}: {count} sections "
+                          f"end at {end}, the file at {len(data)}; {AGAIN}")
+    said = int(head["crc"][0])
+    head["crc"] = 0
+    found = zlib.crc32(head.tobytes() + data[HEADER.itemsize:end])
+    if found != said:
+        raise FormatError(f"{where}: header and section table at offset 0: checksum is "
+                          f"{found:08x}, the header says {said:08x}; {AGAIN}")
+    entries = np.frombuffer(data, ENTRY, count, HEADER.itemsize)
+    numbers = [int(entry["section"]) for entry in entries]
+    if numbers not in (list(Section), [s for s in Section if s != Section.LAYERS]):
+        raise FormatError(f"{where}: section table at offset {HEADER.itemsize}: sections "
+                          f"{numbers} are not those of format {FORMAT}; {AGAIN}")
+    return {Section(n): entry for n, entry in zip(numbers, entries, strict=True)}
+
+
+def _body(data: bytes, entry: np.void, section: Section, where: str) -> bytes:
+    start, size = int(entry["offset"]), int(entry["bytes"])
+    place = f"{where}: {section.title} at offset {start}"
+    if start + size > len(data):
+        raise FormatError(f"{place}: ends at {start + size}, the file at {len(data)}; {AGAIN}")
+    body = data[start:start + size]
+    if zlib.crc32(body) != int(entry["crc"]):
+        raise FormatError(f"{place}: checksum is {zlib.crc32(body):08x}, the section table says "
+                          f"{int(entry['crc']):08x}; {AGAIN}")
+    return body
+
+
+def _no_gaps(data: bytes, table: dict[Section, np.void], where: str) -> None:
+    """Every byte belongs to a section or is a zero in front of an aligned one."""
+    at = HEADER.itemsize + len(table) * ENTRY.itemsize
+    for section, entry in table.items():
+        start = int(entry["offset"])
+        if start != -(-at // ALIGN) * ALIGN:
+            raise FormatError(f"{where}: {section.title} at offset {start}: must begin at "
+                              f"{-(-at // ALIGN) * ALIGN}; {AGAIN}")
+        if any(data[at:start]):
+            raise FormatError(f"{where}: {section.title} at offset {start}: the padding from "
+                              f"offset {at} on is not zero; {AGAIN}")
+        at = start + int(entry["bytes"])
+    if at != len(data):
+        raise FormatError(f"{where}: {section.title} at offset {start}: is the last and ends at "
+                          f"{at}, but {len(data) - at} bytes follow; {AGAIN}")
+
+
+def _program(bodies: dict[Section, bytes], at: dict[Section, str]) -> Program:
+    config = sections.decode_config(bodies[Section.CONFIG], at[Section.CONFIG])
+    try:
+        instructions = tuple(isa.decode(bodies[Section.INSTRUCTIONS]))
+    except FormatError as error:
+        raise FormatError(f"{at[Section.INSTRUCTIONS]}: {error}; recompile the network") from None
+    memory_bytes, tensors, inputs, outputs = sections.decode_descriptors(
+        bodies[Section.DESCRIPTORS], at[Section.DESCRIPTORS])
+    layers: list = []
+    if Section.LAYERS in bodies:
+        tensors, places, layers = sections.decode_layers(bodies[Section.LAYERS], tensors,
+                                                         at[Section.LAYERS])
+        inputs, outputs = ([sections.moved(port, places) for port in ports]
+                           for ports in (inputs, outputs))
+    return Program(config, instructions, bodies[Section.STREAMS], bodies[Section.TABLES],
+                   tuple(tensors), tuple(inputs), tuple(outputs), tuple(layers), memory_bytes,
+                   records.parse(bodies[Section.META], at[Section.META]))
+
+
+def _same(data: bytes, program: Program, strip: bool, table: dict[Section, np.void],
+          where: str) -> None:
+    """The file must be the bytes that `save` writes."""
+    again = save(program, strip)
+    if again == data:
+        return
+    differ = next((i for i, (a, b) in enumerate(zip(again, data, strict=False)) if a != b),
+                  min(len(again), len(data)))
+    place = "header"
+    for section, entry in table.items():
+        if int(entry["offset"]) <= differ:
+            place = section.title
+    raise FormatError(f"{where}: {place} at offset {differ}: not in the one form that kcnn "
+                      "writes; recompile the network")
+
+
+def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file as a whole or not at all: a temporary file beside it takes its place."""
+    target = Path(path)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "xb") as file:
+            file.write(data)
+        os.replace(beside, target)
+    except OSError as error:
+        beside.unlink(missing_ok=True)
+        raise KcnnError(f"{target}: cannot be written ({error.strerror}); "
+                        "choose another place") from None
+
+
+def write(path: str | os.PathLike[str], program: Program, strip: bool = False) -> None:
+    """Save a program as a file, atomically."""
+    write_bytes(path, save(program, strip))
+
+
+def read(path: str | os.PathLike[str]) -> Program:
+    """Load a program from a file."""
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise KcnnError(f"{path}: cannot be read ({error.strerror}); "
+                        "give the path of a .kbin file") from None
+    return load(data, str(path))

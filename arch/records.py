@@ -1,0 +1,153 @@
+"""Plain forms of a program's tensors, ports and layers, for the binary file and the text alike.
+
+A plain form is made of dicts, lists, text and numbers. Arrays pass through a function that the
+caller gives: `put` takes an int64 array and returns what stands for it, `take` is its inverse.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .errors import FormatError
+from .layout import Layout
+from .program import Layer, Piece, Port, Source, Taps, Tensor
+
+Ints = NDArray[np.int64]
+Put = Callable[[Ints], Any]
+Take = Callable[[Any], Ints]
+
+LAYOUT_FIELDS = tuple(f.name for f in dataclasses.fields(Layout))
+TAP_FIELDS = tuple(f.name for f in dataclasses.fields(Taps))
+LAYER_TEXTS = ("name", "kind", "op")
+LAYER_NUMBERS = ("output", "mode", "shift", "digits", "radix_width", "dense_macs", "macs")
+LAYER_ARRAYS = ("thresholds", "codes", "runs")
+
+
+def canonical(value: Any) -> str:
+    """The one JSON text of a plain form."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def parse(text: str | bytes, where: str) -> dict[str, Any]:
+    """Inverse of `canonical` for a table of fields; raises FormatError."""
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{where}: not JSON ({error}); recompile the network") from None
+    if not isinstance(value, dict):
+        raise FormatError(f"{where}: not a JSON object; recompile the network")
+    return value
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number")
+
+
+def put_list(array: Ints) -> list[int]:
+    """`put` for text: the array as a list."""
+    return np.asarray(array, np.int64).tolist()
+
+
+def take_list(value: Any) -> Ints:
+    """Inverse of `put_list`."""
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is no list of integers")
+    return np.array([_integer(v) for v in value], np.int64)
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{value!r} is no integer")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _fields(plain: Any, names: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(plain, dict):
+        raise TypeError(f"{plain!r} is no record")
+    for name in sorted(set(plain) ^ set(names)):
+        raise KeyError(f"field {name!r} is {'missing' if name in names else 'unknown'}")
+    return plain
+
+
+def tensor_to_plain(tensor: Tensor, put: Put) -> dict[str, Any]:
+    """Plain form of a tensor."""
+    return {"name": tensor.name, "scale": float(tensor.scale),
+            "values": put(np.array(tensor.values, np.int64)),
+            "layout": {name: int(getattr(tensor.layout, name)) for name in LAYOUT_FIELDS}}
+
+
+def tensor_from_plain(plain: Any, take: Take) -> Tensor:
+    """Inverse of `tensor_to_plain`."""
+    fields = _fields(plain, ("name", "scale", "values", "layout"))
+    layout = _fields(fields["layout"], LAYOUT_FIELDS)
+    if not isinstance(fields["scale"], float):
+        raise TypeError(f"scale {fields['scale']!r} is no real number")
+    return Tensor(_text(fields["name"]), Layout(**{n: _integer(v) for n, v in layout.items()}),
+                  fields["scale"], tuple(take(fields["values"]).tolist()))
+
+
+def port_to_plain(port: Port) -> dict[str, Any]:
+    """Plain form of an input or output."""
+    return {"name": port.name, "tensor": int(port.tensor), "address": int(port.address)}
+
+
+def port_from_plain(plain: Any) -> Port:
+    """Inverse of `port_to_plain`."""
+    fields = _fields(plain, ("name", "tensor", "address"))
+    return Port(_text(fields["name"]), _integer(fields["tensor"]), _integer(fields["address"]))
+
+
+def layer_to_plain(layer: Layer, put: Put) -> dict[str, Any]:
+    """Plain form of a layer. Arrays are put in the order in which `layer_from_plain` takes them."""
+    plain: dict[str, Any] = {name: getattr(layer, name) for name in LAYER_TEXTS}
+    plain |= {name: int(getattr(layer, name)) for name in LAYER_NUMBERS}
+    plain["sources"] = [[int(s.tensor), int(s.stride_y), int(s.stride_x)] for s in layer.sources]
+    plain |= {name: put(np.array(getattr(layer, name), np.int64)) for name in LAYER_ARRAYS}
+    plain["taps"] = {name: put(np.asarray(getattr(layer.taps, name), np.int64))
+                     for name in TAP_FIELDS}
+    plain["pieces"] = [_piece_to_plain(piece, put) for piece in layer.pieces]
+    return plain
+
+
+def _piece_to_plain(piece: Piece, put: Put) -> dict[str, Any]:
+    return {"area": [int(piece.y), int(piece.x), int(piece.height), int(piece.width)],
+            "scale": put(np.array(piece.scale, np.int64)),
+            "bias": put(np.array(piece.bias, np.int64))}
+
+
+def layer_from_plain(plain: Any, take: Take) -> Layer:
+    """Inverse of `layer_to_plain`; KeyError, TypeError or ValueError for anything else."""
+    fields = _fields(plain, (*LAYER_TEXTS, *LAYER_NUMBERS, *LAYER_ARRAYS,
+                             "sources", "taps", "pieces"))
+    values: dict[str, Any] = {name: _text(fields[name]) for name in LAYER_TEXTS}
+    values |= {name: _integer(fields[name]) for name in LAYER_NUMBERS}
+    values["sources"] = tuple(_source_from_plain(s) for s in fields["sources"])
+    values |= {name: tuple(take(fields[name]).tolist()) for name in LAYER_ARRAYS}
+    taps = _fields(fields["taps"], TAP_FIELDS)
+    values["taps"] = Taps(**{name: take(taps[name]) for name in TAP_FIELDS})
+    values["pieces"] = tuple(_piece_from_plain(p, take) for p in fields["pieces"])
+    return Layer(**values)
+
+
+def _source_from_plain(plain: Any) -> Source:
+    tensor, stride_y, stride_x = map(_integer, plain)
+    return Source(tensor, stride_y, stride_x)
+
+
+def _piece_from_plain(plain: Any, take: Take) -> Piece:
+    fields = _fields(plain, ("area", "scale", "bias"))
+    y, x, height, width = map(_integer, fields["area"])
+    scale, bias = take(fields["scale"]), take(fields["bias"])
+    return Piece(y, x, height, width, tuple(scale.tolist()), tuple(bias.tolist()))

@@ -1,0 +1,231 @@
+"""Contents of the `.kbin` sections that are not bytes already: descriptors and layer table.
+
+Descriptors, for a host in any language (all little-endian, in this order):
+
+    DESCRIPTOR_HEAD      sizes of the machine that a host needs, and the counts of what follows
+    TENSOR[tensors]      the tensors of inputs and outputs; the fields of layout.Layout by name
+    PORT[inputs], PORT[outputs]
+    int32[values]        codebooks; values_at and values_count of a tensor count entries
+    bytes[names]         UTF-8 names; name_at and name_bytes count bytes
+
+Layer table: length of a JSON text (uint32), the text (`records.py`, with [dtype, count] for each
+array), then the arrays one after the other in the order of the text's reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import records
+from .config import Config
+from .errors import FormatError
+from .layout import Layout
+from .program import Layer, Port, Program, Tensor
+
+Ints = NDArray[np.int64]
+
+DESCRIPTOR_HEAD = np.dtype([
+    ("memory_bytes", "<u8"), ("batch", "<u4"), ("code_bits", "<u4"), ("row_codes", "<u4"),
+    ("memory_codes", "<u4"), ("tensors", "<u4"), ("inputs", "<u4"), ("outputs", "<u4"),
+    ("values", "<u4"), ("names", "<u4"), ("reserved", "<u4")])
+TENSOR = np.dtype([
+    ("scale", "<f8"), *((name, "<i4") for name in records.LAYOUT_FIELDS),
+    ("name_at", "<u4"), ("name_bytes", "<u4"), ("values_at", "<u4"), ("values_count", "<u4"),
+    ("reserved", "<u4")])
+PORT = np.dtype([
+    ("address", "<u8"), ("tensor", "<u4"), ("name_at", "<u4"), ("name_bytes", "<u4"),
+    ("reserved", "<u4")])
+ARRAY_TYPES = ("|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<i8")
+
+
+def port_tensors(program: Program) -> list[int]:
+    """Indices of the tensors that inputs and outputs name, ascending."""
+    return sorted({port.tensor for port in (*program.inputs, *program.outputs)})
+
+
+# ---- descriptors ---------------------------------------------------------------------------
+def encode_descriptors(program: Program) -> bytes:
+    """Everything that a host needs to write inputs and to read outputs."""
+    kept = port_tensors(program)
+    names = bytearray()
+    values: list[int] = []
+    tensors = np.zeros(len(kept), TENSOR)
+    for record, index in zip(tensors, kept, strict=True):
+        tensor = program.tensors[index]
+        record["scale"] = tensor.scale
+        for name in records.LAYOUT_FIELDS:
+            record[name] = getattr(tensor.layout, name)
+        record["values_at"], record["values_count"] = len(values), len(tensor.values)
+        values += tensor.values
+        _name(record, tensor.name, names)
+    ports = np.zeros(len(program.inputs) + len(program.outputs), PORT)
+    for record, port in zip(ports, (*program.inputs, *program.outputs), strict=True):
+        record["address"], record["tensor"] = port.address, kept.index(port.tensor)
+        _name(record, port.name, names)
+    head = np.zeros(1, DESCRIPTOR_HEAD)
+    config = program.config
+    head[0] = (program.memory_bytes, program.batch, config.code_bits, config.row_codes,
+               config.memory_codes, len(kept), len(program.inputs), len(program.outputs),
+               len(values), len(names), 0)
+    return (head.tobytes() + tensors.tobytes() + ports.tobytes()
+            + np.array(values, "<i4").tobytes() + bytes(names))
+
+
+def _name(record: np.void, name: str, names: bytearray) -> None:
+    data = name.encode()
+    record["name_at"], record["name_bytes"] = len(names), len(data)
+    names += data
+
+
+class Reader:
+    """Takes typed arrays one after the other from the bytes of a section."""
+
+    def __init__(self, data: bytes, where: str) -> None:
+        self.data = data
+        self.where = where
+        self.at = 0
+
+    def take(self, dtype: np.dtype | str, count: int) -> NDArray[Any]:
+        """The next `count` entries; FormatError when the section ends before."""
+        size = np.dtype(dtype).itemsize * count
+        if count < 0 or self.at + size > len(self.data):
+            raise FormatError(f"{self.where}: ends at byte {len(self.data)} of the section inside "
+                              f"{count} entries that begin at byte {self.at}; "
+                              "recompile the network")
+        found = np.frombuffer(self.data, dtype, count, self.at)
+        self.at += size
+        return found
+
+    def end(self) -> None:
+        """Everything must be taken."""
+        if self.at != len(self.data):
+            raise FormatError(f"{self.where}: holds {len(self.data) - self.at} bytes behind byte "
+                              f"{self.at} of the section that nothing refers to; "
+                              "recompile the network")
+
+
+def decode_descriptors(data: bytes, where: str
+                       ) -> tuple[int, list[Tensor], list[Port], list[Port]]:
+    """memory_bytes, tensors, inputs and outputs; ports name places in this list of tensors."""
+    reader = Reader(data, where)
+    head = reader.take(DESCRIPTOR_HEAD, 1)[0]
+    tensors = reader.take(TENSOR, int(head["tensors"]))
+    inputs = reader.take(PORT, int(head["inputs"]))
+    outputs = reader.take(PORT, int(head["outputs"]))
+    values = reader.take("<i4", int(head["values"])).tolist()
+    names = reader.take("|u1", int(head["names"])).tobytes()
+    reader.end()
+    found = [_tensor(record, values, names, where) for record in tensors]
+    ports = [_port(record, names, where) for record in (*inputs, *outputs)]
+    bad = [port for port in ports if port.tensor >= len(found)]
+    if bad:
+        raise FormatError(f"{where}: port {bad[0].name!r} names tensor {bad[0].tensor} of "
+                          f"{len(found)}; recompile the network")
+    return int(head["memory_bytes"]), found, ports[:len(inputs)], ports[len(inputs):]
+
+
+def _tensor(record: np.void, values: list[int], names: bytes, where: str) -> Tensor:
+    layout = Layout(**{name: int(record[name]) for name in records.LAYOUT_FIELDS})
+    at = int(record["values_at"])
+    return Tensor(_name_of(record, names, where), layout, float(record["scale"]),
+                  tuple(values[at:at + int(record["values_count"])]))
+
+
+def _port(record: np.void, names: bytes, where: str) -> Port:
+    return Port(_name_of(record, names, where), int(record["tensor"]), int(record["address"]))
+
+
+def _name_of(record: np.void, names: bytes, where: str) -> str:
+    at = int(record["name_at"])
+    try:
+        return names[at:at + int(record["name_bytes"])].decode()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{where}: the name at byte {at} of the names is no UTF-8 "
+                          f"({error.reason}); recompile the network") from None
+
+
+def moved(port: Port, places: Sequence[int]) -> Port:
+    """A port whose tensor is counted anew: places[old] is the new index."""
+    return Port(port.name, places[port.tensor], port.address)
+
+
+# ---- layer table ---------------------------------------------------------------------------
+def has_layers(program: Program) -> bool:
+    """Does the program hold more than the descriptors say?"""
+    return bool(program.layers) or len(program.tensors) > len(port_tensors(program))
+
+
+def encode_layers(program: Program) -> bytes:
+    """Layer table: all tensors and layers."""
+    arrays: list[bytes] = []
+
+    def put(array: Ints) -> list[Any]:
+        dtype = _smallest(array)
+        arrays.append(array.astype(dtype).tobytes())
+        return [dtype, array.size]
+
+    kept = port_tensors(program)
+    plain = {
+        "tensors": [kept.index(i) if i in kept else records.tensor_to_plain(tensor, put)
+                    for i, tensor in enumerate(program.tensors)],
+        "layers": [records.layer_to_plain(layer, put) for layer in program.layers],
+    }
+    text = records.canonical(plain).encode()
+    return len(text).to_bytes(4, "little") + text + b"".join(arrays)
+
+
+def _smallest(array: Ints) -> str:
+    if not array.size:
+        return ARRAY_TYPES[0]
+    low, high = int(array.min()), int(array.max())
+    for dtype in ARRAY_TYPES:
+        info = np.iinfo(dtype)
+        if info.min <= low and high <= info.max:
+            return dtype
+    raise AssertionError("int64 holds every int64")
+
+
+def decode_layers(data: bytes, ported: list[Tensor], where: str
+                  ) -> tuple[list[Tensor], list[int], list[Layer]]:
+    """All tensors, the index of each descriptor's tensor among them, and the layers.
+
+    ported: the tensors of the descriptors, in their order.
+    """
+    reader = Reader(data, where)
+    text = reader.take("|u1", int(reader.take("<u4", 1)[0])).tobytes()
+    plain = records.parse(text, where)
+
+    def take(spec: Any) -> Ints:
+        dtype, count = spec
+        if dtype not in ARRAY_TYPES or not isinstance(count, int):
+            raise ValueError(f"{spec!r} describes no array")
+        return reader.take(dtype, count).astype(np.int64)
+
+    try:
+        tensors = [ported[item] if isinstance(item, int)
+                   else records.tensor_from_plain(item, take) for item in plain["tensors"]]
+        places = _places(plain["tensors"], len(ported))
+        layers = [records.layer_from_plain(item, take) for item in plain["layers"]]
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise FormatError(f"{where}: malformed ({error}); recompile the network") from None
+    reader.end()
+    return tensors, places, layers
+
+
+def _places(items: Iterable[Any], count: int) -> list[int]:
+    places = {item: i for i, item in enumerate(items) if isinstance(item, int)}
+    if sorted(places) != list(range(count)):
+        raise ValueError("it does not name every tensor of the descriptors once")
+    return [places[item] for item in range(count)]
+
+
+def decode_config(data: bytes, where: str) -> Config:
+    """The configuration section."""
+    try:
+        return Config.from_json(data.decode(), where)
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{where}: no UTF-8 ({error.reason}); recompile the network") from None
