@@ -83,14 +83,14 @@ def test_writes_are_traced_cell_by_cell(engine):
         assert codes.tolist() == [(word >> 4 * c & 15) * (word >> c & 1) for c in range(8)]
 
 
-def test_a_write_of_two_rows_becomes_two(engine):
-    words = [0x8765430F, 0x876543F0, 0x876543FF, 0x12345611]    # bit 31: odd word one row further
+def test_a_write_of_two_rows_becomes_two(engine):  # bit 31: the odd word is one row further
+    words = [0x8765430F, 0x876543F0, 0x876543FF, 0x12345611]
     writes = hdl.simulate(program(), memory_of(words), MODELS[0], engine).writes
     assert writes.cycle.tolist() == [3, 4, 5, 5, 6]
     assert writes.row.tolist() == [0, 2, 2, 3, 3]
     assert writes.codes.tolist() == [[15, 0, 3, 4, 0, 0, 0, 0], [0, 0, 0, 0, 5, 6, 7, 8],
                                      [15, 15, 3, 4, 0, 0, 0, 0], [0, 0, 0, 0, 5, 6, 7, 8],
-                                     [1, 0, 0, 0, 5, 0, 0, 0]]
+                                     [1, 0, 0, 0, 4, 0, 0, 0]]
     assert writes.mask.sum(axis=1).tolist() == [4, 4, 4, 4, 2]
 
 
@@ -189,7 +189,7 @@ def test_codes_of_any_width_are_cut_out(tmp_path, bits):
     for i in range(50):
         m = sum(int(b) << c for c, b in enumerate(mask[i]))
         v = sum(int(x) << c * bits for c, x in enumerate(codes[i]))
-        lines.append(f"{i * 77:08x} {i:03X} {i:03x} {m:08x} {v:0{benchfiles.digits_for(32 * bits)}x}\n")
+        lines.append(f"{i * 77:08x} {i:03X} {i:03x} {m:08x} {v:0{8 * bits}x}\n")
     (tmp_path / "writes.hex").write_text("".join(lines))
     writes = benchfiles.read_writes(tmp_path / "writes.hex", config)
     assert writes.cycle.tolist() == [77 * i for i in range(50)]
