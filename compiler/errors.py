@@ -4,7 +4,7 @@ from ..arch.errors import KcnnError
 
 
 class CompileError(KcnnError):
-    """The user's network, data or configuration cannot be compiled; the sentence says what to do."""
+    """The user's network, data or configuration cannot be compiled."""
 
 
 class InternalError(Exception):

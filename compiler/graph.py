@@ -9,7 +9,7 @@ leave the batch out. Two subsets of it are named forms:
 - *traced*: what the frontend makes; every operation below may occur.
 - *canonical*: only Input, Conv, AvgPool, MaxPool, Add, Concat and Output are left. Batch norms are
   folded, activations sit in `function` of the node before, a Linear is a Conv whose kernel is its
-  whole input map, and a Conv may have a second input, the skip tensor that is added before `function`.
+  whole input map, and a Conv may have a second input, the skip tensor added before `function`.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Input(Op):
 class Conv(Op):
     """y = function(conv(x, weight) + bias [+ skip]).
 
-    weight: (K, C / groups, kh, kw); bias: (K,). kind: the torch layer, Conv2d or Linear (a Linear's kernel
-    is its whole input map).
+    weight: (K, C / groups, kh, kw); bias: (K,). kind: the torch layer, Conv2d or Linear (whose
+    kernel is its whole input map), or what an identity convolution stands for.
     """
 
     weight: Floats
@@ -83,8 +83,11 @@ class MaxPool(Op):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class AvgPool(Op):
-    """Mean over a window, then function. divisor 0: the number of cells, those of the padding
-    counted or not (count_padding); padding beyond what torch counts (ceil mode) is never counted."""
+    """Mean over a window, then function.
+
+    divisor 0: the number of cells, those of the padding counted or not (count_padding). In ceil
+    mode windows go beyond the padding, as the output's shape tells; such cells are never counted.
+    """
 
     kernel: tuple[int, int]
     stride: tuple[int, int]
@@ -144,12 +147,21 @@ class Graph:
             slots = tuple(i for i, other in enumerate(inputs) if other == source)
             self.nx.add_edge(source, name, slots=slots)
 
+    def copy(self) -> Graph:
+        """Another graph of the same (immutable) nodes."""
+        out = Graph()
+        out.nx = self.nx.copy()
+        return out
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.nx
+
     def __getitem__(self, name: str) -> Node:
         return self.nx.nodes[name]["node"]
 
     def __iter__(self) -> Iterator[Node]:
-        """Nodes in a stable topological order (order of insertion among equals)."""
-        order = {name: i for i, name in enumerate(self.nx)}
+        """Nodes in a stable topological order: of insertion among equals, outputs last."""
+        order = {name: (isinstance(self[name].op, Output), i) for i, name in enumerate(self.nx)}
         for name in nx.lexicographical_topological_sort(self.nx, key=order.__getitem__):
             yield self[name]
 

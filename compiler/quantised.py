@@ -20,8 +20,8 @@ Floats = NDArray[np.float64]
 class Codebook:
     """A clustered tensor: real value = scale * values[rank].
 
-    values: ascending distinct int64, zero among them, at most 2^AB, every one fits value_bits and so
-    does its negative.
+    values: ascending distinct int64, zero among them, at most 2^AB, every one fits value_bits and
+    so does its negative.
     """
 
     scale: float
@@ -74,9 +74,9 @@ class ClusteredWeight:
 class Quantised:
     """A canonical graph with the meaning of every tensor in integers.
 
-    tensors: by node name (Output nodes have none of their own: they pass their input on). Tensors that
-    meet in a Concat or a MaxPool share one Codebook object. A node that feeds an Output is Radix of 16 bits
-    unless layers read it too.
+    tensors: by node name (Output nodes have none of their own: they pass their input on). Tensors
+    that meet in a Concat or a MaxPool share one Codebook object. A node that feeds an Output is
+    Radix of 16 bits unless layers read it too, it has a function, or it is a MaxPool or a Concat.
     weights: by name of Conv node.
     ranges: smallest and largest real value seen in calibration, by node name.
     """

@@ -1,0 +1,445 @@
+"""What each ATen operation becomes: a handler each, which gives the name of the result's node."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .errors import CompileError
+from .graph import (
+    Activation,
+    Add,
+    AvgPool,
+    BatchNorm,
+    Concat,
+    Conv,
+    Flatten,
+    MaxPool,
+    Op,
+    Padding,
+    Shape,
+)
+from .layers import cells, parametric
+
+if TYPE_CHECKING:
+    from .frontend import Walk
+
+Floats = NDArray[np.float64]
+Fx = torch.fx.Node
+
+
+def operation(node: Fx) -> str:
+    """The operation's bare name: conv2d, relu, getitem."""
+    target = node.target
+    if isinstance(target, torch._ops.OpOverload):
+        return target._schema.name.partition("::")[2].rstrip("_")
+    return getattr(target, "__name__", str(target))
+
+
+def is_bookkeeping(node: Fx) -> bool:
+    """An operation on sizes, which computes no tensor."""
+    return not isinstance(node.meta.get("val"), torch.Tensor | tuple | list)
+
+
+class Call:
+    """One call of an ATen operation: its arguments by the names of its schema."""
+
+    def __init__(self, walk: Walk, node: Fx) -> None:
+        self.walk = walk
+        self.node = node
+        self._arguments = _arguments(node)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._arguments[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        value = self._arguments.get(name)
+        return default if value is None else value
+
+    def source(self, value: Any = None) -> str:
+        """Our node of a tensor argument (`self`, `input` or `x` where none is given)."""
+        value = self._first() if value is None else value
+        if value not in self.walk.values:
+            raise self.refuse("one of its tensors is a constant")
+        return self.walk.values[value]
+
+    def _first(self) -> Any:
+        return next(iter(self._arguments.values()))
+
+    def shape(self, source: str) -> Shape:
+        """(C, H, W) of a node of ours."""
+        return self.walk.graph[source].shape
+
+    @property
+    def dimensions(self) -> int:
+        """Dimensions of the first argument in torch, batch included."""
+        return len(self._first().meta["val"].shape)
+
+    @property
+    def result(self) -> Shape:
+        """(C, H, W) of what torch makes, missing dimensions 1."""
+        return self.walk.shape(self.node)
+
+    def parameter(self, name: str) -> Floats | None:
+        """A parameter argument, None where it is absent."""
+        value = self._arguments.get(name)
+        return None if value is None else self.walk.parameter(value)
+
+    def add(self, op: Op, inputs: list[str], shape: Shape | None = None) -> str:
+        return self.walk.add(self.node, op, inputs, self.result if shape is None else shape)
+
+    def refuse(self, why: str) -> CompileError:
+        return self.walk.unsupported(self.node, why)
+
+
+def _arguments(node: Fx) -> dict[str, Any]:
+    if not isinstance(node.target, torch._ops.OpOverload):
+        return {str(i): value for i, value in enumerate(node.args)}
+    out: dict[str, Any] = {}
+    for i, argument in enumerate(node.target._schema.arguments):
+        default = argument.default_value if argument.has_default_value() else None
+        given = node.args[i] if i < len(node.args) else node.kwargs.get(argument.name, default)
+        out[argument.name] = given
+    return out
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    items = [value] if isinstance(value, int) else list(value)
+    return (items[0], items[-1])
+
+
+# ---- layers with weights -------------------------------------------------------------------
+def conv2d(call: Call) -> str:
+    source = call.source()
+    weight = call.parameter("weight")
+    assert weight is not None
+    bias = call.parameter("bias")
+    dilation = _pair(call["dilation"])
+    op = Conv(weight, np.zeros(len(weight)) if bias is None else bias, _pair(call["stride"]),
+              _conv_padding(call, weight.shape, dilation), dilation, call["groups"])
+    if call.dimensions != 4:
+        raise call.refuse("its input has no batch dimension")
+    return call.add(op, [source])
+
+
+def _conv_padding(call: Call, weight: tuple[int, ...], dilation: tuple[int, int]) -> Padding:
+    padding = call["padding"]
+    if padding == "valid":
+        return 0, 0, 0, 0
+    if padding == "same":
+        high, wide = (d * (k - 1) for d, k in zip(dilation, weight[2:], strict=True))
+        return high // 2, wide // 2, high - high // 2, wide - wide // 2
+    top, left = _pair(padding)
+    return top, left, top, left
+
+
+def linear(call: Call) -> str:
+    source = call.source()
+    weight = call.parameter("weight")
+    assert weight is not None
+    bias = call.parameter("bias")
+    if call.dimensions != 2:
+        raise call.refuse(f"its input has {call.dimensions} dimensions, 2 are needed: flatten it "
+                          "before")
+    source = flattened(call, source)
+    op = Conv(weight[:, :, None, None], np.zeros(len(weight)) if bias is None else bias,
+              kind="Linear")
+    return call.add(op, [source])
+
+
+def flattened(call: Call, source: str) -> str:
+    """The node itself where its map is 1x1, else a Flatten of it."""
+    c, h, w = call.shape(source)
+    if h * w == 1:
+        return source
+    return call.walk.add(call.node, Flatten(), [source], (c * h * w, 1, 1), f"{source}.flatten")
+
+
+def batch_norm(call: Call) -> str:
+    if call.get("training", False):
+        raise call.refuse("it was exported in training mode; call eval() before torch.export")
+    mean, variance = call.parameter("running_mean"), call.parameter("running_var")
+    if mean is None or variance is None:
+        raise call.refuse("it has no running statistics; use track_running_stats=True")
+    weight, bias = call.parameter("weight"), call.parameter("bias")
+    scale = 1 / np.sqrt(variance + call["eps"])
+    scale = scale if weight is None else scale * weight
+    shift = -mean * scale
+    shift = shift if bias is None else shift + bias
+    if not np.isfinite(scale).all() or not np.isfinite(shift).all():
+        raise CompileError(f"{call.walk.where(call.node)}: its running variance is not positive; "
+                           "train or load the network again")
+    source = call.source()
+    return call.add(BatchNorm(scale, shift), [source], call.shape(source))
+
+
+def training_batch_norm(call: Call) -> str:
+    raise call.refuse("it was exported in training mode; call eval() before torch.export")
+
+
+# ---- elementwise ---------------------------------------------------------------------------
+def _activation(call: Call, function: str) -> str:
+    source = call.source()
+    return call.add(Activation(function), [source], call.shape(source))
+
+
+def plain(function: str) -> Callable[[Call], str]:
+    """Handler of a function without parameters."""
+    return lambda call: _activation(call, function)
+
+
+def gelu(call: Call) -> str:
+    return _activation(call, "gelu_tanh" if call["approximate"] == "tanh" else "gelu")
+
+
+def leaky_relu(call: Call) -> str:
+    return _activation(call, parametric("leaky_relu", call["negative_slope"]))
+
+
+def prelu(call: Call) -> str:
+    weight = call.parameter("weight")
+    if weight is None or weight.size != 1:
+        raise call.refuse("it has a slope for every channel; use one slope")
+    return _activation(call, parametric("leaky_relu", float(weight.ravel()[0])))
+
+
+def elu(call: Call) -> str:
+    if call["scale"] != 1 or call["input_scale"] != 1:
+        raise call.refuse("it is scaled; use ELU")
+    return _activation(call, parametric("elu", call["alpha"]))
+
+
+def hardtanh(call: Call) -> str:
+    return _activation(call, _clamp_name(call["min_val"], call["max_val"]))
+
+
+def clamp(call: Call) -> str:
+    low, high = call.get("min", -math.inf), call.get("max", math.inf)
+    if isinstance(low, Fx) or isinstance(high, Fx):
+        raise call.refuse("its limits are tensors; use numbers")
+    return _activation(call, _clamp_name(low, high))
+
+
+def _clamp_name(low: float, high: float) -> str:
+    names: dict[tuple[float, float], str] = {(0, math.inf): "relu", (0, 6): "relu6"}
+    return names.get((low, high)) or parametric("clamp", low, high)
+
+
+# ---- pools ---------------------------------------------------------------------------------
+def _pool_arguments(call: Call) -> tuple[tuple[int, int], tuple[int, int], Padding]:
+    kernel = _pair(call["kernel_size"])
+    top, left = _pair(call["padding"])
+    if call.dimensions != 4:
+        raise call.refuse("its input has no batch dimension")
+    return kernel, _pair(call["stride"] or kernel), (top, left, top, left)
+
+
+def max_pool2d(call: Call) -> str:
+    source = call.source()
+    kernel, stride, padding = _pool_arguments(call)
+    op = MaxPool(kernel, stride, padding, _pair(call["dilation"]))
+    value = call.node.meta["val"]
+    shape = tuple((value[0] if isinstance(value, tuple | list) else value).shape[1:])
+    if not cells(op, call.shape(source), shape).all():
+        raise call.refuse("some windows lie wholly in the padding; use less padding")
+    return call.add(op, [source], shape)
+
+
+def avg_pool2d(call: Call) -> str:
+    source = call.source()
+    kernel, stride, padding = _pool_arguments(call)
+    op = AvgPool(kernel, stride, padding, call["count_include_pad"],
+                 call.get("divisor_override", 0))
+    if not op.count_padding and not cells(op, call.shape(source), call.result).all():
+        raise call.refuse("some windows lie wholly in the padding; use less padding")
+    return call.add(op, [source])
+
+
+def _adaptive_kernel(call: Call, source: str) -> tuple[int, int]:
+    sizes = call.shape(source)[1:]
+    value = call.node.meta["val"]
+    outputs = (value[0] if isinstance(value, tuple | list) else value).shape[-2:]
+    if any(size % out for size, out in zip(sizes, outputs, strict=True)):
+        raise call.refuse(f"its output {tuple(outputs)} does not divide its input {tuple(sizes)}; "
+                          "choose an output size that does")
+    return sizes[0] // outputs[0], sizes[1] // outputs[1]
+
+
+def adaptive_avg_pool2d(call: Call) -> str:
+    source = call.source()
+    kernel = _adaptive_kernel(call, source)
+    return call.add(AvgPool(kernel, kernel), [source])
+
+
+def adaptive_max_pool2d(call: Call) -> str:
+    source = call.source()
+    kernel = _adaptive_kernel(call, source)
+    c, h, w = call.shape(source)
+    return call.add(MaxPool(kernel, kernel), [source], (c, h // kernel[0], w // kernel[1]))
+
+
+def _reduced(call: Call, source: str) -> tuple[int, int]:
+    """The window of a reduction over height, width or both."""
+    _, h, w = call.shape(source)
+    dims = call.get("dim", [])
+    dims = {d % call.dimensions for d in ([dims] if isinstance(dims, int) else dims)}
+    if call.get("dtype") is not None or not dims or not dims <= {2, 3}:
+        raise call.refuse("it does not reduce height and width (dimensions 2 and 3)")
+    if call.dimensions == 3:
+        return h, w
+    return (h if 2 in dims else 1), (w if 3 in dims else 1)
+
+
+def mean(call: Call) -> str:
+    source = call.source()
+    kernel = _reduced(call, source)
+    c, h, w = call.shape(source)
+    return call.add(AvgPool(kernel, kernel), [source], (c, h // kernel[0], w // kernel[1]))
+
+
+def amax(call: Call) -> str:
+    source = call.source()
+    kernel = _reduced(call, source)
+    c, h, w = call.shape(source)
+    return call.add(MaxPool(kernel, kernel), [source], (c, h // kernel[0], w // kernel[1]))
+
+
+# ---- joins and shapes ----------------------------------------------------------------------
+def add(call: Call) -> str:
+    if not isinstance(call["other"], Fx):
+        raise call.refuse("it adds a number; put it into a bias")
+    if call["alpha"] != 1:
+        raise call.refuse("its alpha is not 1")
+    sources = [call.source(call["self"]), call.source(call["other"])]
+    shapes = [call.shape(source) for source in sources]
+    if shapes[0] != shapes[1]:
+        raise call.refuse(f"its tensors have the shapes {shapes[0]} and {shapes[1]}; they must be "
+                          "equal")
+    return call.add(Add(), sources, shapes[0])
+
+
+def cat(call: Call) -> str:
+    sources = [call.source(value) for value in call["tensors"]]
+    if call["dim"] % len(call["tensors"][0].meta["val"].shape) != 1:
+        raise call.refuse("it does not join channels (dim=1)")
+    if len(sources) == 1:
+        return sources[0]
+    if len(call["tensors"][0].meta["val"].shape) == 2:
+        sources = [flattened(call, source) for source in sources]
+    shapes = [call.shape(source) for source in sources]
+    if len({shape[1:] for shape in shapes}) != 1:
+        raise call.refuse(f"its maps differ in size: {', '.join(map(str, shapes))}")
+    return call.add(Concat(), sources, (sum(s[0] for s in shapes), *shapes[0][1:]))
+
+
+def reshape(call: Call) -> str:
+    """Any change of shape: nothing to do, or a Flatten."""
+    source = call.source()
+    batch = call._first().meta["val"].shape[0]
+    c, h, w = call.shape(source)
+    value = call.node.meta["val"].shape
+    if len(value) >= 2 and value[0] == batch and len(value) <= 4:
+        out = call.result
+        if out in ((c, h, w), (c, h * w, 1)):
+            return source
+        if out == (c * h * w, 1, 1):
+            return call.add(Flatten(), [source])
+    raise call.refuse(f"it makes {tuple(value)} of {(batch, c, h, w)}; a reshape may only flatten "
+                      "everything behind the batch")
+
+
+def same(call: Call) -> str:
+    """Operations that change nothing in inference."""
+    if call.get("train", False):
+        raise call.refuse("it was exported in training mode; call eval() before torch.export")
+    return call.source()
+
+
+def cast(call: Call) -> str:
+    if not call.node.meta["val"].is_floating_point():
+        raise call.refuse("it casts to integers")
+    return call.source()
+
+
+def getitem(call: Call) -> str:
+    if call["1"] != 0:
+        raise call.refuse("only the first result of an operation can be used")
+    return call.source()
+
+
+def pad(call: Call) -> str:
+    """Zero padding is an identity convolution with padding, until a pass folds it."""
+    source = call.source()
+    value = call.get("value", 0)
+    if call.get("mode", "constant") != "constant" or value != 0:
+        raise call.refuse("it pads with something else than zeros")
+    amounts = [*call["pad"], 0, 0, 0, 0]
+    left, right, top, bottom = amounts[:4]
+    if any(amounts[4:]) or min(left, right, top, bottom) < 0 or call.dimensions != 4:
+        raise call.refuse("only height and width can be padded, and not cropped")
+    channels = call.shape(source)[0]
+    op = Conv(np.ones((channels, 1, 1, 1)), np.zeros(channels), padding=(top, left, bottom, right),
+              groups=channels, kind="Pad")
+    return call.add(op, [source])
+
+
+HANDLERS: dict[str, Callable[[Call], str]] = {
+    "conv2d": conv2d,
+    "linear": linear,
+    "batch_norm": batch_norm,
+    "_native_batch_norm_legit_no_training": batch_norm,
+    "_native_batch_norm_legit_functional": training_batch_norm,
+    "_native_batch_norm_legit": training_batch_norm,
+    "relu": plain("relu"),
+    "relu6": plain("relu6"),
+    "hardswish": plain("hardswish"),
+    "hardsigmoid": plain("hardsigmoid"),
+    "silu": plain("silu"),
+    "sigmoid": plain("sigmoid"),
+    "tanh": plain("tanh"),
+    "gelu": gelu,
+    "leaky_relu": leaky_relu,
+    "prelu": prelu,
+    "elu": elu,
+    "hardtanh": hardtanh,
+    "clamp": clamp,
+    "clamp_min": clamp,
+    "clamp_max": clamp,
+    "max_pool2d": max_pool2d,
+    "max_pool2d_with_indices": max_pool2d,
+    "avg_pool2d": avg_pool2d,
+    "adaptive_avg_pool2d": adaptive_avg_pool2d,
+    "_adaptive_avg_pool2d": adaptive_avg_pool2d,
+    "adaptive_max_pool2d": adaptive_max_pool2d,
+    "mean": mean,
+    "amax": amax,
+    "pad": pad,
+    "constant_pad_nd": pad,
+    "add": add,
+    "cat": cat,
+    "flatten": reshape,
+    "view": reshape,
+    "_unsafe_view": reshape,
+    "reshape": reshape,
+    "squeeze": reshape,
+    "unsqueeze": reshape,
+    "dropout": same,
+    "feature_dropout": same,
+    "alpha_dropout": same,
+    "feature_alpha_dropout": same,
+    "contiguous": same,
+    "clone": same,
+    "alias": same,
+    "detach": same,
+    "detach_copy": same,
+    "lift_fresh_copy": same,
+    "to": cast,
+    "_to_copy": cast,
+    operator.getitem.__name__: getitem,
+}

@@ -1,0 +1,232 @@
+"""From torch to the traced graph: torch.export, then one node of ours for each ATen operation.
+
+What every operation becomes is said in `aten.py`; here are the export, the walk over torch's graph,
+names and parameters.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.export import ExportedProgram
+
+from . import aten
+from .errors import CompileError
+from .graph import Graph, Input, Node, Output, Shape
+from .layers import SUPPORTED
+
+Floats = NDArray[np.float64]
+Fx = torch.fx.Node
+
+
+def trace(model: torch.nn.Module | ExportedProgram, example_inputs: Sequence[torch.Tensor]
+          ) -> Graph:
+    """The traced graph of a network in inference form.
+
+    example_inputs: one float tensor (N, C, H, W); its batch is left out. Raises CompileError for
+    what cannot be exported or has no meaning here.
+    """
+    exported = export(model, example_inputs)
+    walk = Walk(exported)
+    for node in exported.graph.nodes:
+        walk.step(node)
+    return _reachable(walk.graph)
+
+
+def export(model: torch.nn.Module | ExportedProgram, example_inputs: Sequence[torch.Tensor]
+           ) -> ExportedProgram:
+    """A functional export (no in-place operations) that keeps layers whole."""
+    if not isinstance(model, ExportedProgram):
+        check_examples(example_inputs)
+        model = _export_module(model, tuple(example_inputs))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.run_decompositions({})
+
+
+def check_examples(example_inputs: Sequence[torch.Tensor]) -> None:
+    """Refuse everything but one floating-point tensor (N, C, H, W)."""
+    if len(example_inputs) != 1:
+        raise CompileError(f"the network takes {len(example_inputs)} inputs; networks of one input "
+                           "tensor can be compiled, so give one example tensor")
+    (example,) = example_inputs
+    if not isinstance(example, torch.Tensor) or not example.is_floating_point():
+        found = example.dtype if isinstance(example, torch.Tensor) else type(example).__name__
+        raise CompileError(f"the example input must be a floating-point tensor, found {found}")
+    if example.ndim != 4 or example.numel() == 0:
+        raise CompileError("the example input must have the shape (N, C, H, W) without zeros, "
+                           f"found {tuple(example.shape)}")
+
+
+def _export_module(model: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]
+                   ) -> ExportedProgram:
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            return torch.export.export(model, example_inputs, strict=False)
+    except Exception as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise CompileError(f"torch.export cannot export the network ({said[0]}); it must run on "
+                           "the example input and not branch on values") from error
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+class Walk:
+    """Walks torch's graph in order and builds ours."""
+
+    def __init__(self, exported: ExportedProgram) -> None:
+        self.graph = Graph()
+        self.values: dict[Fx, str] = {}              # torch's node -> node of ours
+        self._parameters = _parameters(exported)     # placeholder's name -> (path, tensor)
+        self._inputs = set(exported.graph_signature.user_inputs)
+        self._outputs = list(exported.graph_signature.user_outputs)
+
+    def step(self, node: Fx) -> None:
+        """Take one node of torch's graph."""
+        if node.op == "placeholder":
+            self._placeholder(node)
+        elif node.op == "output":
+            self._output(node)
+        elif node.op == "call_function" and node.users:
+            self._call(node)
+        elif node.op not in ("call_function", "get_attr"):
+            raise CompileError(f"{self.where(node)}: {node.target} is not supported; export the "
+                               "network again with torch.export")
+
+    def _placeholder(self, node: Fx) -> None:
+        if node.name not in self._inputs:
+            return
+        if any(isinstance(self.graph[name].op, Input) for name in self.values.values()):
+            raise CompileError("the network takes more than one input; networks of one input "
+                               "tensor can be compiled")
+        value = node.meta.get("val")
+        if not isinstance(value, torch.Tensor) or value.ndim != 4:
+            raise CompileError(f"the network's input {node.name} must be a tensor of shape "
+                               "(N, C, H, W)")
+        self.values[node] = self.add(node, Input(), [], self.shape(node), name=node.name)
+
+    def _output(self, node: Fx) -> None:
+        by_name = {other.name: value for other, value in self.values.items()}
+        for i, torch_name in enumerate(self._outputs):
+            if torch_name not in by_name:
+                raise CompileError(f"output {i} of the network is not computed from its input; "
+                                   "return tensors only")
+            source = self.graph[by_name[torch_name]]
+            name = "output" if len(self._outputs) == 1 else f"output_{i}"
+            self.add(node, Output(), [source.name], source.shape, name=name)
+
+    def _call(self, node: Fx) -> None:
+        if not any(source in self.values for source in node.all_input_nodes):
+            if aten.is_bookkeeping(node):
+                return
+            raise self.unsupported(node, "it does not depend on the network's input")
+        handler = aten.HANDLERS.get(aten.operation(node))
+        if handler is None:
+            raise self.unsupported(node)
+        self.values[node] = handler(aten.Call(self, node))
+
+    # ---- for aten.py -----------------------------------------------------------------------
+    def add(self, node: Fx, op: Any, inputs: list[str], shape: Shape, name: str = "") -> str:
+        """Add a node to our graph; returns its name."""
+        name = self._unique(name or self._name(node))
+        self.graph.add(Node(name, op, shape, self.where(node)), inputs)
+        return name
+
+    def shape(self, node: Fx) -> Shape:
+        """(C, H, W) of a value of torch's graph, missing dimensions 1."""
+        sizes = node.meta["val"].shape[1:]
+        if len(sizes) > 3 or len(sizes) == 0:
+            raise self.unsupported(node, f"it makes a tensor of {len(sizes) + 1} dimensions")
+        if not all(isinstance(size, int) for size in sizes):
+            raise CompileError(f"{self.where(node)}: the shape {tuple(node.meta['val'].shape)} is "
+                               "not fixed; export with a dynamic batch at most")
+        c, h, w = (*sizes, 1, 1)[:3]
+        return c, h, w
+
+    def parameter(self, node: Fx) -> Floats:
+        """Value of a parameter, buffer or constant; refuses NaN and infinite values."""
+        if not isinstance(node, Fx) or node.name not in self._parameters:
+            raise CompileError(f"{self.where(node)}: its weights are computed by the network; only "
+                               "constant weights can be compiled")
+        path, tensor = self._parameters[node.name]
+        values = tensor.detach().to("cpu", torch.float64).numpy()
+        bad = int((~np.isfinite(values)).sum())
+        if bad:
+            raise CompileError(f"{path}: {bad} of {values.size} values are NaN or infinite; train "
+                               "or load the network again")
+        return values
+
+    def where(self, node: Fx) -> str:
+        """The torch module path that a node comes from."""
+        path, _ = _module(node)
+        return path or "forward"
+
+    def unsupported(self, node: Fx, why: str = "") -> CompileError:
+        """The error for an operation that has no meaning here."""
+        reason = f" here ({why})" if why else ""
+        return CompileError(f"{self.where(node)}: {_called(node)} is not supported{reason}; "
+                            f"supported layers are {', '.join(SUPPORTED)}")
+
+    # ---- names -----------------------------------------------------------------------------
+    def _name(self, node: Fx) -> str:
+        path, kind = _module(node)
+        if path and kind.startswith("torch.nn.modules.") and ".container." not in kind:
+            return path
+        called = aten.operation(node)
+        return f"{path}.{called}" if path else called
+
+    def _unique(self, name: str) -> str:
+        if name not in self.graph:
+            return name
+        use = 2
+        while f"{name}@{use}" in self.graph:
+            use += 1
+        return f"{name}@{use}"
+
+
+def _module(node: Fx) -> tuple[str, str]:
+    """(path, type) of the innermost module that a node of torch's graph belongs to."""
+    stack = node.meta.get("nn_module_stack") if isinstance(node, Fx) else None
+    if not stack:
+        return "", ""
+    path, kind = list(stack.values())[-1]
+    kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
+    return path, kind
+
+
+def _called(node: Fx) -> str:
+    called = aten.operation(node)
+    _, kind = _module(node)
+    if kind.startswith("torch.nn.modules.") and ".container." not in kind:
+        return f"{kind.rpartition('.')[2]} ({called})"
+    return called
+
+
+def _parameters(exported: ExportedProgram) -> dict[str, tuple[str, torch.Tensor]]:
+    signature = exported.graph_signature
+    find: list[tuple[Any, Callable[[str], Any]]] = [
+        (signature.inputs_to_parameters, lambda path: exported.state_dict[path]),
+        (signature.inputs_to_buffers,
+         lambda path: exported.state_dict.get(path, exported.constants.get(path))),
+        (signature.inputs_to_lifted_tensor_constants, exported.constants.get),
+    ]
+    return {name: (path, value(path)) for names, value in find for name, path in names.items()}
+
+
+def _reachable(graph: Graph) -> Graph:
+    """Without the nodes that no output depends on; refuses a network without layers."""
+    for node in reversed(list(graph)):
+        if not isinstance(node.op, Output | Input) and not graph.readers(node.name):
+            graph.nx.remove_node(node.name)
+    if not any(isinstance(node.op, Input) and graph.readers(node.name) for node in graph):
+        raise CompileError("the network's outputs do not depend on its input")
+    return graph

@@ -1,0 +1,45 @@
+"""An addition joins the convolution before it, which then has a second input, the skip tensor."""
+
+from __future__ import annotations
+
+from ..graph import Add, Conv, Graph, Node
+from .rewrite import only_reader, pointwise
+
+
+def fuse_adds(graph: Graph) -> Graph:
+    """Fuse every Add one of whose inputs is a convolution that only it reads.
+
+    Of two such convolutions the one with more weights computes the sum. x + x becomes 2x.
+    """
+    graph = graph.copy()
+    for node in list(graph):
+        if isinstance(node.op, Add):
+            _fuse(graph, node)
+    return graph
+
+
+def _fuse(graph: Graph, add: Node) -> None:
+    first, second = graph.inputs(add.name)
+    if first == second:
+        double = pointwise(add.shape[0], "Add", scale=2.0)
+        graph.replace(add.name, Node(add.name, double, add.shape, add.path), [first])
+        return
+    hosts = [name for name in (first, second) if _can_host(graph, name, add.name)]
+    if not hosts:
+        return
+    host = max(hosts, key=lambda name: _weights(graph[name]))
+    skip = second if host == first else first
+    graph.replace(add.name, add, [host])
+    graph.bypass(add.name)
+    graph.replace(host, graph[host], [*graph.inputs(host), skip])
+
+
+def _can_host(graph: Graph, name: str, add: str) -> bool:
+    op = graph[name].op
+    return (isinstance(op, Conv) and len(graph.inputs(name)) == 1
+            and only_reader(graph, name) == add)
+
+
+def _weights(node: Node) -> int:
+    assert isinstance(node.op, Conv)
+    return node.op.weight.size

@@ -1,0 +1,72 @@
+"""The clustering of an elementwise function: which code on which stretch of the real line."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from . import layers
+from .quantised import Codebook, Floats, Ints
+
+# halvings that take the widest bracket below the spacing of doubles
+HALVINGS = 120
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Segments:
+    """x -> rank of the codebook value nearest to function(x).
+
+    starts: (S - 1,) ascending; ranks: (S,). Segment i is starts[i - 1] <= x < starts[i].
+    """
+
+    starts: Floats
+    ranks: Ints
+
+    def __len__(self) -> int:
+        return len(self.ranks)
+
+    def __call__(self, x: Floats) -> Ints:
+        return self.ranks[np.searchsorted(self.starts, x, side="right")]
+
+
+def boundaries(codebook: Codebook) -> Floats:
+    """Real values half way between neighbours of a codebook."""
+    real = codebook.values * codebook.scale
+    return (real[1:] + real[:-1]) / 2
+
+
+def segments(function: str, codebook: Codebook) -> Segments:
+    """The segments of a function (a name of layers.py) on the whole real line.
+
+    A function that never falls has at most one a value; each stretch on which it falls adds some.
+    """
+    f = layers.function(function)
+    between = boundaries(codebook)
+    far = 1e6 * (1 + float(np.abs(between).max(initial=0)))
+    edges = np.array([-far, *f.turns, far])
+    at_edges = np.searchsorted(between, f.apply(edges), side="right")
+    starts, ranks = [np.zeros(0)], [at_edges[:1]]
+    for low, high, before, after in zip(edges, edges[1:], at_edges, at_edges[1:], strict=False):
+        rises = after >= before
+        crossed = np.arange(before, after) if rises else np.arange(before - 1, after - 1, -1)
+        starts.append(_crossings(f, between[crossed], low, high, rises))
+        ranks.append(crossed + 1 if rises else crossed)
+    return _without_empty(np.concatenate(starts), np.concatenate(ranks).astype(np.int64))
+
+
+def _crossings(f: layers.Function, levels: Floats, low: float, high: float, rises: bool) -> Floats:
+    """The least x in [low, high], where f is monotone, with f(x) >= level (falling: < level)."""
+    lows, highs = np.full(len(levels), low), np.full(len(levels), high)
+    for _ in range(HALVINGS):
+        middle = (lows + highs) / 2
+        reached = (f.apply(middle) >= levels) == rises
+        highs = np.where(reached, middle, highs)
+        lows = np.where(reached, lows, middle)
+    return highs
+
+
+def _without_empty(starts: Floats, ranks: Ints) -> Segments:
+    """Where several segments start at one place, as at a step of the function, the last one counts."""
+    keep = np.append(np.diff(starts) > 0, True) if len(starts) else np.zeros(0, bool)
+    return Segments(starts[keep], ranks[np.append(True, keep)])
