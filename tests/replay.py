@@ -3,7 +3,8 @@
 `make()` returns (block, ports): a block function and its keyword arguments, signals or interface
 classes holding signals, made afresh at each call. The clock is the port `clk`, a reset is any
 ResetSignal. A stimulus is a generator function `stimulus(ports, rng)`: resumed once a clock, it
-sets `.next` of the inputs and may read what the outputs show at the start of that cycle.
+sets `.next` of the inputs and may read what the outputs show at the start of that cycle; what its
+`yield` gives back are the values {port: value} at the end of the cycle before.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import random
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,8 @@ from myhdl import ResetSignal, StopSimulation, block, delay, instance
 from tools import need, output_of
 
 Make = Callable[[], tuple[Callable[..., Any], dict[str, Any]]]
-Stimulus = Callable[[dict[str, Any], random.Random], Iterator[None]]
+Values = dict[str, int]
+Stimulus = Callable[[dict[str, Any], random.Random], Generator[None, Values, None]]
 TOOLS = ("iverilog", "ghdl", "verilator", "yosys")
 
 
@@ -39,7 +41,7 @@ class Recording(NamedTuple):
     """Ports without the clock, inputs first, and their values in every cycle."""
 
     ports: list[Port]
-    rows: list[dict[str, int]]
+    rows: list[Values]
 
     def of(self, name: str) -> list[int]:
         """The values of one port, cycle by cycle."""
@@ -96,7 +98,8 @@ def signals_of(ports: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def random_inputs(ports: dict[str, Any], rng: random.Random) -> Iterator[None]:
+def random_inputs(ports: dict[str, Any], rng: random.Random
+                  ) -> Generator[None, Values, None]:
     """Drives flat inputs: edges of each range, or anything; resets first, then rarely."""
     cycle = 0
     while True:
@@ -117,7 +120,7 @@ def random_inputs(ports: dict[str, Any], rng: random.Random) -> Iterator[None]:
 def record(make: Make, ports: list[Port], cycles: int, stimulus: Stimulus, seed: int) -> Recording:
     """Simulate in MyHDL; row t of the recording holds the values in cycle t."""
     kept = sorted((p for p in ports if p.name != "clk"), key=lambda p: p.output)
-    rows: list[dict[str, int]] = []
+    rows: list[Values] = []
     forget_designs()
 
     @block
@@ -131,7 +134,7 @@ def record(make: Make, ports: list[Port], cycles: int, stimulus: Stimulus, seed:
         @instance
         def clocks():
             for _ in range(cycles):
-                next(drive)
+                drive.send(rows[-1] if rows else None)
                 yield delay(1)
                 rows.append({p.name: int(signals[p.name].val) for p in kept})
                 if "clk" in signals:

@@ -1,0 +1,306 @@
+"""Load unit: external memory to the activation memory and to the tables.
+
+    LOAD, taken in k: req visible in k+1; a row is written in the cycle after its last beat
+    TABLE: a burst with last beat b is written from b+1 on, an entry a cycle (DECODE: two)
+    RAMP: entries written in k+1 .. k+count
+"""
+
+from __future__ import annotations
+
+from myhdl import Signal, always_comb, always_seq, block, enum, intbv, modbv
+
+from ..arch.config import Config
+from ..arch.isa import HEAD, UNIT_BYTES, Load, Op, Table, TableLoad
+from .port import ADDRESS_BITS, BEATS_BITS
+
+ENTRY_BYTES = 4
+REST_BITS = 28           # beats of one instruction
+OP_HI = HEAD[0].hi
+UNIT_SHIFT = UNIT_BYTES.bit_length() - 1
+
+State = enum("IDLE", "ROWS", "BEATS", "ENTRIES", "RAMP")
+
+
+@block
+def row_gatherer(clk, reset, take, first_row, valid, rdata, rows, per_row):
+    """Gathers `per_row` beats to a row and writes it to `rows` in the cycle after the last of them.
+
+    take: an instruction begins, its rows go to `first_row` on.
+    """
+    width, beat = len(rows.data), len(rdata)
+    longer = width + beat
+    left = Signal(intbv(0, min=0, max=per_row + 1))
+    row = Signal(modbv(0)[len(rows.address):])
+
+    @always_seq(clk.posedge, reset=reset)
+    def gather():
+        rows.we.next = False
+        if take:
+            left.next = per_row
+            row.next = first_row
+        elif valid:
+            rows.address.next = row
+            if left == 1:
+                rows.we.next = True
+                left.next = per_row
+                row.next = row + 1
+            else:
+                left.next = left - 1
+
+    @always_seq(clk.posedge, reset=None)
+    def shift():
+        both = intbv(0)[longer:]
+        both[width:] = rows.data
+        both[longer:width] = rdata
+        if valid:
+            rows.data.next = both[longer:beat]
+
+    return gather, shift
+
+
+@block
+def burst_buffer(clk, reset, restart, valid, word_in, at, following, word_out, depth):
+    """Keeps the beats of one burst; `word_out` is beat `at`, readable from its next cycle on.
+
+    restart: the next beat is beat 0; following: the value of `at` in the next cycle.
+    """
+    width = len(word_in)
+    memory = [Signal(intbv(0)[width:]) for _ in range(max(2, depth))]
+    count = Signal(intbv(0, min=0, max=max(2, depth)))
+    first = Signal(intbv(0)[width:])
+    fetched = Signal(intbv(0)[width:])
+
+    @always_seq(clk.posedge, reset=reset)
+    def count_beats():
+        if restart:
+            count.next = 0
+        elif valid:
+            if count == depth - 1:
+                count.next = 0
+            else:
+                count.next = count + 1
+
+    @always_seq(clk.posedge, reset=None)
+    def store():
+        if valid:
+            memory[count].next = word_in
+            if count == 0:
+                first.next = word_in
+        fetched.next = memory[following]
+
+    @always_comb
+    def show():
+        if at == 0:
+            word_out.next = first
+        else:
+            word_out.next = fetched
+
+    return count_beats, store, show
+
+
+@block
+def entry_cutter(table, state, kind, bank, half, index, word, slot, ramp, pair, per_beat):
+    """Drives the table port: entry `slot` of the burst lies in the beat `word`."""
+    shift = 8 * ENTRY_BYTES
+    width = len(word)
+    low = per_beat.bit_length() - 1
+    kind_ramp, kind_base = int(Table.RAMP), int(Table.BASE)
+    address_bits = len(ramp)
+
+    @always_comb
+    def steer():
+        table.we.next = state == State.ENTRIES or state == State.RAMP
+        table.bank.next = bank
+        table.half.next = half
+        table.index.next = index
+        if kind == kind_ramp:
+            table.kind.next = kind_base
+        else:
+            table.kind.next = kind
+
+    @always_comb
+    def whole_beat():
+        entry = intbv(0)[32:]
+        if kind == kind_ramp:
+            entry[address_bits:] = ramp
+            entry[24] = pair
+        else:
+            entry[:] = word
+        table.data.next = entry
+
+    @always_comb
+    def part_of_beat():
+        entry = intbv(0)[32:]
+        shifted = intbv(0)[width:]
+        which = intbv(0)[low:]
+        which[:] = slot[low:]
+        shifted[:] = word
+        for i in range(low):
+            if which[i]:
+                shifted[:] = shifted >> (shift << i)
+        if kind == kind_ramp:
+            entry[address_bits:] = ramp
+            entry[24] = pair
+        else:
+            entry[:] = shifted[32:]
+        table.data.next = entry
+
+    return steer, (whole_beat if per_beat == 1 else part_of_beat)
+
+
+@block
+def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
+    """Executes LOAD and TABLE.
+
+    box: Mailbox, word and take are read; unit: UnitState, ending is driven (combinational).
+    bus: Master, rdata the port's read data. rows: Rows (write side); table: TableWrite.
+    """
+    per_row, per_beat = config.beats_per_row, config.port_bytes // ENTRY_BYTES
+    row_shift, beat_shift = per_row.bit_length() - 1, per_beat.bit_length() - 1
+    beat_bytes = config.port_bytes.bit_length() - 1
+    burst, most = config.burst, config.burst * per_beat - 1
+    slot_bits = most.bit_length() + 1
+    row_bits, address_bits = len(rows.address), config.address_bits
+    op_load, kind_decode, kind_ramp = int(Op.LOAD), int(Table.DECODE), int(Table.RAMP)
+    f_rows, f_row, f_from = Load.field("rows"), Load.field("row"), Load.field("address")
+    rows_hi, rows_lo, row_lo, from_hi, from_lo = (f_rows.hi, f_rows.lo, f_row.lo, f_from.hi,
+                                                  f_from.lo)
+    row_hi = row_lo + row_bits
+    (kind_hi, kind_lo), bank_lo, (first_hi, first_lo), (count_hi, count_lo), (tfrom_hi, tfrom_lo) \
+        = _slice("kind"), _slice("bank")[1], _slice("first"), _slice("count"), _slice("address")
+    start_lo, step_lo, pair_lo = _slice("start")[1], _slice("step")[1], _slice("pair")[1]
+    start_hi, step_hi = start_lo + address_bits, step_lo + address_bits
+    state = Signal(State.IDLE)
+    address = Signal(modbv(0)[ADDRESS_BITS:])
+    rest = Signal(intbv(0)[REST_BITS:])
+    kind, bank, half = Signal(intbv(0)[3:]), Signal(bool(0)), Signal(bool(0))
+    index = Signal(modbv(0)[len(table.index):])
+    entries = Signal(intbv(0)[count_hi - count_lo:])
+    slot = Signal(modbv(0)[slot_bits:])
+    ramp, step = Signal(modbv(0)[address_bits:]), Signal(intbv(0)[address_bits:])
+    pair, rows_done = Signal(bool(0)), Signal(bool(0))
+    first_row = Signal(intbv(0)[row_bits:])
+    at, following = (Signal(intbv(0)[slot_bits - beat_shift:]) for _ in range(2))
+    beat_of_row, beat_of_table = Signal(bool(0)), Signal(bool(0))
+    entry_done, last_entry = Signal(bool(0)), Signal(bool(0))
+    word = Signal(intbv(0)[config.port_bits:])
+
+    gatherer = row_gatherer(clk, reset, box.take, first_row, beat_of_row, rdata, rows, per_row)
+    buffer = burst_buffer(clk, reset, bus.grant, beat_of_table, rdata, at, following, word, burst)
+    cutter = entry_cutter(table, state, kind, bank, half, index, word, slot, ramp, pair, per_beat)
+
+    @always_comb
+    def decode():
+        first_row.next = box.word[row_hi:row_lo]
+        beat_of_row.next = bus.valid and state == State.ROWS
+        beat_of_table.next = bus.valid and state == State.BEATS
+
+    @always_comb
+    def progress():
+        entry_done.next = kind != kind_decode or half
+        last_entry.next = entries == 1 and (kind != kind_decode or half)
+
+    @always_comb
+    def walk():
+        ahead = modbv(0)[slot_bits:]
+        at.next = slot[slot_bits:beat_shift]
+        ahead[:] = slot
+        if state == State.ENTRIES and entry_done:
+            ahead[:] = slot + 1
+        following.next = ahead[slot_bits:beat_shift]
+
+    @always_comb
+    def ask():
+        bus.address.next = address
+        if rest > burst:
+            bus.beats.next = burst
+        else:
+            bus.beats.next = rest[BEATS_BITS:]
+
+    @always_comb
+    def end():
+        unit.ending.next = rows_done or (last_entry and (state == State.ENTRIES
+                                                         or state == State.RAMP))
+
+    @always_seq(clk.posedge, reset=reset)
+    def control():
+        total = intbv(0)[REST_BITS:]
+        place = modbv(0)[ADDRESS_BITS:]
+        rows_done.next = False
+        if bus.grant:
+            bus.req.next = False
+            rest.next = rest - bus.beats
+            place[:] = bus.beats
+            place[:] = place << beat_bytes
+            address.next = address + place
+        if box.take:
+            if box.word[OP_HI:] == op_load:
+                total[:] = box.word[rows_hi:rows_lo]
+                rest.next = total << row_shift
+                place[:] = box.word[from_hi:from_lo]
+                address.next = place << UNIT_SHIFT
+                bus.req.next = True
+                state.next = State.ROWS
+            else:
+                total[:] = box.word[count_hi:count_lo]
+                entries.next = box.word[count_hi:count_lo]
+                total[:] = total + (per_beat - 1)
+                rest.next = total >> beat_shift
+                place[:] = box.word[tfrom_hi:tfrom_lo]
+                address.next = place << UNIT_SHIFT
+                if box.word[kind_hi:kind_lo] == kind_ramp:
+                    state.next = State.RAMP
+                else:
+                    bus.req.next = True
+                    state.next = State.BEATS
+        elif state == State.ROWS:
+            if bus.last:
+                if rest == 0:
+                    rows_done.next = True
+                    state.next = State.IDLE
+                else:
+                    bus.req.next = True
+        elif state == State.BEATS:
+            if bus.last:
+                state.next = State.ENTRIES
+        elif state == State.ENTRIES:
+            if entry_done:
+                entries.next = entries - 1
+                if entries == 1:
+                    state.next = State.IDLE
+                elif slot == most:
+                    bus.req.next = True
+                    state.next = State.BEATS
+        elif state == State.RAMP:
+            entries.next = entries - 1
+            if entries == 1:
+                state.next = State.IDLE
+
+    @always_seq(clk.posedge, reset=None)
+    def entry():
+        if box.take:
+            kind.next = box.word[kind_hi:kind_lo]
+            bank.next = box.word[bank_lo]
+            index.next = box.word[first_hi:first_lo]
+            ramp.next = box.word[start_hi:start_lo]
+            step.next = box.word[step_hi:step_lo]
+            pair.next = box.word[pair_lo]
+            half.next = False
+        elif state == State.ENTRIES:
+            half.next = kind == kind_decode and not half
+            if entry_done:
+                index.next = index + 1
+        elif state == State.RAMP:
+            index.next = index + 1
+            ramp.next = ramp + step
+        if state != State.ENTRIES:
+            slot.next = 0
+        elif entry_done:
+            slot.next = slot + 1
+
+    return (gatherer, buffer, cutter, decode, progress, walk, ask, end, control, entry)
+
+
+def _slice(name: str) -> tuple[int, int]:
+    field = TableLoad.field(name)
+    return field.hi, field.lo

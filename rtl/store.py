@@ -1,0 +1,159 @@
+"""Store unit: activation memory to external memory.
+
+    STORE, taken in k: per burst of m rows: addresses in c+1 .. c+m (c = k or the last beat before),
+    row data into the buffer one cycle later each, req visible in c+m+2
+"""
+
+from __future__ import annotations
+
+from myhdl import Signal, always_comb, always_seq, block, enum, intbv, modbv
+
+from ..arch.config import Config, bits_for
+from ..arch.isa import UNIT_BYTES, Store
+from .port import ADDRESS_BITS, BEATS_BITS
+
+UNIT_SHIFT = UNIT_BYTES.bit_length() - 1
+
+State = enum("IDLE", "READ", "SETTLE", "SEND")
+
+
+@block
+def row_buffer(clk, we, where, row_in, following, beat, wdata, depth, per_row):
+    """Rows go in at `where`; the beats of one of them come out.
+
+    following: the row that is out in the next cycle; beat: which beat of the row wdata is.
+    """
+    width, size = len(row_in), len(wdata)
+    beat_bits = bits_for(per_row)
+    memory = [Signal(intbv(0)[width:]) for _ in range(depth)]
+    row = Signal(intbv(0)[width:])
+
+    @always_seq(clk.posedge, reset=None)
+    def store():
+        if we:
+            memory[where].next = row_in
+        row.next = memory[following]
+
+    @always_comb
+    def one_beat():
+        wdata.next = row
+
+    @always_comb
+    def cut():
+        shifted = intbv(0)[width:]
+        shifted[:] = row
+        for i in range(beat_bits):
+            if beat[i]:
+                shifted[:] = shifted >> (size << i)
+        wdata.next = shifted[size:]
+
+    return store, (one_beat if per_row == 1 else cut)
+
+
+@block
+def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
+    """Executes STORE.
+
+    box: Mailbox, word and take are read; unit: UnitState, ending is driven (combinational).
+    bus: Master; wdata: the port's write data. rows: Rows (read side).
+    """
+    per_row = config.beats_per_row
+    per_burst = config.burst // per_row
+    depth = max(2, per_burst)
+    depth_bits = bits_for(depth)
+    beat_bits = bits_for(per_row)
+    row_shift = per_row.bit_length() - 1
+    byte_shift = config.row_bytes.bit_length() - 1
+    last_beat = per_row - 1
+    f_rows, f_row, f_to = Store.field("rows"), Store.field("row"), Store.field("address")
+    rows_hi, rows_lo, row_lo, to_hi, to_lo = f_rows.hi, f_rows.lo, f_row.lo, f_to.hi, f_to.lo
+    row_hi = row_lo + len(rows.read_address)
+    state = Signal(State.IDLE)
+    address = Signal(modbv(0)[ADDRESS_BITS:])
+    rest = Signal(intbv(0)[rows_hi - rows_lo:])
+    count = Signal(intbv(0, min=0, max=per_burst + 1))
+    row = Signal(modbv(0)[row_hi - row_lo:])
+    read, where = (Signal(modbv(0)[depth_bits:]) for _ in range(2))
+    at, following = (Signal(modbv(0)[depth_bits:]) for _ in range(2))
+    beat = Signal(intbv(0)[beat_bits:])
+    reading, arrives, next_row, over = (Signal(bool(0)) for _ in range(4))
+
+    buffer = row_buffer(clk, arrives, where, rows.out, following, beat, wdata, depth, per_row)
+
+    @always_comb
+    def burst():
+        if rest > per_burst:
+            count.next = per_burst
+        else:
+            count.next = rest
+
+    @always_comb
+    def ask():
+        beats = intbv(0)[BEATS_BITS:]
+        beats[:] = count
+        bus.beats.next = beats << row_shift
+        bus.address.next = address
+
+    @always_comb
+    def look():
+        reading.next = state == State.READ
+        rows.re.next = state == State.READ
+        rows.read_address.next = row
+        unit.ending.next = over
+
+    @always_comb
+    def walk():
+        next_row.next = bus.valid and beat == last_beat
+        following.next = at
+        if bus.valid and beat == last_beat:
+            following.next = at + 1
+
+    @always_seq(clk.posedge, reset=reset)
+    def control():
+        place = modbv(0)[ADDRESS_BITS:]
+        over.next = False
+        if bus.grant:
+            bus.req.next = False
+            rest.next = rest - count
+            place[:] = count
+            place[:] = place << byte_shift
+            address.next = address + place
+        if box.take:
+            rest.next = box.word[rows_hi:rows_lo]
+            row.next = box.word[row_hi:row_lo]
+            place[:] = box.word[to_hi:to_lo]
+            address.next = place << UNIT_SHIFT
+            state.next = State.READ
+        elif state == State.READ:
+            row.next = row + 1
+            if read == count - 1:
+                state.next = State.SETTLE
+        elif state == State.SETTLE:
+            bus.req.next = True
+            state.next = State.SEND
+        elif state == State.SEND:
+            if bus.last and rest == 0:
+                over.next = True
+                state.next = State.IDLE
+            elif bus.last:
+                state.next = State.READ
+
+    @always_seq(clk.posedge, reset=reset)
+    def pointers():
+        arrives.next = reading
+        where.next = read
+        if reading:
+            read.next = read + 1
+        else:
+            read.next = 0
+        if state != State.SEND:
+            at.next = 0
+            beat.next = 0
+        elif bus.valid:
+            at.next = following
+            if next_row:
+                beat.next = 0
+            else:
+                beat.next = beat + 1
+
+    return buffer, burst, ask, look, walk, control, pointers
