@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -21,9 +22,13 @@ HERE = Path(__file__).resolve().parent
 WEIGHTS = HERE.parents[1] / "out" / "digits" / "weights.pt"
 
 
-def _conv_bn(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
-    return [nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
-            nn.BatchNorm2d(outputs)]
+class ConvNorm(nn.Sequential):
+    """3x3 convolution and batch norm."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(OrderedDict(
+            conv=nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False),
+            norm=nn.BatchNorm2d(outputs)))
 
 
 class Residual(nn.Module):
@@ -31,25 +36,26 @@ class Residual(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.branch = nn.Sequential(*_conv_bn(channels, channels), nn.ReLU(),
-                                    *_conv_bn(channels, channels))
-        self.relu = nn.ReLU()
+        self.first = ConvNorm(channels, channels)
+        self.second = ConvNorm(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.relu(self.branch(x) + x)
+        return torch.relu(self.second(torch.relu(self.first(x))) + x)
 
 
 def small_cnn() -> nn.Sequential:
     """The network, untrained: float32 (N, 1, 8, 8) in 0..1 to logits (N, 10)."""
-    return nn.Sequential(
-        nn.Sequential(*_conv_bn(1, CHANNELS), nn.ReLU()),                      # 8x8
-        nn.MaxPool2d(3, stride=1, padding=1),
-        nn.Sequential(*_conv_bn(CHANNELS, CHANNELS, stride=2), nn.ReLU()),     # 4x4
-        Residual(CHANNELS),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(CHANNELS, CLASSES),
-    )
+    return nn.Sequential(OrderedDict(
+        stem=ConvNorm(1, CHANNELS),                       # 8x8
+        relu=nn.ReLU(),
+        pool=nn.MaxPool2d(3, stride=1, padding=1),
+        down=ConvNorm(CHANNELS, CHANNELS, stride=2),      # 4x4
+        relu_down=nn.ReLU(),
+        residual=Residual(CHANNELS),
+        mean=nn.AdaptiveAvgPool2d(1),
+        flatten=nn.Flatten(),
+        classify=nn.Linear(CHANNELS, CLASSES),
+    ))
 
 
 def preprocess(pixels: Tensor) -> Tensor:

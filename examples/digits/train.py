@@ -2,7 +2,8 @@
 
     python examples/digits/train.py
 
-writes weights.pt, calibration.npz (`x`), test.npy and labels.npy into out/digits.
+writes weights.pt, calibration.npz (`x`), test.npy, labels.npy, and few.npy, the first test images,
+into out/digits.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ BATCH = 32
 LEARNING_RATE = 5e-3
 SEED = 0
 CALIBRATION_IMAGES = 256
+FEW_IMAGES = 3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +89,7 @@ def main() -> None:
     np.savez(WEIGHTS.with_name("calibration.npz"), x=digits.calibration)
     np.save(WEIGHTS.with_name("test.npy"), digits.test_x)
     np.save(WEIGHTS.with_name("labels.npy"), digits.test_y)
+    np.save(WEIGHTS.with_name("few.npy"), digits.test_x[:FEW_IMAGES])
     partial = WEIGHTS.with_suffix(f".{os.getpid()}")
     torch.save(module.state_dict(), partial)
     partial.rename(WEIGHTS)

@@ -1,0 +1,136 @@
+"""Area of the machine's blocks, by Yosys for Xilinx 7: `python bench/area.py [--config FILE]`.
+
+Every block of the machine is converted and synthesised alone, then the core as a whole (all but
+sequencer, port, load and store units). LUT counts logic cells and the sites of LUT RAM and shift
+registers; the sum of the blocks exceeds the core, since Yosys optimises across blocks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+from typing import Any
+
+import myhdl
+from kcnn.arch.config import Config
+from kcnn.rtl.quirks import forget_designs
+from myhdl import Signal, block
+from myhdl._block import _Block
+from rich.console import Console
+from rich.table import Table
+
+# the core that the area goal is stated for: at most 80 LUT a lane
+GOAL = Config(name="area", lanes=32, share=8, drain=1, code_bits=4, memory_codes=65536,
+              tap_slots=4096, base_entries=1024, port_bits=64)
+GOAL_LUTS = 80
+# LUT sites that a memory cell takes
+SITES = {"RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM32X1D": 2,
+         "RAM64X1D": 2, "RAM128X1D": 4, "RAM32M": 4, "RAM64M": 4, "SRL16E": 1, "SRLC16E": 1,
+         "SRLC32E": 1}
+
+
+@dataclasses.dataclass(frozen=True)
+class Area:
+    """Cells of a synthesised block. luts includes lut_ram."""
+
+    luts: int
+    lut_ram: int
+    flip_flops: int
+    dsps: int
+    block_rams: float
+
+    @classmethod
+    def of(cls, cells: dict[str, int]) -> Area:
+        """From the numbers of cells by type."""
+        ram = sum(SITES.get(kind, 0) * number for kind, number in cells.items())
+        logic = sum(n for kind, n in cells.items() if re.fullmatch("LUT[1-6]", kind))
+        return cls(logic + ram, ram,
+                   sum(n for kind, n in cells.items() if re.fullmatch("FD[A-Z]E(_1)?", kind)),
+                   sum(n for kind, n in cells.items() if kind.startswith("DSP48")),
+                   sum(n for kind, n in cells.items() if kind.startswith("RAMB36"))
+                   + sum(n for kind, n in cells.items() if kind.startswith("RAMB18")) / 2)
+
+
+def fresh(value: Any, known: dict[int, Any]) -> Any:
+    """A copy of a block's argument with Signals of its own; what is no Signal stays as it is.
+
+    known: copies made so far by id, so that Signals that the original shares stay shared.
+    """
+    if id(value) in known:
+        return known[id(value)]
+    if isinstance(value, myhdl._Signal._Signal):
+        made: Any = Signal(value._init)
+        if isinstance(value, myhdl.ResetSignal):
+            made = myhdl.ResetSignal(bool(value._init), value.active, value.isasync)
+    elif isinstance(value, list):
+        made = [fresh(item, known) for item in value]
+    elif hasattr(value, "__dict__") and _holds_signals(value):
+        made = object.__new__(type(value))
+        made.__dict__ = {name: fresh(item, known) for name, item in vars(value).items()}
+    else:
+        made = value
+    known[id(value)] = made
+    return made
+
+
+def _holds_signals(value: Any) -> bool:
+    items = value if isinstance(value, list) else vars(value).values()
+    return any(isinstance(item, myhdl._Signal._Signal)
+               or (isinstance(item, list) or hasattr(item, "__dict__"))
+               and not isinstance(item, Config) and _holds_signals(item) for item in items)
+
+
+def signals(value: Any) -> list[Any]:
+    """All Signals in an argument, each once, in a stable order."""
+    if isinstance(value, myhdl._Signal._Signal):
+        return [value]
+    if isinstance(value, Config):
+        return []
+    items = value if isinstance(value, list) else list(getattr(value, "__dict__", {}).values())
+    return list({id(s): s for item in items for s in signals(item)}.values())
+
+
+class Pins:
+    """All Signals of a block as one interface, which makes lists legal at the top."""
+
+    def __init__(self, found: list[Any]) -> None:
+        for number, signal in enumerate(found):
+            setattr(self, f"s{number}", signal)
+
+
+def alone(instance: _Block) -> _Block:
+    """The same block as a top of its own."""
+    known: dict[int, Any] = {}
+    arguments = [fresh(value, known) for value in instance.args]
+    named = {name: fresh(value, known) for name, value in instance.kwargs.items()}
+    found = {id(s): s for value in [*arguments, *named.values()] for s in signals(value)}
+
+    @block
+    def top(pins: Pins) -> Any:
+        return block(instance.func)(*arguments, **named)
+
+    return top(Pins(list(found.values())))
+
+
+def synthesise(design: _Block, name: str) -> Area:
+    """Convert a top to Verilog and map it to the cells of Xilinx 7."""
+    with tempfile.TemporaryDirectory(prefix="kcnn-area-") as folder:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            design.convert(hdl="Verilog", path=folder, name=name, initial_values=True)
+        script = (f"read_verilog {name}.v; synth_xilinx -family xc7 -top {name} -flatten -noiopad "
+                  "-noclkbuf; tee -q -o cells.json stat -json")
+        done = subprocess.run(["yosys", "-q", "-p", script], cwd=folder, capture_output=True,
+                              text=True)
+        if done.returncode:
+            raise RuntimeError(f"yosys cannot synthesise {name}: {done.stderr[-2000:]}")
+        text = Path(folder, "cells.json").read_text()
+    found = json.loads(text[text.index("{"):])["design"]["num_cells_by_type"]
+    return Area.of(found)
