@@ -29,7 +29,8 @@ class Points:
             return cls(distinct, counts.astype(np.float64))
         span = distinct[-1] - distinct[0]
         at = np.minimum((distinct - distinct[0]) / span * MOST_POINTS, MOST_POINTS - 1).astype(int)
-        return binned(np.bincount(at, counts), np.bincount(at, counts * distinct))
+        return binned(np.bincount(at, counts).astype(np.float64),
+                      np.bincount(at, counts * distinct).astype(np.float64))
 
     def __len__(self) -> int:
         return len(self.values)
@@ -44,9 +45,9 @@ def binned(counts: Floats, sums: Floats) -> Points:
 class Clusterings:
     """The best clusterings of points into 0, 1, ... `most` clusters.
 
-    The points must be ascending. costs[k]: least sum of squared distances of all points, counted, with at
-    most k clusters. With `zero`, a further cluster sits fixed at zero and takes the first points; these
-    must then be positive.
+    The points must be ascending. costs[k]: least sum of squared distances of all points, counted,
+    with at most k clusters. With `zero`, a further cluster sits fixed at zero and takes the first
+    points; these must then be positive.
     """
 
     def __init__(self, points: Points, most: int, zero: bool = False) -> None:

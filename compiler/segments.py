@@ -67,6 +67,6 @@ def _crossings(f: layers.Function, levels: Floats, low: float, high: float, rise
 
 
 def _without_empty(starts: Floats, ranks: Ints) -> Segments:
-    """Where several segments start at one place, as at a step of the function, the last one counts."""
+    """Of several segments that start at one place, as at a step of the function, the last."""
     keep = np.append(np.diff(starts) > 0, True) if len(starts) else np.zeros(0, bool)
     return Segments(starts[keep], ranks[np.append(True, keep)])

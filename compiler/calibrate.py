@@ -1,0 +1,82 @@
+"""What the float network's tensors look like on calibration data: ranges and histograms."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from .cluster import MOST_POINTS, Points, binned
+from .emulate import execute, pieces
+from .errors import CompileError
+from .graph import Graph, Input
+from .quantised import Floats
+
+
+@dataclasses.dataclass
+class Histogram:
+    """The non-zero values of some tensors in even bins, with the exact sum of each bin."""
+
+    low: float
+    high: float
+
+    def __post_init__(self) -> None:
+        self._counts = np.zeros(MOST_POINTS)
+        self._sums = np.zeros(MOST_POINTS)
+
+    def add(self, values: Floats) -> None:
+        """Count values, which must lie in low..high."""
+        values = values[values != 0]
+        span = max(self.high - self.low, np.finfo(float).tiny)
+        at = ((values - self.low) / span * MOST_POINTS).astype(np.int64)
+        at = np.clip(at, 0, MOST_POINTS - 1)
+        self._counts += np.bincount(at, minlength=MOST_POINTS)
+        self._sums += np.bincount(at, values, minlength=MOST_POINTS)
+
+    def points(self) -> Points:
+        """The histogram as points, ascending."""
+        return binned(self._counts, self._sums)
+
+
+def check_calibration(graph: Graph, x: Floats) -> None:
+    """Refuse calibration data that are not finite images of the network's input shape."""
+    shape = next(node.shape for node in graph if isinstance(node.op, Input))
+    if x.ndim != 4 or x.shape[1:] != shape:
+        raise CompileError(f"calibration: images of shape {shape} are needed, found an array of "
+                           f"shape {x.shape}; give float32 (n, C, H, W)")
+    if len(x) == 0:
+        raise CompileError("calibration: there is no image; give at least one, better a hundred")
+    if not np.issubdtype(x.dtype, np.floating):
+        raise CompileError(f"calibration: float32 values are needed, found {x.dtype}; scale the "
+                           "images as for the network and convert them")
+    bad = int((~np.isfinite(x)).sum())
+    if bad:
+        raise CompileError(f"calibration: {bad} of {x.size} values are NaN or infinite; clean the "
+                           "data")
+
+
+def ranges(graph: Graph, x: Floats) -> dict[str, tuple[float, float]]:
+    """Smallest and largest value of every tensor, by node name."""
+    out: dict[str, tuple[float, float]] = {}
+    for piece in pieces(graph, x):
+        for name, y in execute(graph, piece, {}, {}):
+            low, high = out.get(name, (np.inf, -np.inf))
+            out[name] = min(low, _single(y.min())), max(high, _single(y.max()))
+    for name, (low, high) in out.items():
+        if not np.isfinite([low, high]).all():
+            raise CompileError(f"{graph[name].path}: its values become infinite or NaN on the "
+                               "calibration data; check the network and the scale of the data")
+    return out
+
+
+def fill(graph: Graph, x: Floats, histograms: dict[str, Histogram]) -> None:
+    """Add every tensor to the histogram that stands under its name."""
+    for piece in pieces(graph, x):
+        for name, y in execute(graph, piece, {}, {}):
+            if name in histograms:
+                histograms[name].add(y.astype(np.float32).astype(np.float64))
+
+
+def _single(value: float) -> float:
+    """Rounded to float32, so that the last bits of a sum's order do not count."""
+    return float(np.float32(value))

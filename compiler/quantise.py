@@ -1,0 +1,189 @@
+"""Meanings for all tensors and clusters for all weights: canonical graph to Quantised.
+
+Everything is exact 1-D k-means on what the float network shows on calibration data, so the result
+is a function of its arguments alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import networkx as nx
+import numpy as np
+
+from ..arch.config import Config
+from .calibrate import Histogram, check_calibration, fill, ranges
+from .cluster import Clusterings, Points, nearest
+from .errors import CompileError, InternalError
+from .graph import Add, AvgPool, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from .quantised import ClusteredWeight, Codebook, Floats, Quantised, Radix
+from .segments import segments
+
+INPUT_BITS = 8
+OUTPUT_BITS = 16
+# an output may grow to this many times what calibration has shown
+HEADROOM = 2.0
+# largest integer value of a codebook, where 2^AB values do not need more; see levels()
+LEVELS = 127
+
+
+def quantise(graph: Graph, calibration: Floats, config: Config, clusters: int = 16) -> Quantised:
+    """Quantise a canonical graph.
+
+    calibration: floating point (n, C, H, W), finite, like what the network will see. clusters:
+    weight magnitudes a layer. Raises CompileError for unfit calibration data or clusters.
+    """
+    if clusters < 1:
+        raise CompileError(f"clusters must be at least 1, found {clusters}; 16 is usual")
+    check_calibration(graph, calibration)
+    seen = ranges(graph, calibration)
+    tensors = _tensors(graph, calibration, config, seen)
+    weights = {node.name: cluster_weights(node.op.weight, clusters)
+               for node in graph if isinstance(node.op, Conv)}
+    return Quantised(graph, tensors, weights, seen)
+
+
+# ---- tensors -------------------------------------------------------------------------------
+def _tensors(graph: Graph, calibration: Floats, config: Config,
+             seen: dict[str, tuple[float, float]]) -> dict[str, Codebook | Radix]:
+    out: dict[str, Codebook | Radix] = {}
+    coded: list[str] = []
+    for node in graph:
+        largest = max(abs(limit) for limit in seen[node.name])
+        if isinstance(node.op, Input):
+            out[node.name] = radix(largest, INPUT_BITS, config)
+        elif is_radix_output(graph, node):
+            out[node.name] = radix(largest * HEADROOM, OUTPUT_BITS, config)
+        elif not isinstance(node.op, Output):
+            coded.append(node.name)
+    groups = list(_groups(graph, coded))
+    histograms = [_histogram(graph, group, seen) for group in groups]
+    fill(graph, calibration, {name: histogram
+                              for group, histogram in zip(groups, histograms, strict=True)
+                              for name in _measured(graph, group)})
+    for group, histogram in zip(groups, histograms, strict=True):
+        book = codebook(histogram.points(), _functions(graph, group), config)
+        out.update(dict.fromkeys(group, book))
+    return out
+
+
+def is_radix_output(graph: Graph, node: Node) -> bool:
+    """The node is read by outputs only, and can be drained without a clustering table."""
+    readers = graph.readers(node.name)
+    return (isinstance(node.op, Conv | AvgPool | Add) and node.op.function == "identity"
+            and bool(readers) and all(isinstance(graph[r].op, Output) for r in readers))
+
+
+def radix(largest: float, bits: int, config: Config) -> Radix:
+    """A radix tensor whose greatest integer stands for `largest`."""
+    scale = (largest or 1.0) / ((1 << (bits - 1)) - 1)
+    return Radix(scale, bits, -(-bits // config.code_bits))
+
+
+def _groups(graph: Graph, names: list[str]) -> Iterator[list[str]]:
+    """Tensors that must share a codebook, in the order of the graph."""
+    together: nx.Graph = nx.Graph()
+    together.add_nodes_from(names)
+    for name in names:
+        if isinstance(graph[name].op, MaxPool | Concat):
+            together.add_edges_from((name, source) for source in graph.inputs(name))
+    order = {name: i for i, name in enumerate(names)}
+    for group in nx.connected_components(together):
+        yield sorted(group, key=order.__getitem__)
+
+
+def _measured(graph: Graph, group: list[str]) -> list[str]:
+    """The tensors of a group whose values something computes with, so whose error counts."""
+    return [name for name in group
+            if any(not isinstance(graph[r].op, MaxPool | Concat) for r in graph.readers(name))]
+
+
+def _histogram(graph: Graph, group: list[str], seen: dict[str, tuple[float, float]]) -> Histogram:
+    limits = [seen[name] for name in _measured(graph, group)]
+    return Histogram(min(low for low, _ in limits), max(high for _, high in limits))
+
+
+def _functions(graph: Graph, group: list[str]) -> set[str]:
+    ops = [graph[name].op for name in group]
+    return {op.function for op in ops if isinstance(op, Conv | AvgPool | Add)}
+
+
+# ---- codebooks -----------------------------------------------------------------------------
+def codebook(points: Points, functions: set[str], config: Config) -> Codebook:
+    """The best codebook for non-zero points whose clustering fits the machine's table.
+
+    Zero is a value of its own. Every function of the layers that write the tensor must have at most
+    2^AB segments; where one falls somewhere, that takes some of the values.
+    """
+    for values in _candidates(points, config.codes - 1):
+        book = rounded_codebook(values, levels(config))
+        if all(len(segments(function, book)) <= config.codes for function in functions):
+            return book
+    raise InternalError("not even a codebook of zero alone fits")
+
+
+def levels(config: Config) -> int:
+    """The largest integer value of a codebook: enough that 2^AB codes can be distinct."""
+    return min((1 << (config.value_bits - 1)) - 1, max(LEVELS, config.codes - 1))
+
+
+def _candidates(points: Points, most: int) -> Iterator[Floats]:
+    """Real values beside zero, best first: so many negative, so many positive ones."""
+    split = int(np.searchsorted(points.values, 0))
+    below = Clusterings(Points(-points.values[:split][::-1], points.counts[:split][::-1]),
+                        most, zero=True)
+    above = Clusterings(Points(points.values[split:], points.counts[split:]), most, zero=True)
+    choices = sorted((below.costs[i] + above.costs[j], i + j, i)
+                     for i in range(len(below.costs)) for j in range(len(above.costs))
+                     if i + j <= most)
+    for _, count, i in choices:
+        yield np.concatenate([-below.centroids(i)[::-1], above.centroids(count - i)])
+
+
+def rounded_codebook(values: Floats, largest: int) -> Codebook:
+    """Zero and the given real values on an integer grid; equal integers become one."""
+    scale = float(np.abs(values).max(initial=0)) / largest
+    if scale == 0:
+        return Codebook(1.0 / largest, np.array([0, largest], np.int64))
+    integers = np.rint(values / scale).astype(np.int64)
+    return Codebook(scale, np.unique(np.append(integers, 0)))
+
+
+# ---- weights -------------------------------------------------------------------------------
+def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
+    """Weights (K, C/g, kh, kw) as at most `clusters` magnitudes times a scale a channel.
+
+    Zeros stay zero, others stay non-zero. A layer of few magnitudes is kept exactly; else the
+    magnitudes are the k-means of |w| / rms of the channel's non-zero weights, and each channel's
+    scale the one with the least squared error.
+    """
+    used = weight != 0
+    size = np.abs(weight)
+    magnitudes = np.unique(size[used])
+    scale = np.ones(len(weight))
+    if len(magnitudes) > clusters:
+        scale = _rms(weight, used)
+        relative = size / scale[:, None, None, None]
+        magnitudes = Clusterings(Points.of(relative[used]), clusters).centroids(clusters)
+        size, scale = relative, scale * _best_gain(relative, used, magnitudes)
+    if not len(magnitudes):
+        magnitudes = np.ones(1)
+    index = np.where(used, nearest(magnitudes, size) + 1, 0)
+    return ClusteredWeight(magnitudes, index, weight < 0, scale)
+
+
+def _rms(weight: Floats, used: np.ndarray) -> Floats:
+    """Root mean square of each channel's non-zero weights, 1 for a channel without any."""
+    axes = (1, 2, 3)
+    count = used.sum(axis=axes)
+    mean = np.square(weight).sum(axis=axes) / np.maximum(count, 1)
+    return np.where(count > 0, np.sqrt(mean), 1.0)
+
+
+def _best_gain(relative: Floats, used: np.ndarray, magnitudes: Floats) -> Floats:
+    """Per channel the factor on its clustered magnitudes with the least squared error."""
+    axes = (1, 2, 3)
+    clustered = np.where(used, magnitudes[nearest(magnitudes, relative)], 0.0)
+    power = np.square(clustered).sum(axis=axes)
+    return np.where(power > 0, (relative * clustered).sum(axis=axes) / np.maximum(power, 1e-300),
+                    1.0)
