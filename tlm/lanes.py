@@ -1,0 +1,131 @@
+"""What a RUN computes, all positions at once: decoded values, totals, codes, destinations.
+
+Positions are those inside the rectangle, in chunk order; X is their number, K the channels.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arch import fixed
+from ..arch.config import Config
+from ..arch.errors import FormatError
+from ..arch.isa import Mode, Run
+from .memory import ActivationMemory, Tables
+from .parse import Parsed
+
+Ints = NDArray[np.int64]
+
+# elements of the largest intermediate matrix
+BLOCK = 1 << 22
+
+
+def totals(run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory, tables: Tables
+           ) -> Ints:
+    """T of every channel and position, (K, X); raster: raster position of each, (X,)."""
+    config = memory.config
+    out = np.zeros((run.channels, len(raster)), np.int64)
+    taps = max(1, len(stream.position))
+    if run.mode == Mode.PASS:
+        step = max(1, BLOCK // taps)
+    else:
+        step = max(1, BLOCK // min(taps, 2 * config.base_entries * config.offset_entries))
+    for low in range(0, len(raster), step):
+        block = raster[low:low + step]
+        find = _maxima if run.mode == Mode.PASS else _sums
+        out[:, low:low + step] = find(run, stream, block, memory, tables)
+    limit = 1 << (config.total_bits - 1)
+    if out.size and not -limit <= out.min() <= out.max() < limit:
+        raise FormatError(f"a total of the RUN with the stream at unit {run.stream} does not fit "
+                          f"{config.total_bits} bits; recompile the network")
+    return out
+
+
+def _reads(run: Run, position: Ints, raster: Ints, memory: ActivationMemory, tables: Tables
+           ) -> tuple[Ints, Ints]:
+    """Rank of the code that each tap reads at each raster position, and the tap's decode pair."""
+    config = memory.config
+    entry = position >> run.kernel_bits
+    kernel = position & ((1 << run.kernel_bits) - 1)
+    first = tables.base[run.base_bank, entry] + tables.offset[run.offset_bank, kernel] + run.origin
+    codes = memory.codes[(first[:, None] + raster) & (config.memory_codes - 1)]
+    return fixed.rank(codes, run.order, config.code_bits), tables.pair[run.base_bank, entry]
+
+
+def _sums(run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory, tables: Tables
+          ) -> Ints:
+    """Sum runs: a product of matrices, exact in float64."""
+    if not len(stream.position):
+        return np.zeros((run.channels, len(raster)), np.int64)
+    key, which = np.unique(2 * stream.position + stream.negative, return_inverse=True)
+    rank, pair = _reads(run, key >> 1, raster, memory, tables)
+    values = tables.decode[pair[:, None], (key & 1)[:, None], rank].astype(np.float64)
+    factor = np.repeat(stream.factor, np.diff(stream.run_taps)).astype(np.float64)
+    channel_taps = stream.run_taps[stream.channel_runs]
+    step = max(1, BLOCK // len(key))
+    out = np.empty((run.channels, len(raster)), np.int64)
+    for low in range(0, run.channels, step):
+        high = min(low + step, run.channels)
+        taps = slice(channel_taps[low], channel_taps[high])
+        row = np.repeat(np.arange(high - low), np.diff(channel_taps[low:high + 1]))
+        weights = np.bincount(row * len(key) + which[taps], factor[taps], (high - low) * len(key))
+        out[low:high] = weights.reshape(high - low, len(key)) @ values
+    return out
+
+
+def _maxima(run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory, tables: Tables
+            ) -> Ints:
+    """MAX runs: the largest rank of a run, decoded as its last tap says."""
+    out = np.zeros((run.channels, len(raster)), np.int64)
+    if not len(stream.position):
+        return out
+    rank, pair = _reads(run, stream.position, raster, memory, tables)
+    largest = np.maximum.reduceat(rank, stream.run_taps[:-1])
+    last = stream.run_taps[1:] - 1
+    values = tables.decode[pair[last][:, None], stream.negative[last][:, None], largest]
+    channel = np.repeat(np.arange(run.channels), np.diff(stream.channel_runs))
+    np.add.at(out, channel, stream.factor[:, None] * values)
+    return out
+
+
+def drained(run: Run, total: Ints, stream: Parsed, tables: Tables, config: Config) -> Ints:
+    """The codes that the drain writes, (digits, K, X)."""
+    if run.mode == Mode.PASS:
+        return (total & (config.codes - 1))[None]
+    v = fixed.requantize(total, fixed.SHIFTS[run.shift], stream.scale[:, None],
+                         stream.bias[:, None])
+    if run.mode == Mode.RADIX:
+        return fixed.radix_digits(v, run.digits, run.radix_width, config.code_bits)
+    bank = run.cluster_bank
+    return fixed.cluster(v, tables.threshold[bank, 1:], tables.code[bank])[None]
+
+
+def positions(run: Run, starts: Ints, lanes: int) -> tuple[Ints, NDArray[np.bool_]]:
+    """The positions of every chunk: (3, chunks, P) image, row, column; and which lie inside."""
+    raster = ((starts[:, 0] * run.image_rows + starts[:, 1]) * run.pitch + starts[:, 2])[:, None]
+    raster = raster + np.arange(lanes)
+    row, column = np.divmod(raster, run.pitch)
+    image, row = np.divmod(row, run.image_rows)
+    inside = (image < run.images) & (row < run.height) & (column < run.width)
+    return np.stack([image, row, column]), inside
+
+
+def raster_of(run: Run, position: Ints) -> Ints:
+    """Raster position of (3, ...) image, row, column."""
+    return (position[0] * run.image_rows + position[1]) * run.pitch + position[2]
+
+
+def destinations(run: Run, position: Ints) -> Ints:
+    """Destination of channel 0, digit 0 at (3, ...) image, row, column; not yet modulo."""
+    image, row, column = position
+    return (run.dst + image * run.dst_image
+            + row * run.y_step + (run.y_start + row * run.y_mod) // run.split * run.y_wrap
+            + column * run.x_step
+            + (run.x_start + column * run.x_mod) // run.split * run.x_wrap)
+
+
+def bases(run: Run) -> Ints:
+    """What channel and digit add to a destination, (digits, K)."""
+    return (np.arange(run.digits)[:, None] * run.dst_plane
+            + np.arange(run.channels) * run.dst_channel)

@@ -1,0 +1,91 @@
+"""The machine at transaction level: the blocks of docs/machine.md as MyHDL processes."""
+
+from __future__ import annotations
+
+import numpy as np
+from myhdl import block
+from numpy.typing import NDArray
+
+from ..arch.engine import MemoryModel
+from ..arch.errors import FormatError
+from ..arch.isa import Instruction, Unit
+from ..arch.program import Program, completed_by
+from .channel import Wait, process
+from .compute import ComputeUnit
+from .load import LoadUnit
+from .memory import ActivationMemory, Tables
+from .port import Port
+from .sequencer import Sequencer
+from .statistics import TlmResult, losses
+from .store import StoreUnit
+from .stream_fetch import StreamFetch
+from .unit import Stamps, UnitPort, token_counters
+
+
+@block
+def _system(bodies: list[Wait]):  # type: ignore[no-untyped-def]
+    return [process(body) for body in bodies]
+
+
+class Machine:
+    """One execution: all blocks, wired."""
+
+    def __init__(self, program: Program, memory: NDArray[np.uint8], model: MemoryModel,
+                 trace: bool) -> None:
+        config = program.config
+        self._program = program
+        self.external = memory.copy()
+        self.memory = ActivationMemory(config, trace)
+        self.stamps = Stamps(len(program.instructions))
+        self.captured: dict[int, NDArray[np.int64]] = {}
+        self._completes: dict[int, list[int]] = {}
+        for tensor, index in completed_by(program).items():
+            self._completes.setdefault(index, []).append(tensor)
+        port, tables, tokens = Port(model), Tables(config), token_counters()
+        self.units = {unit: UnitPort(unit, self.stamps, tokens) for unit in Unit}
+        fetch = StreamFetch(config, port, self.external)
+        self.compute = ComputeUnit(config, self.units[Unit.COMPUTE], fetch, self.memory, tables,
+                                   self._ended)
+        self.sequencer = Sequencer(config, port, self.external, self.units, fetch)
+        load = LoadUnit(config, self.units[Unit.LOAD], port, self.external, self.memory, tables,
+                        self._ended)
+        store = StoreUnit(config, self.units[Unit.STORE], port, self.external, self.memory,
+                          self._ended)
+        self._bodies = [port.arbiter(), self.sequencer.run(), load.run(), store.run(),
+                        fetch.run(), fetch.parser(), self.compute.run()]
+
+    def run(self) -> int:
+        """Run to END; the cycles."""
+        system = _system(self._bodies)
+        system.run_sim(quiet=1)
+        if self.sequencer.cycles is None:
+            raise FormatError(f"the program stops at instruction {self.sequencer.index}: it waits "
+                              "for a token that never comes; recompile the network")
+        return self.sequencer.cycles
+
+    def _ended(self, unit: UnitPort, index: int, instruction: Instruction) -> None:
+        """An instruction is in its last busy cycle: stamp it, capture the tensors it completes."""
+        unit.end(index, instruction)
+        for tensor in self._completes.get(index, ()):
+            layout = self._program.tensors[tensor].layout
+            cells = layout.addresses(self._program.config.memory_codes)
+            self.captured[tensor] = self.memory.codes[cells]
+
+
+def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
+             trace: bool = False) -> TlmResult:
+    """Execute a program on its external memory (uint8, unchanged).
+
+    trace: also record every write of the activation memory. FormatError if the program breaks a
+    rule of the machine.
+    """
+    machine = Machine(program, memory, model, trace)
+    cycles = machine.run()
+    compute, unit = machine.compute, machine.units[Unit.COMPUTE]
+    runs = tuple(compute.runs)
+    return TlmResult(
+        engine="tlm", cycles=cycles, memory=machine.external, starts=machine.stamps.starts,
+        ends=machine.stamps.ends, tensors=machine.captured,
+        writes=machine.memory.trace.writes() if machine.memory.trace else None,
+        runs=runs, losses=losses(runs, cycles, compute.fill, unit.lost_tokens,
+                                 unit.lost_sequencer))

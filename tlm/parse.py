@@ -1,0 +1,141 @@
+"""A whole tap stream at once: its channels, runs and taps, and the items that the parser fires.
+
+The meaning of the bytes is in arch/stream.py; this form is vectorised, since a network has
+millions of taps.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arch.errors import FormatError
+from ..arch.stream import (
+    CHANNEL_HEAD,
+    END,
+    FACTOR_BITS,
+    HEADER,
+    LONG,
+    LONG_LAST,
+    LONG_STEP,
+    NEGATIVE,
+)
+
+Ints = NDArray[np.int64]
+
+# kinds of tokens; an item takes at most one of each of the first three, in this order
+_HEADER, _LONG, _TAP, _END = range(4)
+SCALE_BYTES = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Parsed:
+    """A stream of K channels, R runs, T taps and I items."""
+
+    scale: Ints           # (K,)
+    bias: Ints            # (K,)
+    channel_runs: Ints    # (K + 1,) offsets
+    factor: Ints          # (R,)
+    run_taps: Ints        # (R + 1,) offsets
+    position: Ints        # (T,)
+    negative: Ints        # (T,) 0 or 1
+    channel_items: Ints   # (K + 1,) offsets
+    offsets: Ints         # (I,) first byte of each item
+    ends: Ints            # (I,) byte behind each item
+
+
+def parse(data: NDArray[np.uint8], channels: int, where: str) -> Parsed:
+    """Take apart the stream of a RUN; FormatError if it is none."""
+    heads, ends = _bounds(data.tobytes(), channels, where)
+    data = data[:ends[-1] + 1].astype(np.int64)
+    token, kind = _tokens(data, heads, where)
+    runs = token[kind == _HEADER]
+    factor = (data[runs] & 15) << 8 | data[runs + 1]
+    factor -= (factor >> (FACTOR_BITS - 1)) << FACTOR_BITS
+    position, negative, run_taps = _taps(data, token, kind, where)
+    offsets = _items(token, kind, heads)
+    return Parsed(
+        scale=data[heads] | data[heads + 1] << 8,
+        bias=_little(data, heads + SCALE_BYTES, CHANNEL_HEAD - SCALE_BYTES),
+        channel_runs=np.concatenate([[0], np.searchsorted(runs, ends)]),
+        factor=factor, run_taps=run_taps, position=position, negative=negative,
+        channel_items=np.append(np.searchsorted(offsets, heads), len(offsets)),
+        offsets=offsets, ends=np.append(offsets[1:], len(data)))
+
+
+def _bounds(data: bytes, channels: int, where: str) -> tuple[Ints, Ints]:
+    """First byte and END byte of every channel."""
+    heads, ends, at = [], [], 0
+    for _ in range(channels):
+        end = data.find(END, at + CHANNEL_HEAD)
+        while end >= 0 and _is_factor(data, end, at + CHANNEL_HEAD):
+            end = data.find(END, end + 1)
+        if end < 0:
+            raise FormatError(f"{where}: ends inside the channel at byte {at}; "
+                              "recompile the network")
+        heads.append(at)
+        ends.append(end)
+        at = end + 1
+    return np.array(heads, np.int64), np.array(ends, np.int64)
+
+
+def _is_factor(data: bytes, at: int, first: int) -> bool:
+    """Whether byte `at` is a header's second byte: an odd number of header bytes is before it."""
+    start = at
+    while start > first and data[start - 1] & 0xF0 == HEADER:
+        start -= 1
+    return bool((at - start) & 1)
+
+
+def _tokens(data: Ints, heads: Ints, where: str) -> tuple[Ints, Ints]:
+    """Byte offset and kind of every token outside the channel heads."""
+    body = np.ones(len(data), bool)
+    body[(heads[:, None] + np.arange(CHANNEL_HEAD)).ravel()] = False
+    like = body & (data & 0xF0 == HEADER)
+    index = np.arange(len(data))
+    start = like & ~np.concatenate([[False], like[:-1]])
+    group = np.maximum.accumulate(np.where(start, index, 0))
+    header = like & ((index - group) % 2 == 0)
+    token = np.flatnonzero(body & ~np.concatenate([[False], header[:-1]]))
+    byte = data[token]
+    kind = np.full(len(token), _TAP)
+    kind[byte & 0xF0 == HEADER] = _HEADER
+    kind[byte >= LONG] = _LONG
+    kind[byte == END] = _END
+    bad = (kind == _LONG) & (byte > LONG_LAST)
+    if bad.any():
+        raise FormatError(f"{where}: byte {token[bad][0]} is reserved; recompile the network")
+    return token, kind
+
+
+def _taps(data: Ints, token: Ints, kind: Ints, where: str) -> tuple[Ints, Ints, Ints]:
+    """Position and sign of every tap, and the offsets of the runs' taps."""
+    byte = data[token]
+    step = np.where(kind == _TAP, (byte & (NEGATIVE - 1)) + 1,
+                    np.where(kind == _LONG, LONG_STEP * ((byte & 15) + 1), 0))
+    reached = np.cumsum(step)
+    header, tap = np.flatnonzero(kind == _HEADER), np.flatnonzero(kind == _TAP)
+    run = np.searchsorted(header, tap) - 1
+    sizes = np.bincount(run[run >= 0], minlength=len(header))
+    first = np.concatenate([[True], kind[:-1] == _END])
+    if (sizes == 0).any() or (first & (kind != _HEADER) & (kind != _END)).any():
+        raise FormatError(f"{where}: has a run without taps or a tap outside a run; "
+                          "recompile the network")
+    start = reached[header][run] if len(header) else np.zeros(0, np.int64)
+    return (reached[tap] - start - 1, (byte[tap] >= NEGATIVE).astype(np.int64),
+            np.concatenate([[0], np.cumsum(sizes)]))
+
+
+def _items(token: Ints, kind: Ints, heads: Ints) -> Ints:
+    """First byte of every item, channel heads included."""
+    before = np.concatenate([[_END], kind[:-1]])
+    fresh = (kind <= before) | (kind == _END)
+    return np.sort(np.concatenate([token[fresh], heads, heads + SCALE_BYTES]))
+
+
+def _little(data: Ints, at: Ints, size: int) -> Ints:
+    """Signed little-endian integers of `size` bytes."""
+    value = sum((data[at + i] << (8 * i) for i in range(size)), start=np.zeros(len(at), np.int64))
+    return value - ((value >> (8 * size - 1)) << (8 * size))
