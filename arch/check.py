@@ -1,13 +1,328 @@
-"""Is a program one that a machine of its configuration executes?"""
+"""Is a program one that a machine of its configuration executes as meant?
+
+`verify` checks, in this order: instructions one by one, the streams of RUNs, tensors and ports,
+the layer table, dependency tokens, and every access to memory and tables (`hazards.py`).
+"""
 
 from __future__ import annotations
 
-from . import isa
-from .errors import FormatError
-from .program import Program
+import numpy as np
+from numpy.typing import NDArray
+
+from . import effects, fixed, hazards, isa, order, stream
+from .config import Config
+from .errors import ConfigError, FormatError
+from .isa import End, Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
+from .layers import check_layers
+from .program import Port, Program, Tensor, align
+
+Ints = NDArray[np.int64]
+EXTERNAL_BYTES = 1 << 32
+# zero bytes that may follow a stream's last END
+STREAM_REST = 32
+ADDRESSES = ("origin", "image_pitch", "chunk_pitch", "dst", "dst_channel", "dst_plane",
+             "dst_image", "x_step", "x_wrap", "y_step", "y_wrap")
+
+
+def same_machine(program: Program, config: Config, where: str) -> None:
+    """Refuse a program that was compiled for another machine than `config`."""
+    if program.config.hash == config.hash:
+        return
+    mine, theirs = vars(config), vars(program.config)
+    name = next(n for n in mine if n != "name" and mine[n] != theirs[n])
+    raise ConfigError(f"{where}: compiled for {name}={theirs[name]}, but configuration "
+                      f"{config.name!r} has {name}={mine[name]}; recompile the network for it, "
+                      "or use the configuration in the file")
 
 
 def verify(program: Program) -> None:
-    """Raise FormatError for a program that breaks a rule of docs/machine.md."""
-    if not program.instructions or not isinstance(program.instructions[-1], isa.End):
-        raise FormatError("the last instruction must be END; recompile the network")
+    """Raise FormatError, one sentence, for the first rule of docs/machine.md that is broken."""
+    _check_ends(program)
+    for index, instruction in enumerate(program.instructions):
+        place = f"instruction {index} ({instruction.OP.name})"
+        for holds, sentence in _rules(program, instruction):
+            _refuse_unless(holds, place, sentence)
+    flats = _check_streams(program)
+    _check_memory(program)
+    for tensor in program.tensors:
+        _check_tensor(program.config, tensor)
+    _check_ports(program)
+    check_layers(program)
+    known = order.order(program.instructions)
+    hazards.Accesses(program, known, flats).walk()
+
+
+Rules = list[tuple[bool, str]]
+
+
+def _refuse_unless(holds: bool, place: str, sentence: str) -> None:
+    if not holds:
+        raise FormatError(f"{place}: {sentence}; recompile the network")
+
+
+# ---- instructions ----------------------------------------------------------------------------
+def _check_ends(program: Program) -> None:
+    ends = [i for i, ins in enumerate(program.instructions) if isinstance(ins, End)]
+    last = len(program.instructions) - 1
+    _refuse_unless(bool(ends) and last == ends[-1], f"instruction {last}",
+                   "the last instruction is not END")
+    _refuse_unless(len(ends) == 1, f"instruction {ends[0]} (END)",
+                   "instructions follow, but END must be the last")
+
+
+def _rules(program: Program, ins: Instruction) -> Rules:
+    rules = _head_rules(program.config, ins)
+    if isinstance(ins, Load | Store):
+        return rules + _transfer_rules(program, ins)
+    if isinstance(ins, TableLoad):
+        return rules + _table_rules(program, ins)
+    if isinstance(ins, Fill):
+        return rules + _row_rules(program.config, ins) + [
+            (ins.code < program.config.codes,
+             f"code={ins.code} has more than {program.config.code_bits} bits")]
+    if isinstance(ins, Run):
+        return rules + _run_rules(program, ins) + _chunk_rules(program.config, ins)
+    return rules
+
+
+def _head_rules(config: Config, ins: Instruction) -> Rules:
+    if ins.UNIT is None:
+        return []
+    flags = {**order.POPS[ins.UNIT], **order.PUSHES[ins.UNIT]}
+    foreign = [name for name in isa.FLAGS if getattr(ins, name) and name not in flags]
+    return [
+        (not foreign, f"{foreign[:1]} names a unit beyond {Unit(ins.UNIT).name}, there is none"),
+        (0 < ins.cores < 1 << config.cores,
+         f"cores={ins.cores} must name cores of a machine that has {config.cores}")]
+
+
+def _row_rules(config: Config, ins: Load | Store | Fill) -> Rules:
+    return [(ins.row + ins.rows <= config.rows,
+             f"row={ins.row} rows={ins.rows} end behind the {config.rows} rows of the memory")]
+
+
+def _aligned(config: Config, name: str, units: int) -> tuple[bool, str]:
+    return (units * isa.UNIT_BYTES % config.port_bytes == 0,
+            f"{name}={units:#x} is byte {units * isa.UNIT_BYTES}, no multiple of the port's "
+            f"{config.port_bytes} bytes")
+
+
+def _transfer_rules(program: Program, ins: Load | Store) -> Rules:
+    config = program.config
+    start = ins.address * isa.UNIT_BYTES
+    end = start + ins.rows * config.row_bytes
+    return _row_rules(config, ins) + [
+        _aligned(config, "address", ins.address),
+        (end <= program.memory_bytes,
+         f"address={ins.address:#x} rows={ins.rows} end at byte {end}, external memory has "
+         f"{program.memory_bytes}"),
+        (isinstance(ins, Load) or start >= program.data_base,
+         f"address={ins.address:#x} is byte {start}, which holds instructions, streams or tables "
+         f"(up to {program.data_base})")]
+
+
+def _table_rules(program: Program, ins: TableLoad) -> Rules:
+    config = program.config
+    depth = hazards.depth(ins.kind, config)
+    rules: Rules = [(ins.first + ins.count <= depth,
+                     f"first={ins.first} count={ins.count} end behind the {depth} entries of "
+                     f"the table {Table(ins.kind).name}")]
+    if ins.kind == Table.RAMP:
+        return rules + [(getattr(ins, name) < config.memory_codes,
+                         f"{name}={getattr(ins, name)} is no address below {config.memory_codes}")
+                        for name in ("start", "step")]
+    start = ins.address * isa.UNIT_BYTES
+    end = start + 4 * ins.count
+    inside = program.table_base <= start and end <= program.table_base + len(program.tables)
+    rules += [_aligned(config, "address", ins.address),
+              (inside, f"address={ins.address:#x} count={ins.count} are bytes {start} to {end}, "
+                       f"the tables lie from {program.table_base} to "
+                       f"{program.table_base + len(program.tables)}")]
+    return rules + (_entry_rules(program, ins) if inside else [])
+
+
+def _entry_rules(program: Program, ins: TableLoad) -> Rules:
+    """The words in external memory must be legal entries."""
+    config, words = program.config, hazards.entries(program, ins)
+    if ins.kind == Table.BASE:
+        legal = (words & 0xFFFFFF < config.memory_codes) & (words >> 24 < config.table_pairs)
+        meaning = "an address of the memory and a pair"
+    elif ins.kind == Table.OFFSET:
+        legal = words < config.memory_codes
+        meaning = "an address offset"
+    elif ins.kind == Table.DECODE:
+        halves = hazards.signed(np.stack([words & 0xFFFF, words >> 16]))
+        legal = (halves == fixed.saturate(halves, config.value_bits)).all(axis=0)
+        meaning = f"two values of {config.value_bits} bits"
+    else:
+        threshold = hazards.signed(words & 0xFFFF)
+        legal = ((threshold == fixed.saturate(threshold, fixed.CLUSTER_BITS))
+                 & (words >> 16 < config.codes))
+        meaning = f"a threshold of {fixed.CLUSTER_BITS} bits and a code"
+    bad = np.flatnonzero(~legal)
+    found = f"{int(words[bad[0]]):#010x}" if bad.size else ""
+    at = ins.first + int(bad[0]) if bad.size else 0
+    return [(not bad.size, f"entry {at} of {Table(ins.kind).name} is {found}, not {meaning}")]
+
+
+def _run_rules(program: Program, ins: Run) -> Rules:
+    config = program.config
+    start = ins.stream * isa.UNIT_BYTES
+    end = start + ins.stream_units * isa.UNIT_BYTES
+    base, limit = program.stream_base, program.stream_base + len(program.streams)
+    rules: Rules = [
+        _aligned(config, "stream", ins.stream),
+        (base <= start and end <= limit,
+         f"stream={ins.stream:#x} stream_units={ins.stream_units} are bytes {start} to {end}, the "
+         f"streams lie from {base} to {limit}"),
+        (ins.order < config.codes, f"order={ins.order} has more than {config.code_bits} bits"),
+        (ins.mode != Mode.RADIX or ins.digits * config.code_bits >= ins.radix_width,
+         f"digits={ins.digits} of {config.code_bits} bits do not hold "
+         f"radix_width={ins.radix_width}")]
+    return rules + [(getattr(ins, name) < config.memory_codes,
+                     f"{name}={getattr(ins, name)} is not reduced modulo the memory's "
+                     f"{config.memory_codes} codes") for name in ADDRESSES]
+
+
+def _chunk_rules(config: Config, ins: Run) -> Rules:
+    image = ins.image_rows * ins.pitch
+    derived = {
+        "chunk_images": config.lanes // image,
+        "chunk_rows": config.lanes % image // ins.pitch,
+        "chunk_columns": config.lanes % ins.pitch,
+        "image_pitch": image % config.memory_codes,
+        "chunk_pitch": config.lanes // image * image % config.memory_codes,
+    }
+    return [(getattr(ins, name) == value,
+             f"{name}={getattr(ins, name)} must be {value} for pitch={ins.pitch} "
+             f"image_rows={ins.image_rows} and {config.lanes} lanes")
+            for name, value in derived.items()]
+
+
+# ---- streams ---------------------------------------------------------------------------------
+def _check_streams(program: Program) -> dict[int, effects.Flat]:
+    """Every RUN's stream as arrays, by the RUN's index; streams that RUNs share are read once."""
+    known: dict[tuple[int, int, int], effects.Flat] = {}
+    flats = {}
+    for index, ins in enumerate(program.instructions):
+        if not isinstance(ins, Run):
+            continue
+        key = ins.stream, ins.stream_units, ins.channels
+        place = f"instruction {index} (RUN)"
+        if key not in known:
+            known[key] = _flat(program, ins, place)
+        flats[index] = known[key]
+        _check_positions(program.config, ins, flats[index], place)
+    return flats
+
+
+def _flat(program: Program, ins: Run, place: str) -> effects.Flat:
+    config = program.config
+    start = ins.stream * isa.UNIT_BYTES - program.stream_base
+    data = program.streams[start:start + ins.stream_units * isa.UNIT_BYTES]
+    try:
+        channels, used = stream.decode_stream(data, ins.channels, f"{place}: its stream")
+    except FormatError as error:
+        raise FormatError(f"{str(error).removesuffix('; recompile the network')}"
+                          "; recompile the network") from None
+    rest = len(data) - used
+    _refuse_unless(not any(data[used:]), place,
+                   f"its stream goes on behind the last of channels={ins.channels}, at byte {used}")
+    _refuse_unless(stream.SLACK <= rest <= STREAM_REST, place,
+                   f"stream_units={ins.stream_units} leave {rest} bytes behind the last channel, "
+                   f"{stream.SLACK} to {STREAM_REST} are needed")
+    flat = effects.flatten(channels)
+    most = int(flat.channel_taps.max())
+    _refuse_unless(most <= config.tap_slots, place,
+                   f"a channel of its stream has {most} taps, the tap cache holds "
+                   f"tap_slots={config.tap_slots}")
+    wide = flat.factors[flat.factors != fixed.saturate(flat.factors, config.factor_bits)]
+    _refuse_unless(not wide.size, place,
+                   f"a run of its stream has the factor {wide[:1].tolist()}, which does not fit "
+                   f"factor_bits={config.factor_bits}")
+    return flat
+
+
+def _check_positions(config: Config, ins: Run, flat: effects.Flat, place: str) -> None:
+    entry = int(flat.positions.max(initial=0)) >> ins.kernel_bits
+    _refuse_unless(entry < config.base_entries, place,
+                   f"kernel_bits={ins.kernel_bits}: a tap names base entry {entry}, the table has "
+                   f"base_entries={config.base_entries}")
+
+
+# ---- tensors, ports, external memory ---------------------------------------------------------
+def _check_memory(program: Program) -> None:
+    place = "external memory"
+    _refuse_unless(program.data_base <= program.memory_bytes <= EXTERNAL_BYTES, place,
+                   f"memory_bytes={program.memory_bytes} must be from {program.data_base}, where "
+                   f"instructions, streams and tables end, to {EXTERNAL_BYTES}")
+    _refuse_unless(program.memory_bytes == align(program.memory_bytes), place,
+                   f"memory_bytes={program.memory_bytes} is no multiple of 64")
+    _refuse_unless(bool(program.inputs) and bool(program.outputs), "program",
+                   "it has no input or no output")
+
+
+def _check_tensor(config: Config, tensor: Tensor) -> None:
+    layout, place = tensor.layout, f"tensor {tensor.name!r}"
+    sizes = (*layout.shape, layout.planes, layout.rows, layout.split)
+    cells = layout.rows * config.row_codes
+    for holds, sentence in (
+        (min(sizes) >= 1, "a size of its layout is below 1"),
+        (layout.first_row >= 0 and layout.first_row + layout.rows <= config.rows,
+         f"rows {layout.first_row} to {layout.first_row + layout.rows} are not in the memory's "
+         f"{config.rows} rows"),
+        (layout.planes <= 4 and layout.split <= 4, "more than 4 planes or a split above 4"),
+        (0 <= layout.pad < config.codes and 0 <= layout.order < config.codes,
+         "pad or order is no code"),
+        (bool(np.isfinite(tensor.scale)) and tensor.scale > 0,
+         f"scale={tensor.scale} is no positive number"),
+        (_values_fit(config, tensor),
+         f"it needs {config.codes} values of {config.value_bits} bits and one plane, or radix "
+         "planes that hold its bits and pad code 0"),
+        (max(layout.shape) <= cells and int(np.prod(layout.shape)) * layout.planes <= cells,
+         f"its elements do not fit its {layout.rows} rows"),
+    ):
+        _refuse_unless(holds, place, sentence)
+    at = (layout.addresses(config.memory_codes).ravel()
+          - layout.first_row * config.row_codes) % config.memory_codes
+    _refuse_unless(int(at.max()) < cells, place, "an element lies outside its rows")
+    _refuse_unless(int(np.bincount(at).max()) == 1, place, "two elements share an address")
+
+
+def _values_fit(config: Config, tensor: Tensor) -> bool:
+    layout, values = tensor.layout, np.array(tensor.values, np.int64)
+    if values.size:
+        return (values.size == config.codes and layout.planes == 1 and layout.bits == 0
+                and bool((values == fixed.saturate(values, config.value_bits)).all()))
+    return 2 <= layout.bits <= layout.planes * config.code_bits and layout.pad == 0
+
+
+def _check_ports(program: Program) -> None:
+    taken: list[tuple[int, int, str]] = []
+    for ports, kind in ((program.inputs, Load), (program.outputs, Store)):
+        for port in ports:
+            _check_port(program, port, kind, taken)
+
+
+def _check_port(program: Program, port: Port, kind: type[Load] | type[Store],
+                taken: list[tuple[int, int, str]]) -> None:
+    """taken: external memory of the ports before, extended by this one's."""
+    place = f"{'input' if kind is Load else 'output'} {port.name!r}"
+    _refuse_unless(0 <= port.tensor < len(program.tensors), place,
+                   f"tensor {port.tensor} does not exist")
+    layout = program.tensors[port.tensor].layout
+    end = port.address + layout.rows * program.config.row_bytes
+    _refuse_unless(layout.images == program.batch, place,
+                   f"it has {layout.images} images, the first input {program.batch}")
+    _refuse_unless(port.address % isa.UNIT_BYTES == 0 and program.data_base <= port.address
+                   and end <= program.memory_bytes, place,
+                   f"address={port.address} must be a multiple of 16 and its rows lie from "
+                   f"{program.data_base} to {program.memory_bytes}")
+    for first, last, name in taken:
+        _refuse_unless(end <= first or last <= port.address, place,
+                       f"address={port.address} overlaps {name}")
+    taken.append((port.address, end, place))
+    moves = [(ins.address * isa.UNIT_BYTES, ins.row, ins.rows)
+             for ins in program.instructions if isinstance(ins, kind)]
+    _refuse_unless((port.address, layout.first_row, layout.rows) in moves, place,
+                   f"no {kind.OP.name} moves its {layout.rows} rows from row {layout.first_row}")

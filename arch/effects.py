@@ -1,0 +1,113 @@
+"""What a RUN reads and writes, exactly: cells of the activation memory, and sums."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import stream
+from .isa import Run
+
+Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
+
+
+@dataclasses.dataclass(frozen=True)
+class Flat:
+    """A decoded stream as arrays.
+
+    positions, negative: (T,) one a tap; factors: (R,) one a run; run_taps: (R + 1,) first tap of
+    every run; channel_runs: (K + 1,) first run of every channel.
+    """
+
+    positions: Ints
+    negative: Mask
+    factors: Ints
+    run_taps: Ints
+    channel_runs: Ints
+
+    @property
+    def channel_taps(self) -> Ints:
+        """Taps of every channel: (K,)."""
+        return np.diff(self.run_taps[self.channel_runs])
+
+
+def flatten(channels: list[stream.ChannelStream]) -> Flat:
+    """Arrays of a decoded stream."""
+    runs = [run for channel in channels for run in channel.runs]
+    none = np.zeros(0, np.int64)
+    return Flat(
+        np.concatenate([none, *(run.positions for run in runs)]),
+        np.concatenate([none.astype(bool), *(run.negative for run in runs)]),
+        np.array([run.factor for run in runs], np.int64),
+        np.cumsum([0, *(len(run.positions) for run in runs)]),
+        np.cumsum([0, *(len(channel.runs) for channel in channels)]))
+
+
+def reads(run: Run, starts: Ints, memory_codes: int) -> Mask:
+    """Cells that the lanes inside the rectangle read: bool (memory_codes,).
+
+    starts: base + offset of every tap.
+    """
+    cells = np.zeros(memory_codes, bool)
+    cells[(starts + run.origin) % memory_codes] = True
+    cells = _spread(cells, 1, run.width)
+    cells = _spread(cells, run.pitch, run.height)
+    return _spread(cells, run.pitch * run.image_rows, run.images)
+
+
+def _spread(cells: Mask, step: int, count: int) -> Mask:
+    """Cells moved by 0, step, ... (count - 1) * step, together."""
+    done = 1
+    while done < count:
+        more = min(done, count - done)
+        cells = cells | np.roll(cells, step * more)
+        done += more
+    return cells
+
+
+def outputs(run: Run) -> int:
+    """Codes that a RUN writes."""
+    return run.channels * run.digits * run.images * run.height * run.width
+
+
+def writes(run: Run, memory_codes: int) -> Ints:
+    """Address of every code written: (channels, digits, images, height, width)."""
+    y = _walk(run.height, run.split, run.y_start, run.y_mod, run.y_step, run.y_wrap)
+    x = _walk(run.width, run.split, run.x_start, run.x_mod, run.x_step, run.x_wrap)
+    at = run.dst + y[:, None] + x
+    at = at + np.arange(run.images)[:, None, None] * run.dst_image
+    at = at + np.arange(run.digits)[:, None, None, None] * run.dst_plane
+    at = at + np.arange(run.channels)[:, None, None, None, None] * run.dst_channel
+    return at % memory_codes
+
+
+def _walk(count: int, split: int, start: int, mod: int, step: int, wrap: int) -> Ints:
+    """Address steps of `count` rows or columns: the wrap is added each time the phase wraps."""
+    at = np.arange(count)
+    return at * step + (start + at * mod) // split * wrap
+
+
+def largest_sums(flat: Flat, low: Ints, high: Ints, maximum: bool) -> tuple[Ints, Ints, Ints, Ints]:
+    """Bounds of every S and T: S lowest and highest (R,), T lowest and highest (K,).
+
+    low, high: bounds of what each tap adds, zero among them. maximum: in a MAX run only the last
+    tap's decoded value counts.
+    """
+    if maximum:
+        last = flat.run_taps[1:] - 1
+        s_low, s_high = low[last], high[last]
+    else:
+        s_low, s_high = (_sum_parts(v, flat.run_taps) for v in (low, high))
+    ends = s_low * flat.factors, s_high * flat.factors
+    t_low = _sum_parts(np.minimum(*ends), flat.channel_runs)
+    t_high = _sum_parts(np.maximum(*ends), flat.channel_runs)
+    return s_low, s_high, t_low, t_high
+
+
+def _sum_parts(values: Ints, first: Ints) -> Ints:
+    """Sum of values[first[i]:first[i + 1]] for every i."""
+    total = np.concatenate([[0], np.cumsum(values)])
+    return total[first[1:]] - total[first[:-1]]

@@ -1,0 +1,186 @@
+"""Every access of a program in program order: is it ordered, in range and of something written?
+
+The rule of docs/machine.md: whatever the load or store unit does to the activation memory is
+ordered by tokens against every RUN and FILL, and LOAD against STORE. For tables the same holds
+entry by entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import effects, isa
+from .config import Config
+from .errors import FormatError
+from .isa import Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
+from .order import Order
+from .program import Program
+
+Ints = NDArray[np.int64]
+BANKS = 2
+UNWRITTEN = -1
+
+
+def depth(kind: int, config: Config) -> int:
+    """Entries of one bank of a table."""
+    return {Table.BASE: config.base_entries, Table.RAMP: config.base_entries,
+            Table.OFFSET: config.offset_entries}.get(Table(kind), config.codes)
+
+
+def entries(program: Program, ins: TableLoad) -> Ints:
+    """The words that a TABLE writes, as external memory holds them (RAMP: as BASE entries)."""
+    if ins.kind == Table.RAMP:
+        addresses = ins.start + np.arange(ins.count, dtype=np.int64) * ins.step
+        return addresses % program.config.memory_codes | ins.pair << 24
+    first = ins.address * isa.UNIT_BYTES - program.table_base
+    return np.frombuffer(program.tables, "<u4", ins.count, first).astype(np.int64)
+
+
+class Accesses:
+    """Walks a program's instructions and refuses the first access that breaks a rule."""
+
+    def __init__(self, program: Program, order: Order, flats: Mapping[int, effects.Flat]) -> None:
+        config = program.config
+        self.program, self.order, self.flats = program, order, flats
+        self.memory = np.zeros(config.memory_codes, bool)
+        kinds = (Table.BASE, Table.OFFSET, Table.DECODE, Table.CLUSTER)
+        shapes = {kind: (BANKS, depth(kind, config)) for kind in kinds}
+        self.words = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
+        # index of the last instruction that wrote or read an entry
+        self.writer = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
+        self.reader = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
+        self.last: dict[Unit, int] = {}
+
+    def walk(self) -> None:
+        """All instructions; raises FormatError."""
+        for index, ins in enumerate(self.program.instructions):
+            if isinstance(ins, TableLoad):
+                self._table(index, ins)
+            elif ins.UNIT is not None:
+                self._ordered(index, ins.UNIT)
+                self._memory(index, ins)
+
+    def _refuse(self, index: int, sentence: str) -> FormatError:
+        name = self.program.instructions[index].OP.name
+        return FormatError(f"instruction {index} ({name}): {sentence}; recompile the network")
+
+    # ---- order of the units on the activation memory -------------------------------------
+    def _ordered(self, index: int, unit: Unit) -> None:
+        """All that used the memory before, in other units, has ended when this starts.
+
+        Instructions of one unit end in order, so the last one of each other unit stands for all.
+        """
+        for other, before in self.last.items():
+            if other != unit and not self.order.ended(before, other, index):
+                name = self.program.instructions[before].OP.name
+                raise self._refuse(index, "uses the activation memory without a token that "
+                                          f"orders it after instruction {before} ({name})")
+        self.last[unit] = index
+
+    # ---- cells --------------------------------------------------------------------------
+    def _memory(self, index: int, ins: Instruction) -> None:
+        if isinstance(ins, Run):
+            self._run(index, ins)
+            return
+        assert isinstance(ins, Load | Store | Fill)
+        row_codes = self.program.config.row_codes
+        cells = slice(ins.row * row_codes, (ins.row + ins.rows) * row_codes)
+        if isinstance(ins, Store):
+            self._written(index, "stores", np.flatnonzero(~self.memory[cells]) + cells.start)
+        else:
+            self.memory[cells] = True
+
+    def _written(self, index: int, verb: str, missing: Ints) -> None:
+        if missing.size:
+            raise self._refuse(index, f"{verb} address {int(missing[0])}, which no instruction "
+                                      "before it wrote")
+
+    def _run(self, index: int, ins: Run) -> None:
+        config, flat = self.program.config, self.flats[index]
+        if effects.outputs(ins) > config.memory_codes:
+            raise self._refuse(index, f"writes {effects.outputs(ins)} codes, the activation "
+                                      f"memory holds {config.memory_codes}")
+        starts = self._operands(index, ins, flat)
+        read = effects.reads(ins, starts, config.memory_codes)
+        self._written(index, "reads", np.flatnonzero(read & ~self.memory))
+        addresses = effects.writes(ins, config.memory_codes).ravel()
+        written = np.zeros(config.memory_codes, bool)
+        written[addresses] = True
+        if np.count_nonzero(written) != addresses.size:
+            twice = int(np.argmax(np.bincount(addresses)))
+            raise self._refuse(index, f"writes address {twice} more than once")
+        if (read & written).any():
+            raise self._refuse(index, f"reads address {int(np.argmax(read & written))}, which it "
+                                      "also writes")
+        self.memory |= written
+
+    # ---- tables -------------------------------------------------------------------------
+    def _table(self, index: int, ins: TableLoad) -> None:
+        kind = Table.BASE if ins.kind == Table.RAMP else Table(ins.kind)
+        place = (ins.bank, slice(ins.first, ins.first + ins.count))
+        reader = int(self.reader[kind][place].max())
+        if reader >= 0 and not self.order.ended(reader, Unit.COMPUTE, index):
+            raise self._refuse(index, f"writes {kind.name} entries of bank {ins.bank} without a "
+                                      f"token that orders it after instruction {reader} (RUN), "
+                                      "which reads them")
+        self.words[kind][place] = entries(self.program, ins)
+        self.writer[kind][place] = index
+
+    def _use(self, index: int, kind: Table, bank: int, used: Ints | slice) -> Ints:
+        """The words of the entries that a RUN reads, after the checks."""
+        words, writer = self.words[kind][bank][used], self.writer[kind][bank][used]
+        missing = np.flatnonzero(writer < 0)
+        if missing.size:
+            entry = int(np.arange(self.words[kind].shape[1])[used][missing[0]])
+            raise self._refuse(index, f"reads {kind.name} entry {entry} of bank {bank}, which no "
+                                      "instruction before it wrote")
+        last = int(writer.max())
+        if not self.order.ended(last, Unit.LOAD, index):
+            raise self._refuse(index, f"reads {kind.name} entries of bank {bank} without a token "
+                                      f"that orders it after instruction {last} (TABLE)")
+        self.reader[kind][bank][used] = index
+        return words
+
+    def _operands(self, index: int, ins: Run, flat: effects.Flat) -> Ints:
+        """base + offset of every tap; the sums are checked on the way."""
+        if ins.mode == Mode.CODE:
+            words = self._use(index, Table.CLUSTER, ins.cluster_bank, slice(None))
+            thresholds = signed(words[1:] & 0xFFFF)
+            if (np.diff(thresholds) < 0).any():
+                raise self._refuse(index, f"the thresholds of CLUSTER bank {ins.cluster_bank} do "
+                                          "not ascend")
+        if not flat.positions.size:
+            return np.zeros(0, np.int64)
+        entry = flat.positions >> ins.kernel_bits
+        offset = flat.positions & (1 << ins.kernel_bits) - 1
+        self._use(index, Table.BASE, ins.base_bank, np.unique(entry))
+        self._use(index, Table.OFFSET, ins.offset_bank, np.unique(offset))
+        base = self.words[Table.BASE][ins.base_bank][entry]
+        self._sums(index, ins, flat, base >> 24)
+        return (base & 0xFFFFFF) + self.words[Table.OFFSET][ins.offset_bank][offset]
+
+    def _sums(self, index: int, ins: Run, flat: effects.Flat, pair: Ints) -> None:
+        """No S and no T can leave its width, whatever the codes are."""
+        config = self.program.config
+        low, high = np.zeros((2, BANKS, 2), np.int64)
+        for p in np.unique(pair).tolist():
+            words = self._use(index, Table.DECODE, p, slice(None))
+            halves = signed(np.stack([words & 0xFFFF, words >> 16]))
+            low[p], high[p] = halves.min(axis=1).clip(max=0), halves.max(axis=1).clip(min=0)
+        half = flat.negative.astype(np.int64)
+        s_low, s_high, t_low, t_high = effects.largest_sums(
+            flat, low[pair, half], high[pair, half], ins.mode == Mode.PASS)
+        for name, lows, highs, bits in (("cluster sum S", s_low, s_high, config.sum_bits),
+                                        ("total T", t_low, t_high, config.total_bits)):
+            worst = int(max(highs.max(initial=0), -1 - lows.min(initial=0)))
+            if worst >> (bits - 1):
+                raise self._refuse(index, f"a {name} can reach {worst}, which {bits} bits do not "
+                                          "hold")
+
+
+def signed(half: Ints) -> Ints:
+    """16 bits two's complement."""
+    return (half ^ 0x8000) - 0x8000

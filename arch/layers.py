@@ -1,0 +1,153 @@
+"""Rules of the layer table: what the reference executes must be defined."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import fixed
+from .errors import FormatError
+from .isa import Mode, Run
+from .program import Layer, Program, Taps
+
+Ints = NDArray[np.int64]
+Rules = list[tuple[bool, str]]
+
+
+def check_layers(program: Program) -> None:
+    """Raise FormatError, naming the layer, for anything that has no meaning."""
+    ready = {port.tensor for port in program.inputs}
+    for layer in program.layers:
+        # a rule may rely on all lists before its own
+        for rules in (_reference_rules, _source_rules, _shape_rules, _tap_rules, _piece_rules,
+                      _result_rules):
+            for holds, sentence in rules(program, layer, ready):
+                if not holds:
+                    raise FormatError(f"layer {layer.name!r}: {sentence}; recompile the network")
+        ready.add(layer.output)
+    missing = [port.name for port in program.outputs if port.tensor not in ready]
+    if program.layers and missing:
+        raise FormatError(f"output {missing[0]!r}: no layer computes it; recompile the network")
+
+
+def _reference_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
+    instructions = program.instructions
+    runs = [i for i in layer.runs if not (0 <= i < len(instructions)
+                                          and isinstance(instructions[i], Run))]
+    return [
+        (bool(layer.runs), "it names no RUN"),
+        (not runs, f"runs names instruction {runs[:1]}, which is no RUN"),
+        (layer.op in ("sum", "max"), f"op {layer.op!r} is neither sum nor max"),
+        (layer.mode in Mode.__members__.values(), f"mode={layer.mode} is unknown"),
+        ((layer.op == "max") == (layer.mode == Mode.PASS), "mode PASS and op max go together"),
+        (layer.shift in fixed.SHIFTS, f"shift={layer.shift} is none of {fixed.SHIFTS}"),
+        (0 <= layer.output < len(program.tensors), f"output {layer.output} does not exist"),
+        (layer.output not in ready, f"tensor {layer.output} has a value already"),
+    ]
+
+
+def _source_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
+    unknown = [s.tensor for s in layer.sources if s.tensor not in ready]
+    return [
+        (bool(layer.sources), "it has no source"),
+        (not unknown, f"source tensor {unknown[:1]} has no value yet"),
+        (all(1 <= s.stride_y <= 4 and 1 <= s.stride_x <= 4 for s in layer.sources),
+         "a stride is not 1 to 4"),
+    ]
+
+
+def _shape_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
+    taps = layer.taps
+    names = ("source", "channel", "plane", "dy", "dx", "negative")
+    return [
+        (len(taps.channel_runs) - 1 == program.tensors[layer.output].layout.channels,
+         f"channel_runs has {len(taps.channel_runs)} entries for the "
+         f"{program.tensors[layer.output].layout.channels} channels of its output"),
+        (_counts_up(taps.channel_runs, len(taps.run_factor)), "channel_runs does not count runs"),
+        (len(taps.run_taps) == len(taps.run_factor) + 1
+         and _counts_up(taps.run_taps, len(taps.source)), "run_taps does not count taps"),
+        (all(len(getattr(taps, name)) == len(taps.source) for name in names),
+         "its lists of taps differ in length"),
+    ]
+
+
+def _counts_up(first: Ints, total: int) -> bool:
+    return (bool(len(first)) and int(first[0]) == 0 and int(first[-1]) == total
+            and bool((np.diff(first) >= 0).all()))
+
+
+def _tap_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
+    taps, config = layer.taps, program.config
+    if not _within(taps.source, len(layer.sources)):
+        return [(False, "a tap names a source that it does not have")]
+    layouts = [program.tensors[s.tensor].layout for s in layer.sources]
+    channels = np.array([layout.channels for layout in layouts])[taps.source]
+    planes = np.array([layout.planes for layout in layouts])[taps.source]
+    reach = 1 << 16
+    return [
+        (_within(taps.channel, channels), "a tap names a channel that its source does not have"),
+        (_within(taps.plane, planes), "a tap names a plane that its source does not have"),
+        (_within(taps.negative, 2), "negative is not 0 or 1"),
+        (_within(taps.dy + reach, 2 * reach) and _within(taps.dx + reach, 2 * reach),
+         "a tap lies further away than any map is large"),
+        (bool((taps.run_factor == fixed.saturate(taps.run_factor, config.factor_bits)).all()),
+         f"a factor does not fit factor_bits={config.factor_bits}"),
+        (layer.op == "sum" or _one_plane_each(program, layer, taps),
+         "a maximum needs a tap in every channel, and sources of codes in one order"),
+    ]
+
+
+def _within(values: Ints, limit: Ints | int) -> bool:
+    return bool(((values >= 0) & (values < limit)).all())
+
+
+def _one_plane_each(program: Program, layer: Layer, taps: Taps) -> bool:
+    tensors = [program.tensors[s.tensor] for s in layer.sources]
+    counts = np.diff(taps.run_taps[taps.channel_runs])
+    return (bool((counts > 0).all()) and all(tensor.values for tensor in tensors)
+            and len({tensor.layout.order for tensor in tensors}) == 1)
+
+
+def _piece_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
+    if layer.op == "max":
+        return [(not layer.pieces, "a maximum is not requantized, so it has no pieces")]
+    layout = program.tensors[layer.output].layout
+    covered = np.zeros((layout.height, layout.width), np.int64)
+    inside = all(min(p.y, p.x) >= 0 and min(p.height, p.width) >= 1
+                 and p.y + p.height <= layout.height and p.x + p.width <= layout.width
+                 for p in layer.pieces)
+    for piece in layer.pieces if inside else ():
+        covered[piece.y:piece.y + piece.height, piece.x:piece.x + piece.width] += 1
+    scales = np.array([m for p in layer.pieces for m in p.scale], np.int64)
+    biases = np.array([b for p in layer.pieces for b in p.bias], np.int64)
+    return [
+        (inside and bool((covered == 1).all()), "its pieces do not cover the output once"),
+        (all(len(p.scale) == len(p.bias) == layout.channels for p in layer.pieces),
+         "a piece needs one scale and bias for each channel"),
+        (_within(scales, 1 << fixed.SCALE_BITS), f"a scale has more than {fixed.SCALE_BITS} bits"),
+        (_within(biases + (1 << fixed.BIAS_BITS - 1), 1 << fixed.BIAS_BITS),
+         f"a bias has more than {fixed.BIAS_BITS} bits"),
+    ]
+
+
+def _result_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
+    codes = program.config.codes
+    output = program.tensors[layer.output]
+    if layer.mode == Mode.RADIX:
+        return [((layer.digits, layer.radix_width) == (output.layout.planes, output.layout.bits),
+                 f"digits={layer.digits} radix_width={layer.radix_width} are not those of its "
+                 "output")]
+    plain: Rules = [
+        (bool(output.values), "its output has no codebook"),
+        ((layer.digits, layer.radix_width) == (1, 0), "digits and radix_width are for RADIX")]
+    if layer.mode == Mode.PASS:
+        return plain
+    thresholds = np.array(layer.thresholds, np.int64)
+    return plain + [
+        (len(thresholds) == codes - 1 and bool((np.diff(thresholds) >= 0).all()),
+         f"it needs {codes - 1} ascending thresholds"),
+        (bool((thresholds == fixed.saturate(thresholds, fixed.CLUSTER_BITS)).all()),
+         f"a threshold does not fit {fixed.CLUSTER_BITS} bits"),
+        (len(layer.codes) == codes and _within(np.array(layer.codes), codes),
+         f"it needs {codes} codes below {codes}"),
+    ]
