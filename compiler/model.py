@@ -1,0 +1,139 @@
+"""The user's network by name: a `.pt2` file or a function that makes it."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import torch
+from torch.export import ExportedProgram
+
+from .errors import CompileError
+
+
+class Model(NamedTuple):
+    """A network as the user gives it.
+
+    example_inputs: tensors that it takes (none where a .pt2 file holds none). preprocess: what
+    turns raw data into the network's input, None where nothing does.
+    """
+
+    module: torch.nn.Module | ExportedProgram
+    example_inputs: tuple[torch.Tensor, ...]
+    preprocess: Callable[[Any], Any] | None = None
+
+
+def load_model(spec: str) -> Model:
+    """The model of `net.pt2`, `package.module:function` or `folder/file.py:function`.
+
+    The function takes nothing and returns (nn.Module, example inputs[, preprocess]). The current
+    folder and that of the file can be imported from. Raises CompileError.
+    """
+    if spec.endswith(".pt2"):
+        return _load_export(spec)
+    source, colon, name = spec.rpartition(":")
+    if not colon or not source or not name.isidentifier():
+        raise CompileError(f"model {spec!r}: neither a .pt2 file nor module:function; write for "
+                           "example net.pt2, package.module:network or folder/file.py:network")
+    with _importable(Path.cwd(), Path(source).parent):
+        return _checked(spec, _call(spec, _import(spec, source), name))
+
+
+def _load_export(path: str) -> Model:
+    if not Path(path).is_file():
+        raise CompileError(f"model {path}: there is no such file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = torch.export.load(path)
+    except Exception as error:
+        raise CompileError(f"model {path}: torch.export cannot load it ({_first_line(error)}); "
+                           "write it with torch.export.save") from error
+    examples = exported.example_inputs
+    return Model(exported, tuple(examples[0]) if examples else ())
+
+
+@contextlib.contextmanager
+def _importable(*folders: Path) -> Iterator[None]:
+    """Modules of the folders can be imported, the first folder's first."""
+    before = sys.path.copy()
+    sys.path[:0] = [str(folder.resolve()) for folder in folders]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
+
+
+def _import(spec: str, source: str) -> ModuleType:
+    try:
+        if source.endswith(".py"):
+            return _import_file(spec, Path(source))
+        return importlib.import_module(source)
+    except CompileError:
+        raise
+    except Exception as error:
+        raise CompileError(f"model {spec}: {source} cannot be imported ({type(error).__name__}: "
+                           f"{_first_line(error)})") from error
+
+
+def _import_file(spec: str, path: Path) -> ModuleType:
+    if not path.is_file():
+        raise CompileError(f"model {spec}: there is no file {path}")
+    name = f"kcnn_model_{path.stem}"
+    found = importlib.util.spec_from_file_location(name, path)
+    assert found is not None and found.loader is not None
+    module = importlib.util.module_from_spec(found)
+    sys.modules[name] = module
+    found.loader.exec_module(module)
+    return module
+
+
+def _call(spec: str, module: ModuleType, name: str) -> Any:
+    function = getattr(module, name, None)
+    if not callable(function):
+        raise CompileError(f"model {spec}: {module.__name__.removeprefix('kcnn_model_')} has no "
+                           f"function {name}")
+    try:
+        return function()
+    except Exception as error:
+        raise CompileError(f"model {spec}: {name}() fails ({type(error).__name__}: "
+                           f"{_first_line(error)})") from error
+
+
+def _checked(spec: str, made: Any) -> Model:
+    if not isinstance(made, tuple) or len(made) not in (2, 3):
+        raise CompileError(f"model {spec}: it must return (nn.Module, example inputs) or "
+                           "(nn.Module, example inputs, preprocess), found "
+                           f"{_described(made)}")
+    module, examples, preprocess = (*made, None)[:3]
+    if not isinstance(module, torch.nn.Module | ExportedProgram):
+        raise CompileError(f"model {spec}: the first thing that it returns must be a "
+                           f"torch.nn.Module, found {_described(module)}")
+    examples = (examples,) if isinstance(examples, torch.Tensor) else examples
+    if not isinstance(examples, tuple | list) or not all(
+            isinstance(example, torch.Tensor) for example in examples):
+        raise CompileError(f"model {spec}: its example inputs must be a tuple of tensors, found "
+                           f"{_described(examples)}")
+    if preprocess is not None and not callable(preprocess):
+        raise CompileError(f"model {spec}: its preprocess must be a function, found "
+                           f"{_described(preprocess)}")
+    return Model(module, tuple(examples), preprocess)
+
+
+def _described(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        kinds = ", ".join(type(item).__name__ for item in value) or "nothing"
+        return f"a {type(value).__name__} of {kinds}"
+    return type(value).__name__
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
