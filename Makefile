@@ -42,11 +42,11 @@ demo: $(STAMP)
 
 ## make test       what CI runs: lint, types, import contract, all quick tests
 test: lint tools
-	$(BIN)/python -m pytest -q -n $(JOBS) -m "not long"
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not long"
 
 ## make test-long  the tests that take minutes too
 test-long: lint tools
-	$(BIN)/python -m pytest -q -n $(JOBS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
 ## make lint       ruff, mypy and the import contract
 lint: $(STAMP)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -81,18 +82,23 @@ def accuracy(outputs: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
     return 100 * float(np.mean(outputs.argmax(axis=1) == labels))
 
 
+def save(module: nn.Module, digits: Digits, folder: Path) -> None:
+    """Write the weights, and the data that `kcnn compile` and `kcnn run` take."""
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "calibration.npz", x=digits.calibration)
+    np.save(folder / "test.npy", digits.test_x)
+    np.save(folder / "labels.npy", digits.test_y)
+    np.save(folder / "few.npy", digits.test_x[:FEW_IMAGES])
+    partial = folder / f"weights.{os.getpid()}"
+    torch.save(module.state_dict(), partial)
+    partial.rename(folder / WEIGHTS.name)
+
+
 def main() -> None:
-    """Train and write the files that `kcnn compile` and `kcnn run` take."""
+    """Train and save."""
     digits = load()
     module = train(digits)
-    WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(WEIGHTS.with_name("calibration.npz"), x=digits.calibration)
-    np.save(WEIGHTS.with_name("test.npy"), digits.test_x)
-    np.save(WEIGHTS.with_name("labels.npy"), digits.test_y)
-    np.save(WEIGHTS.with_name("few.npy"), digits.test_x[:FEW_IMAGES])
-    partial = WEIGHTS.with_suffix(f".{os.getpid()}")
-    torch.save(module.state_dict(), partial)
-    partial.rename(WEIGHTS)
+    save(module, digits, WEIGHTS.parent)
     print(f"test accuracy {accuracy(logits(module, digits.test_x), digits.test_y):.1f} %, "
           f"weights in {WEIGHTS}")
 

@@ -1,0 +1,240 @@
+"""From a torch network to Verilog and VHDL, bit for bit: `make demo`.
+
+Trains the digits network, compiles it for the smallest machine, and shows what every step costs.
+Exits with 1 if the engines differ or if more than a percentage point of accuracy is lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import picture
+import train
+from kcnn.arch import host, kbin, reference
+from kcnn.arch.config import Config
+from kcnn.arch.engine import MemoryModel, Result
+from kcnn.arch.program import Program, memory_image
+from kcnn.cli import figures, report
+from kcnn.cli.engines import outputs
+from kcnn.compiler import emulate, pipeline
+from kcnn.rtl.convert import convert
+from kcnn.rtl.simulate import simulate as simulate_rtl
+from kcnn.tlm.machine import simulate as simulate_tlm
+from kcnn.tlm.statistics import RunClocks, TlmResult
+from model import WEIGHTS
+from numpy.typing import NDArray
+from torch import nn, tensor
+
+CLUSTERS = 16
+MOST_LOST = 1.0          # percentage points of accuracy
+CAUSES = ("setup", "stream", "multiplier", "gate", "tail")
+
+Floats = NDArray[np.floating]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One image on the TLM and on the RTL. equal: bits of all tensors, stamps and cycles."""
+
+    logits: Floats
+    tlm: TlmResult
+    rtl: Result
+    equal: bool
+
+
+@contextmanager
+def step(what: str) -> Iterator[None]:
+    """Say what is being done and how long it took."""
+    report.say(f"· {what} ...")
+    begun = time.perf_counter()
+    yield
+    report.say(f"  {time.perf_counter() - begun:.1f} s")
+
+
+# ---- accuracy --------------------------------------------------------------------------------
+def accuracies(module: nn.Module, program: Program, quantised: pipeline.Quantised,
+               digits: train.Digits) -> dict[str, float]:
+    """Accuracy over the test split, in percent, after every step of the way."""
+    x, y = digits.test_x, digits.test_y
+    steps = {"float": train.logits(module, x),
+             "clustered weights": _emulated(quantised, x, False),
+             "clustered activations": _emulated(quantised, x, True),
+             "integer": integer_logits(program, x)}
+    return {name: train.accuracy(found, y) for name, found in steps.items()}
+
+
+def _emulated(quantised: pipeline.Quantised, x: Floats, activations: bool) -> Floats:
+    """Logits in floating point, with clustered weights or with clustered tensors too."""
+    tensors = quantised.tensors if activations else None
+    found = emulate.run(quantised.graph, x, quantised.weights, tensors)
+    *_, logits = found.values()
+    return logits.reshape(len(x), -1)
+
+
+def integer_logits(program: Program, x: Floats) -> Floats:
+    """Logits of the integer reference, for every image."""
+    (source,), (target,) = program.inputs, program.outputs
+    found = []
+    for image in x:
+        codes = host.encode(image[None], program.tensors[source.tensor], program.config)
+        logits = reference.run(program, [codes])[target.tensor]
+        found.append(host.decode(logits, program.tensors[target.tensor], program.config))
+    return np.concatenate(found).reshape(len(x), -1)
+
+
+# ---- the machines ----------------------------------------------------------------------------
+def run_both(program: Program, image: Floats) -> Run:
+    """One image through TLM and RTL, compared with the reference and with one another."""
+    (source,), (target,) = program.inputs, program.outputs
+    codes = host.encode(image[None], program.tensors[source.tensor], program.config)
+    memory = memory_image(program, [codes])
+    model = MemoryModel.fixed(program.config.latency)
+    tlm, rtl = simulate_tlm(program, memory, model), simulate_rtl(program, memory, model)
+    expected = reference.run(program, [codes])
+    bits = all(np.array_equal(expected[index], result.tensors[index])
+               for result in (tlm, rtl) for index in expected)
+    cycles = tlm.cycles == rtl.cycles and all(
+        np.array_equal(getattr(tlm, stamp), getattr(rtl, stamp)) for stamp in ("starts", "ends"))
+    (logits,) = outputs(program, rtl.memory)
+    decoded = host.decode(logits, program.tensors[target.tensor], program.config)
+    return Run(decoded.ravel(), tlm, rtl, bits and cycles)
+
+
+# ---- tables ----------------------------------------------------------------------------------
+def show_accuracy(steps: dict[str, float]) -> None:
+    """Print what every step loses."""
+    first = next(iter(steps.values()))
+    report.table("Accuracy over the test split", ("step", "accuracy", "loss"),
+                 [(name, f"{value:.2f} %", f"{first - value:.2f}")
+                  for name, value in steps.items()])
+
+
+def show_size(module: nn.Module, program: Program, path: Path) -> None:
+    """Print bytes and operations, before and after."""
+    float_bytes = sum(value.numel() * 4 for value in module.parameters())
+    dense = sum(layer.dense_macs for layer in program.layers)
+    kept = sum(layer.macs for layer in program.layers)
+    products = sum(_multiplications(program, layer) for layer in figures.layers(program, None))
+    size = path.stat().st_size
+    report.table("What is left", ("", "before", "after", "share"), [
+        ("weights, bytes (float32, tap streams)", float_bytes, len(program.streams),
+         report.percent(len(program.streams) / float_bytes)),
+        (f"everything, bytes (float32, {path.name})", float_bytes, size,
+         report.percent(size / float_bytes)),
+        ("additions (dense, taps)", dense, kept, report.percent(kept / dense)),
+        ("multiplications (dense, runs)", dense, products, report.percent(products / dense)),
+    ])
+
+
+def _multiplications(program: Program, row: figures.LayerFigures) -> int:
+    """Products of an image: one a run and output position."""
+    layer = next(layer for layer in program.layers if layer.name == row.name)
+    if layer.op != "sum":
+        return 0
+    _, _, height, width = program.tensors[layer.output].layout.shape
+    return len(layer.taps.run_factor) * height * width
+
+
+def show_cycles(program: Program, result: TlmResult, rows: Sequence[figures.LayerFigures]) -> None:
+    """Print where the cycles went: per layer, and how many were lost to what."""
+    clocks = {run.instruction: run for run in result.runs}
+    cells: list[Sequence[object]] = []
+    for row, layer in zip(rows, program.layers, strict=True):
+        runs = [clocks[index] for index in layer.runs]
+        cells.append((row.name, row.cycles, row.taps, report.percent(row.issue_utilisation),
+                      report.percent(row.useful_utilisation), row.bound, *_lost(row, runs)))
+    load, store, end = figures.phases(program, result)
+    cells += [("(load)", load), ("(store, end)", store + end), ("total", result.cycles)]
+    report.table("Cycles of one image (TLM), and what they were lost to",
+                 ("layer", "cycles", "taps", "issue", "useful", "bound", *CAUSES, "wait"),
+                 cells, (0, 5))
+
+
+def _lost(row: figures.LayerFigures, runs: Sequence[RunClocks]) -> list[int]:
+    """Cycles by cause; what is not in the RUNs themselves is waiting between them."""
+    causes = [sum(getattr(run, cause) for run in runs) for cause in CAUSES]
+    null_taps = sum(run.null_taps for run in runs)
+    return [*causes, (row.cycles or 0) - row.taps - null_taps - sum(causes)]
+
+
+def show_runs(runs: Sequence[Run], labels: NDArray[np.int64]) -> None:
+    """Print the images that ran on both models."""
+    report.table("Test images on the MyHDL RTL", ("image", "label", "RTL says", "cycles TLM",
+                                                  "cycles RTL", "every bit and stamp equal"),
+                 [(number, int(label), int(run.logits.argmax()), run.tlm.cycles, run.rtl.cycles,
+                   run.equal) for number, (run, label) in enumerate(zip(runs, labels,
+                                                                        strict=True))])
+
+
+# ---- the way ---------------------------------------------------------------------------------
+def demo(out: Path, epochs: int = train.EPOCHS, images: int = 3) -> int:
+    """All of it; 0 if everything held. images: how many run on the RTL."""
+    out.mkdir(parents=True, exist_ok=True)
+    digits = train.load()
+    with step(f"training, {epochs} epochs"):
+        module = train.train(digits, epochs)
+        train.save(module, digits, out)
+    config = Config.preset("tiny")
+    with step(f"compiling for {config.name}, {CLUSTERS} magnitudes a layer"):
+        compiled = pipeline.compile(module, (tensor(digits.test_x[:1]),), digits.calibration,
+                                    config, clusters=CLUSTERS)
+        program = compiled.program
+        path = out / "digits.kbin"
+        kbin.write(path, program)
+    with step(f"accuracy over {len(digits.test_y)} test images"):
+        steps = accuracies(module, program, compiled.quantised, digits)
+    show_accuracy(steps)
+    show_size(module, program, path)
+    with step(f"simulating {images} images on the TLM and on the MyHDL RTL"):
+        runs = [run_both(program, image) for image in digits.test_x[:images]]
+    rows = figures.layers(program, runs[0].tlm)
+    show_cycles(program, runs[0].tlm, rows)
+    show_runs(runs, digits.test_y[:images])
+    for hdl in ("verilog", "vhdl"):
+        with step(f"converting the machine to {hdl}"):
+            convert(config, hdl, out / hdl)
+    _draw(out / "digits.png", program, digits, steps, runs, rows)
+    report.say(f"written: {path}, {out}/verilog, {out}/vhdl, {out / 'digits.png'}")
+    return verdict(steps, runs)
+
+
+def verdict(steps: dict[str, float], runs: Sequence[Run]) -> int:
+    """Say what did not hold; the exit code."""
+    lost = steps["float"] - steps["integer"]
+    if lost > MOST_LOST:
+        print(f"{lost:.2f} percentage points of accuracy are lost, more than {MOST_LOST}",
+              file=sys.stderr)
+        return 1
+    if not all(run.equal for run in runs):
+        print("the RTL differs from the TLM or from the reference", file=sys.stderr)
+        return 1
+    report.say("every bit of every tensor and every cycle is equal on TLM and RTL")
+    return 0
+
+
+def _draw(path: Path, program: Program, digits: train.Digits, steps: dict[str, float],
+          runs: Sequence[Run], rows: Sequence[figures.LayerFigures]) -> None:
+    books = {value.name: sorted(set(value.values)) for value in program.tensors if value.values}
+    title = (f"digits on {program.config.name}: {runs[0].rtl.cycles:,} cycles an image, "
+             "from torch to Verilog and VHDL bit for bit")
+    picture.draw(path, title, digits.test_x[:len(runs), 0],
+                 [int(run.logits.argmax()) for run in runs],
+                 [int(label) for label in digits.test_y[:len(runs)]], steps, rows, books)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, default=WEIGHTS.parent, help="folder for the results")
+    sys.exit(demo(parser.parse_args().out))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,95 @@
+"""The documents: links lead somewhere, files exist, generated pages are fresh, commands work."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scripts import ROOT, script
+
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FOLDERS = ("arch", "bench", "cli", "compiler", "docs", "examples", "rtl", "tests", "tlm")
+SOURCE_FILE = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w/.]*\.(?:py|md|v|vhd|toml))`")
+
+
+def names(paths: list[Path]) -> list[str]:
+    """Readable test identifiers."""
+    return [str(path.relative_to(ROOT)) for path in paths]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
+    broken = [target for target in targets
+              if "://" not in target and not (page.parent / target).exists()]
+    assert broken == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=names(PAGES))
+def test_files_that_are_named_exist(page: Path) -> None:
+    missing = [name for name in SOURCE_FILE.findall(page.read_text())
+               if not (ROOT / name).exists()]
+    assert missing == []
+
+
+def test_every_page_can_be_found_from_the_readme() -> None:
+    found, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in found or page.suffix != ".md":
+            continue
+        found.add(page)
+        ahead += [(page.parent / target).resolve() for target in
+                  re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text())]
+    assert found >= set(PAGES)
+
+
+def test_generated_pages_are_fresh() -> None:
+    """`make docs` writes them."""
+    for name, text in script("docs/generate").PAGES.items():
+        assert (ROOT / "docs" / name).read_text() == text(), name
+
+
+def test_the_table_of_folders_is_complete() -> None:
+    rows = re.findall(r"^\| `(\w+)/` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted(FOLDERS)
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text())
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+def readme_commands() -> list[str]:
+    """The `kcnn` commands of the README, one a line."""
+    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith("kcnn ")]
+
+
+def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
+    """After a demo in miniature: one epoch, one image."""
+    shutil.copytree(ROOT / "examples", tmp_path / "examples",
+                    ignore=shutil.ignore_patterns("__pycache__"))
+    train = script("examples/digits/train")
+    digits = train.load()
+    folder = tmp_path / "out" / "digits"
+    train.save(train.train(digits, epochs=1), digits, folder)
+    np.save(folder / "few.npy", digits.test_x[:1])
+    commands = readme_commands()
+    assert [shlex.split(line)[1] for line in commands] == [
+        "compile", "run", "cosim", "convert", "disasm"]
+    for line in commands:
+        done = subprocess.run([sys.executable, "-m", "kcnn.cli", *shlex.split(line)[1:]],
+                              cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+        assert done.stdout.strip()
+    assert np.load(tmp_path / "out" / "logits.npy").shape == (1, 10, 1, 1)
+    assert list((tmp_path / "out" / "hdl").glob("*.v"))
