@@ -97,14 +97,14 @@ def encode_stream(channels: list[ChannelStream]) -> bytes:
     return data + bytes(-(len(data) + SLACK) % UNIT + SLACK)
 
 
-def decode_stream(data: bytes, channels: int, where: str = "stream"
+def decode_stream(data: bytes, channels: int, where: str = "stream", start: int = 0
                   ) -> tuple[list[ChannelStream], int]:
-    """The channels' records and the number of bytes they take (padding not counted).
+    """The records of `channels` channels from byte `start` on, and the byte behind the last one.
 
-    Raises FormatError with the byte offset for anything that `encode_stream` cannot write.
+    Raises FormatError with the byte offset for anything that the grammar above does not allow.
     """
     found = []
-    at = 0
+    at = start
     for _ in range(channels):
         channel, at = _decode_channel(data, at, where)
         found.append(channel)

@@ -249,7 +249,8 @@ def _layer(rng, shape, config, output, taps):
         (Source(0, shape.stride, shape.stride),), 1, taps,
         () if passed else (Piece(0, 0, rows, columns, scale, bias),), int(shape.mode),
         int(rng.choice(fixed.SHIFTS)), output.layout.planes if radix else 1, 16 if radix else 0,
-        tuple(limits) if code else (), tuple(rng.permutation(config.codes).tolist()) if code else (),
+        tuple(limits) if code else (),
+        tuple(rng.permutation(config.codes).tolist()) if code else (),
         runs=(_RUN_AT[shape.mode],), dense_macs=1, macs=1)
 
 
