@@ -16,7 +16,7 @@ A RUN reads one stream: the records of its output channels, one after the other.
     0xFF           END of the channel
 
 A position is (base entry << kernel_bits) | kernel offset entry. Within a run positions ascend.
-Streams start on a unit of 16 bytes; at least SLACK zero bytes follow the last END.
+Streams start on a unit of 16 bytes; 4 (SLACK) to 32 zero bytes follow the last END.
 """
 
 from __future__ import annotations
