@@ -13,11 +13,12 @@ import numpy as np
 
 from ..arch.config import Config
 from .calibrate import Histogram, check_calibration, fill, ranges
-from .cluster import Clusterings, Points, nearest
+from .cluster import Clusterings, Points
 from .errors import CompileError, InternalError
 from .graph import Add, AvgPool, Concat, Conv, Graph, Input, MaxPool, Node, Output
-from .quantised import ClusteredWeight, Codebook, Floats, Quantised, Radix
+from .quantised import Codebook, Floats, Quantised, Radix
 from .segments import segments
+from .weights import cluster_weights
 
 INPUT_BITS = 8
 OUTPUT_BITS = 16
@@ -147,43 +148,3 @@ def rounded_codebook(values: Floats, largest: int) -> Codebook:
         return Codebook(1.0 / largest, np.array([0, largest], np.int64))
     integers = np.rint(values / scale).astype(np.int64)
     return Codebook(scale, np.unique(np.append(integers, 0)))
-
-
-# ---- weights -------------------------------------------------------------------------------
-def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
-    """Weights (K, C/g, kh, kw) as at most `clusters` magnitudes times a scale a channel.
-
-    Zeros stay zero, others stay non-zero. A layer of few magnitudes is kept exactly; else the
-    magnitudes are the k-means of |w| / rms of the channel's non-zero weights, and each channel's
-    scale the one with the least squared error.
-    """
-    used = weight != 0
-    size = np.abs(weight)
-    magnitudes = np.unique(size[used])
-    scale = np.ones(len(weight))
-    if len(magnitudes) > clusters:
-        scale = _rms(weight, used)
-        relative = size / scale[:, None, None, None]
-        magnitudes = Clusterings(Points.of(relative[used]), clusters).centroids(clusters)
-        size, scale = relative, scale * _best_gain(relative, used, magnitudes)
-    if not len(magnitudes):
-        magnitudes = np.ones(1)
-    index = np.where(used, nearest(magnitudes, size) + 1, 0)
-    return ClusteredWeight(magnitudes, index, weight < 0, scale)
-
-
-def _rms(weight: Floats, used: np.ndarray) -> Floats:
-    """Root mean square of each channel's non-zero weights, 1 for a channel without any."""
-    axes = (1, 2, 3)
-    count = used.sum(axis=axes)
-    mean = np.square(weight).sum(axis=axes) / np.maximum(count, 1)
-    return np.where(count > 0, np.sqrt(mean), 1.0)
-
-
-def _best_gain(relative: Floats, used: np.ndarray, magnitudes: Floats) -> Floats:
-    """Per channel the factor on its clustered magnitudes with the least squared error."""
-    axes = (1, 2, 3)
-    clustered = np.where(used, magnitudes[nearest(magnitudes, relative)], 0.0)
-    power = np.square(clustered).sum(axis=axes)
-    return np.where(power > 0, (relative * clustered).sum(axis=axes) / np.maximum(power, 1e-300),
-                    1.0)
