@@ -1,0 +1,37 @@
+"""`kcnn asm`: text to a binary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..arch import kbin, text
+from ..arch.errors import KcnnError
+from .outputs import Outputs
+
+
+def asm(
+    source: Annotated[Path, typer.Argument(
+        metavar="FILE", show_default=False, help="Text as `kcnn disasm` prints it.")],
+    output: Annotated[Path, typer.Option(
+        "--output", "-o", metavar="NET.kbin", show_default=False,
+        help="The binary to write.")],
+) -> None:
+    """Make a binary from text.
+
+    \b
+    kcnn asm NET.asm -o NET.kbin
+    """
+    with Outputs() as outputs:
+        place = outputs.file(output)
+        try:
+            written = source.read_text(encoding="utf-8")
+        except OSError as error:
+            raise KcnnError(f"{source}: cannot be read ({error.strerror}); "
+                            "give the path of a text file") from None
+        except UnicodeDecodeError as error:
+            raise KcnnError(f"{source}: is no text (byte {error.start} is not UTF-8); "
+                            "give what kcnn disasm printed") from None
+        place.write_bytes(kbin.save(text.assemble(written, str(source))))

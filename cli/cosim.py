@@ -1,0 +1,190 @@
+"""`kcnn cosim`: the same binary and inputs on several engines, compared bit by bit."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..arch import kbin
+from ..arch.engine import MemoryModel
+from ..arch.errors import KcnnError
+from ..arch.program import Program
+from . import compare, engines, failing, golden, io, options, report
+from .compare import Difference, Mistiming
+from .engines import Ints, Outcome
+from .golden import Fidelity
+from .outputs import Outputs, write_json
+from .run import encode
+
+
+def cosim(
+    net: options.Binary,
+    images: options.Input,
+    names: Annotated[str, typer.Option(
+        "--engines", metavar="LIST",
+        help="Engines to compare, the first one with the others.")] = ",".join(engines.ENGINES),
+    model: Annotated[str | None, typer.Option(
+        "--golden", metavar="MODEL", show_default=False,
+        help="The float network (as for compile): print how far every tensor is from its.")] = None,
+    min_sqnr: Annotated[float | None, typer.Option(
+        "--min-sqnr", metavar="DB", show_default=False,
+        help="With --golden: exit with 1 if a tensor has less.")] = None,
+    shrink: Annotated[Path | None, typer.Option(
+        metavar="DIR", show_default=False,
+        help="On a difference: write the smallest layer that differs by itself into this folder, "
+             "as a .kbin with its inputs, waveforms and the trace of the TLM.")] = None,
+    memory_seed: options.Seed = None,
+    config: options.Machine = None,
+    json: options.Json = None,
+) -> None:
+    """Run a compiled network on several engines and compare every tensor and every clock.
+
+    Every tensor must be equal bit by bit, every instruction must start and end in the same cycle on
+    all engines that have cycles. Exits with 1 on a difference.
+
+    \b
+    kcnn cosim NET.kbin --input X.npy --engines reference,tlm,myhdl,verilator,icarus,ghdl
+    """
+    wanted = [name.strip() for name in names.split(",")]
+    engines.check_names(wanted)
+    if len(set(wanted)) != len(wanted):
+        raise KcnnError("--engines: an engine is named twice; name each one once")
+    if min_sqnr is not None and (model is None or math.isnan(min_sqnr)):
+        raise KcnnError("--min-sqnr: give a number of dB, and the float network with --golden")
+    program = kbin.read(net)
+    engines.check_config(program, config)
+    arrays = io.read_inputs(images, program)
+    with Outputs() as outputs:
+        folder = None if shrink is None else outputs.folder(shrink)
+        place = None if json is None else outputs.file(json)
+        network = None if model is None else golden.load(model, program)
+        memory = engines.memory_model(program, memory_seed)
+        verdict = judge(program, arrays, wanted, memory)
+        fidelities = []
+        if network is not None:
+            fidelities = golden.fidelity(program, network, arrays, verdict.outcomes)
+        show(program, verdict, fidelities)
+        if folder is not None and not verdict.equal:
+            for line in failing.write(folder, program, verdict, memory):
+                report.say(line)
+        if place is not None:
+            write_json(place, to_json(program, verdict, fidelities))
+    least = min((row.sqnr for row in fidelities), default=math.inf)
+    if min_sqnr is not None and least < min_sqnr:
+        report.say(f"a tensor has {least:.1f} dB, less than {min_sqnr} dB")
+    if not verdict.equal or (min_sqnr is not None and least < min_sqnr):
+        raise typer.Exit(1)
+
+
+@dataclasses.dataclass
+class Verdict:
+    """What the comparison found; outcomes holds the engines' outcomes of every batch compared.
+
+    Batches are compared one after the other, up to the first one with a difference.
+    """
+
+    names: list[str]
+    outcomes: list[dict[str, Outcome]]
+    differences: list[Difference]
+    mistimings: list[Mistiming]
+    codes: list[Ints]                  # inputs of the last batch compared
+
+    @property
+    def equal(self) -> bool:
+        return not self.differences and not self.mistimings
+
+    @property
+    def cycles(self) -> dict[str, int]:
+        """Cycles of the first batch, of every engine that has them."""
+        return {name: outcome.result.cycles for name, outcome in self.outcomes[0].items()
+                if outcome.result is not None}
+
+
+def judge(program: Program, arrays: Sequence[io.Floats], names: list[str], memory: MemoryModel
+          ) -> Verdict:
+    """Run and compare. Tensors are compared with the reference's if it takes part, else with the
+    first engine's; cycles with those of the first engine that has them."""
+    names = sorted(names, key=lambda name: name != "reference")
+    verdict = Verdict(names, [], [], [], [])
+    batches = io.batches(arrays, program.batch)
+    for number, batch in enumerate(batches):
+        verdict.codes = encode(program, batch)
+        outcomes: dict[str, Outcome] = {}
+        for name in names:
+            with report.progress(f"{name}: batch {number + 1} of {len(batches)}"):
+                outcomes[name] = engines.execute(name, program, verdict.codes, memory, trace=True)
+        verdict.outcomes.append(outcomes)
+        verdict.differences, verdict.mistimings = differences(program, list(outcomes.values()))
+        if not verdict.equal:
+            break
+    return verdict
+
+
+def differences(program: Program, outcomes: Sequence[Outcome]
+                ) -> tuple[list[Difference], list[Mistiming]]:
+    """Every tensor that differs from the first outcome's, in the order of completion, and the first
+    difference of every machine's clock to that of the first machine."""
+    found = [difference for other in outcomes[1:]
+             for difference in compare.differences(program, outcomes[0], other)]
+    order = {tensor: at for at, tensor in enumerate(compare.tensor_order(program))}
+    found.sort(key=lambda difference: order.get(difference.tensor, len(order)))
+    timed = [outcome.result for outcome in outcomes if outcome.result is not None]
+    late = [compare.mistiming(program, timed[0], other) for other in timed[1:]]
+    return found, [mistiming for mistiming in late if mistiming is not None]
+
+
+def show(program: Program, verdict: Verdict, fidelities: Sequence[Fidelity]) -> None:
+    """Print the table of tensors, the cycles, and what differs."""
+    sqnr = {row.tensor: row for row in fidelities}
+    others = verdict.names[1:]
+    wrong = {(d.tensor, d.engine): d.differing for d in verdict.differences}
+    columns = ["tensor", "elements", *others, *(["SQNR", "largest error"] if sqnr else [])]
+    rows: list[Sequence[object]] = []
+    for tensor in compare.tensor_order(program):
+        row = sqnr.get(tensor)
+        marks = [f"{wrong[tensor, name]} differ" if (tensor, name) in wrong else "equal"
+                 for name in others]
+        extra = [report.decibel(row.sqnr), f"{row.largest_error:.4g}"] if row else []
+        rows.append((program.tensors[tensor].name, _elements(program, tensor), *marks, *extra))
+    rows.append(("cycles", None, *(verdict.cycles.get(name) for name in others)))
+    report.table(f"compared with {verdict.names[0]}, {len(verdict.outcomes)} batches of "
+                 f"{program.batch}", columns, rows)
+    if fidelities:
+        report.say(golden.agreement_line(fidelities))
+    for finding in (*verdict.differences[:1], *verdict.mistimings):
+        report.say(str(finding))
+    if verdict.equal:
+        stamps = "" if len(verdict.cycles) < 2 else (
+            f", all {len(program.instructions)} instructions start and end in the same cycles")
+        report.say(f"equal: every tensor on {len(verdict.names)} engines{stamps}")
+
+
+def _elements(program: Program, tensor: int) -> int:
+    layout = program.tensors[tensor].layout
+    return layout.planes * math.prod(layout.shape)
+
+
+def to_json(program: Program, verdict: Verdict, fidelities: Sequence[Fidelity]) -> dict[str, Any]:
+    """What `--json` holds."""
+    sqnr = {row.tensor: row for row in fidelities}
+    tensors = []
+    for tensor in compare.tensor_order(program):
+        entry: dict[str, Any] = {"name": program.tensors[tensor].name,
+                                 "elements": _elements(program, tensor)}
+        entry["differing"] = {d.engine: d.differing for d in verdict.differences
+                              if d.tensor == tensor}
+        if tensor in sqnr:
+            entry |= sqnr[tensor].to_json()
+        tensors.append(entry)
+    return {
+        "equal": verdict.equal, "cycles": verdict.cycles, "tensors": tensors,
+        "engines": verdict.names,
+        "differences": [dataclasses.asdict(d) for d in verdict.differences],
+        "mistimings": [dataclasses.asdict(m) for m in verdict.mistimings],
+        "top1_agreement": fidelities[-1].agreement if fidelities else None,
+    }

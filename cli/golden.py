@@ -1,0 +1,104 @@
+"""How far an engine's tensors are from those of the float network."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arch import host
+from ..arch.errors import KcnnError
+from ..arch.program import Program
+from . import compare, io
+from .engines import Outcome
+
+if TYPE_CHECKING:
+    from ..compiler.graph import Graph
+
+
+@dataclasses.dataclass(frozen=True)
+class Fidelity:
+    """One tensor against the float network's, over all images.
+
+    sqnr: dB, infinite where equal. agreement: share of images with the same largest element; for
+    outputs of more than one channel, else None.
+    """
+
+    tensor: int
+    name: str
+    sqnr: float
+    largest_error: float
+    agreement: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields that `--json` adds to a tensor; an infinite SQNR is null."""
+        return {"sqnr": self.sqnr if math.isfinite(self.sqnr) else None,
+                "largest_error": self.largest_error, "top1_agreement": self.agreement}
+
+
+def load(model: str, program: Program) -> Graph:
+    """The float network, in the form whose tensors the program's are named after.
+
+    Raises KcnnError if it is not the network that the program was compiled from.
+    """
+    from ..compiler import frontend, passes
+    from ..compiler.model import load_model
+    module, examples, _ = load_model(model)
+    graph = passes.canonicalise(frontend.trace(module, examples))
+    shapes = {node.name: node.shape for node in graph}
+    for tensor in program.tensors:
+        if tensor.name in shapes and shapes[tensor.name] != tensor.layout.shape[1:]:
+            raise KcnnError(f"--golden {model}: its tensor {tensor.name!r} has the shape "
+                            f"{shapes[tensor.name]}, the binary's {tensor.layout.shape[1:]}; give "
+                            "the network that the binary was compiled from")
+    if not any(tensor.name in shapes for tensor in program.tensors):
+        raise KcnnError(f"--golden {model}: no tensor of the binary is one of this network's; "
+                        "give the network that the binary was compiled from")
+    return graph
+
+
+def fidelity(program: Program, graph: Graph, arrays: Sequence[io.Floats],
+             outcomes: Sequence[dict[str, Outcome]]) -> list[Fidelity]:
+    """Every computed tensor that the float network has too, in the order of completion.
+
+    outcomes: one a batch, of which the first engine's tensors are taken.
+    """
+    from ..compiler import emulate
+    count = min(len(arrays[0]), len(outcomes) * program.batch)
+    exact = emulate.run(graph, arrays[0][:count].astype(np.float64))
+    inputs = {port.tensor for port in program.inputs}
+    finals = {port.tensor for port in program.outputs}
+    rows = []
+    for tensor in compare.tensor_order(program):
+        name = program.tensors[tensor].name
+        if name not in exact or tensor in inputs:
+            continue
+        found = np.concatenate([
+            host.decode(next(iter(batch.values())).tensors[tensor], program.tensors[tensor],
+                        program.config) for batch in outcomes])[:count]
+        rows.append(_row(tensor, name, exact[name], found, tensor in finals))
+    return rows
+
+
+def _row(tensor: int, name: str, exact: NDArray, found: NDArray, final: bool) -> Fidelity:
+    from ..compiler import emulate
+    error = np.abs(exact - found)
+    agreement = None
+    if final and exact.shape[1] > 1 and exact.shape[2:] == (1, 1):
+        agreement = float(np.mean(exact.argmax(axis=1) == found.argmax(axis=1)))
+    return Fidelity(tensor, name, emulate.sqnr(exact, found), float(error.max(initial=0)),
+                    agreement)
+
+
+def agreement_line(rows: Sequence[Fidelity]) -> str:
+    """The sentence about SQNR and top-1 agreement."""
+    least = min(rows, key=lambda row: row.sqnr)
+    line = f"least SQNR {least.sqnr:.1f} dB, at {least.name}"
+    shares = [row.agreement for row in rows if row.agreement is not None]
+    if shares:
+        line += f"; top-1 agreement with the float network {100 * shares[-1]:.1f} %"
+    return line

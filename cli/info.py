@@ -1,0 +1,83 @@
+"""`kcnn info`: what is in a binary."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from ..arch import kbin
+from ..arch.program import Layer, Program
+from . import figures, options, report
+from .outputs import Outputs, write_json
+
+
+def info(net: options.Binary, json: options.Json = None) -> None:
+    """Describe a compiled network: its machine, sizes, inputs, outputs and layers.
+
+    \b
+    kcnn info NET.kbin
+    """
+    program = kbin.read(net)
+    values = describe(program, net.stat().st_size)
+    with Outputs() as outputs:
+        if json is not None:
+            write_json(outputs.file(json), values)
+        _show(program, values)
+
+
+def describe(program: Program, size: int) -> dict[str, Any]:
+    """What `--json` holds. bytes: size of the file; float32_bytes: of the network it came from."""
+    kinds = Counter(instruction.OP.name for instruction in program.instructions)
+    return {
+        "config": program.config.name,
+        "bytes": size,
+        "float32_bytes": program.meta.get("float32_bytes"),
+        "stream_bytes": len(program.streams),
+        "table_bytes": len(program.tables),
+        "memory_bytes": program.memory_bytes,
+        "batch": program.batch,
+        "inputs": [_port(program, port) for port in program.inputs],
+        "outputs": [_port(program, port) for port in program.outputs],
+        "instructions": {"total": len(program.instructions), **dict(sorted(kinds.items()))},
+        "layers": [_layer(program, layer) for layer in program.layers],
+    }
+
+
+def _port(program: Program, port: Any) -> dict[str, Any]:
+    layout = program.tensors[port.tensor].layout
+    return {"name": port.name, "shape": list(layout.shape), "planes": layout.planes}
+
+
+def _layer(program: Program, layer: Layer) -> dict[str, Any]:
+    stored = len(layer.taps.source)
+    return {
+        "name": layer.name, "kind": layer.kind,
+        "output": list(program.tensors[layer.output].layout.shape),
+        "runs": len(layer.taps.run_factor), "taps": stored,
+        "issued": sum(figures.issued_taps(program, figures.run_of(program, index))
+                      for index in layer.runs),
+        "macs": layer.macs, "dense_macs": layer.dense_macs,
+    }
+
+
+def _show(program: Program, values: dict[str, Any]) -> None:
+    sizes = [("configuration", values["config"]), ("images a batch", values["batch"]),
+             ("file, bytes", values["bytes"]), ("tap streams, bytes", values["stream_bytes"]),
+             ("tables, bytes", values["table_bytes"]),
+             ("external memory, bytes", values["memory_bytes"])]
+    if values["float32_bytes"]:
+        sizes += [("float32 network, bytes", values["float32_bytes"]),
+                  ("compression", f"{values['float32_bytes'] / values['bytes']:.2f}")]
+    sizes += [(f"input {port['name']}", _shape(port["shape"])) for port in values["inputs"]]
+    sizes += [(f"output {port['name']}", _shape(port["shape"])) for port in values["outputs"]]
+    report.table("network", ("", ""), sizes)
+    report.table("instructions", ("", ""), values["instructions"].items())
+    report.table("layers", ("layer", "kind", "output", "runs", "taps", "issued taps", "macs",
+                            "dense macs"),
+                 ((layer["name"], layer["kind"], _shape(layer["output"]), layer["runs"],
+                   layer["taps"], layer["issued"], layer["macs"], layer["dense_macs"])
+                  for layer in values["layers"]), (0, 1))
+
+
+def _shape(shape: list[int]) -> str:
+    return "x".join(map(str, shape))

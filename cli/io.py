@@ -1,0 +1,102 @@
+"""Arrays from `.npy` and `.npz` files, checked; arrays to files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..arch.errors import KcnnError
+from ..arch.program import Program
+
+Floats = NDArray[np.float32]
+
+
+def read_arrays(path: Path) -> dict[str, NDArray]:
+    """All arrays of an `.npz` file, or the one of an `.npy` file under the name "x"."""
+    try:
+        with path.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            if isinstance(loaded, np.ndarray):
+                return {"x": loaded}
+            with loaded:
+                return {name: loaded[name] for name in loaded.files}
+    except OSError as error:
+        raise KcnnError(f"{path}: cannot be read ({error.strerror or error}); "
+                        "give the path of an .npy or .npz file") from None
+    except (ValueError, EOFError, KeyError, MemoryError, SyntaxError, NotImplementedError,
+            zipfile.BadZipFile) as error:
+        said = str(error).partition("\n")[0] or "cut off"
+        raise KcnnError(f"{path}: no .npy or .npz file of plain numbers ({said}); "
+                        "write it with numpy.save or numpy.savez") from None
+
+
+def read_images(path: Path) -> Floats:
+    """Array `x` of a file, or its only one: float32, finite, (N, C, H, W), N at least 1."""
+    arrays = read_arrays(path)
+    if "x" not in arrays and len(arrays) != 1:
+        raise KcnnError(f"{path}: holds the arrays {', '.join(sorted(arrays)) or '(none)'}; "
+                        "name the one to use x")
+    name = "x" if "x" in arrays else next(iter(arrays))
+    return checked(arrays[name], f"{path}: array {name!r}")
+
+
+def read_inputs(path: Path, program: Program) -> list[Floats]:
+    """One array an input of the program: by name from an `.npz` file, all of the same N."""
+    if len(program.inputs) == 1:
+        arrays = [read_images(path)]
+    else:
+        found = read_arrays(path)
+        names = [port.name for port in program.inputs]
+        missing = [name for name in names if name not in found]
+        if missing:
+            raise KcnnError(f"{path}: input {missing[0]!r} is missing; the network takes an .npz "
+                            f"file with the arrays {', '.join(names)}")
+        arrays = [checked(found[name], f"{path}: array {name!r}") for name in names]
+    if len({len(array) for array in arrays}) != 1:
+        raise KcnnError(f"{path}: the inputs have different numbers of images; give as many of "
+                        "each")
+    for port, array in zip(program.inputs, arrays, strict=True):
+        wanted = program.tensors[port.tensor].layout.shape[1:]
+        if array.shape[1:] != wanted:
+            raise KcnnError(f"{path}: input {port.name!r} has the shape {array.shape}, but the "
+                            f"network takes (N, {', '.join(map(str, wanted))})")
+    return arrays
+
+
+def checked(array: NDArray, where: str) -> Floats:
+    """The array if it is float32, finite, (N, C, H, W) and not empty; else KcnnError."""
+    if array.dtype != np.float32:
+        raise KcnnError(f"{where} is {array.dtype}, not float32; convert it with "
+                        ".astype('float32')")
+    if array.ndim != 4:
+        raise KcnnError(f"{where} has the shape {array.shape}; (N, C, H, W) is needed")
+    if 0 in array.shape:
+        raise KcnnError(f"{where} has the shape {array.shape}, so it is empty; give at least one "
+                        "image")
+    if not np.isfinite(array).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise KcnnError(f"{where} holds {array[at]} at {at}; only finite numbers can be computed "
+                        "with")
+    return array
+
+
+def write_arrays(path: Path, arrays: Mapping[str, NDArray], several: bool) -> None:
+    """One array as `.npy`, several as `.npz`, whatever the path's name ends with."""
+    with path.open("wb") as file:
+        if several:
+            np.savez(file, allow_pickle=False, **dict(arrays))
+        else:
+            (array,) = arrays.values()
+            np.save(file, array)
+
+
+def batches(arrays: Sequence[Floats], size: int) -> list[list[Floats]]:
+    """Cut N images into batches of `size`, the last one filled up with zeros."""
+    count = len(arrays[0])
+    missing = -count % size
+    padded = [np.concatenate([a, np.zeros((missing, *a.shape[1:]), a.dtype)]) for a in arrays]
+    return [[a[at:at + size] for a in padded] for at in range(0, count, size)]
