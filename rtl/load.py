@@ -14,21 +14,25 @@ from ..arch.isa import HEAD, UNIT_BYTES, Load, Op, Table, TableLoad
 from .port import ADDRESS_BITS, BEATS_BITS
 
 ENTRY_BYTES = 4
+ENTRY_SHIFT = 5          # an entry has 32 bits
 REST_BITS = 28           # beats of one instruction
 OP_HI = HEAD[0].hi
 UNIT_SHIFT = UNIT_BYTES.bit_length() - 1
 
-State = enum("IDLE", "ROWS", "BEATS", "ENTRIES", "RAMP")
+State = enum("AT_REST", "IN_ROWS", "IN_BEATS", "IN_ENTRIES", "IN_RAMP")
 
 
 @block
-def row_gatherer(clk, reset, take, first_row, valid, rdata, rows, per_row):
-    """Gathers `per_row` beats to a row and writes it to `rows` in the cycle after the last of them.
+def row_gatherer(clk, reset, take, first_row, valid, rdata, rows, config: Config):
+    """Gathers beats to rows and writes each to `rows` in the cycle after its last beat.
 
-    take: an instruction begins, its rows go to `first_row` on.
+    take: an instruction begins, its rows go to `first_row` on. rdata: codes in external form, of
+    which the low bits count where a code is smaller than its byte.
     """
-    width, beat = len(rows.data), len(rdata)
-    longer = width + beat
+    per_row, code_bits = config.beats_per_row, config.code_bits
+    per_beat = config.row_codes // per_row
+    width, beat = len(rows.data), per_beat * code_bits
+    longer, spare = width + beat, 8 // config.codes_per_byte
     left = Signal(intbv(0, min=0, max=per_row + 1))
     row = Signal(modbv(0)[len(rows.address):])
 
@@ -50,12 +54,22 @@ def row_gatherer(clk, reset, take, first_row, valid, rdata, rows, per_row):
     @always_seq(clk.posedge, reset=None)
     def shift():
         both = intbv(0)[longer:]
-        both[width:] = rows.data
-        both[longer:width] = rdata
         if valid:
+            both[width:] = rows.data
+            both[longer:width] = rdata
             rows.data.next = both[longer:beat]
 
-    return gather, shift
+    @always_seq(clk.posedge, reset=None)
+    def shrink():
+        both = intbv(0)[longer:]
+        if valid:
+            both[width:] = rows.data
+            for i in range(per_beat):
+                for j in range(code_bits):
+                    both[width + i * code_bits + j] = rdata[i * spare + j]
+            rows.data.next = both[longer:beat]
+
+    return gather, (shift if code_bits == spare else shrink)
 
 
 @block
@@ -101,7 +115,6 @@ def burst_buffer(clk, reset, restart, valid, word_in, at, following, word_out, d
 @block
 def entry_cutter(table, state, kind, bank, half, index, word, slot, ramp, pair, per_beat):
     """Drives the table port: entry `slot` of the burst lies in the beat `word`."""
-    shift = 8 * ENTRY_BYTES
     width = len(word)
     low = per_beat.bit_length() - 1
     kind_ramp, kind_base = int(Table.RAMP), int(Table.BASE)
@@ -109,7 +122,7 @@ def entry_cutter(table, state, kind, bank, half, index, word, slot, ramp, pair, 
 
     @always_comb
     def steer():
-        table.we.next = state == State.ENTRIES or state == State.RAMP
+        table.we.next = state == State.IN_ENTRIES or state == State.IN_RAMP
         table.bank.next = bank
         table.half.next = half
         table.index.next = index
@@ -132,12 +145,11 @@ def entry_cutter(table, state, kind, bank, half, index, word, slot, ramp, pair, 
     def part_of_beat():
         entry = intbv(0)[32:]
         shifted = intbv(0)[width:]
-        which = intbv(0)[low:]
-        which[:] = slot[low:]
+        amount = intbv(0)[low + ENTRY_SHIFT:]
+        amount[:] = slot[low:]
+        amount[:] = amount << ENTRY_SHIFT
         shifted[:] = word
-        for i in range(low):
-            if which[i]:
-                shifted[:] = shifted >> (shift << i)
+        shifted[:] = shifted >> amount
         if kind == kind_ramp:
             entry[address_bits:] = ramp
             entry[24] = pair
@@ -155,11 +167,11 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
     box: Mailbox, word and take are read; unit: UnitState, ending is driven (combinational).
     bus: Master, rdata the port's read data. rows: Rows (write side); table: TableWrite.
     """
-    per_row, per_beat = config.beats_per_row, config.port_bytes // ENTRY_BYTES
-    row_shift, beat_shift = per_row.bit_length() - 1, per_beat.bit_length() - 1
+    per_beat = config.port_bytes // ENTRY_BYTES
+    row_shift, beat_shift = config.beats_per_row.bit_length() - 1, per_beat.bit_length() - 1
     beat_bytes = config.port_bytes.bit_length() - 1
     burst, most = config.burst, config.burst * per_beat - 1
-    slot_bits = most.bit_length() + 1
+    slot_bits = max(most.bit_length(), beat_shift + 1)
     row_bits, address_bits = len(rows.address), config.address_bits
     op_load, kind_decode, kind_ramp = int(Op.LOAD), int(Table.DECODE), int(Table.RAMP)
     f_rows, f_row, f_from = Load.field("rows"), Load.field("row"), Load.field("address")
@@ -170,7 +182,7 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
         = _slice("kind"), _slice("bank")[1], _slice("first"), _slice("count"), _slice("address")
     start_lo, step_lo, pair_lo = _slice("start")[1], _slice("step")[1], _slice("pair")[1]
     start_hi, step_hi = start_lo + address_bits, step_lo + address_bits
-    state = Signal(State.IDLE)
+    state = Signal(State.AT_REST)
     address = Signal(modbv(0)[ADDRESS_BITS:])
     rest = Signal(intbv(0)[REST_BITS:])
     kind, bank, half = Signal(intbv(0)[3:]), Signal(bool(0)), Signal(bool(0))
@@ -185,15 +197,15 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
     entry_done, last_entry = Signal(bool(0)), Signal(bool(0))
     word = Signal(intbv(0)[config.port_bits:])
 
-    gatherer = row_gatherer(clk, reset, box.take, first_row, beat_of_row, rdata, rows, per_row)
+    gatherer = row_gatherer(clk, reset, box.take, first_row, beat_of_row, rdata, rows, config)
     buffer = burst_buffer(clk, reset, bus.grant, beat_of_table, rdata, at, following, word, burst)
     cutter = entry_cutter(table, state, kind, bank, half, index, word, slot, ramp, pair, per_beat)
 
     @always_comb
     def decode():
         first_row.next = box.word[row_hi:row_lo]
-        beat_of_row.next = bus.valid and state == State.ROWS
-        beat_of_table.next = bus.valid and state == State.BEATS
+        beat_of_row.next = bus.valid and state == State.IN_ROWS
+        beat_of_table.next = bus.valid and state == State.IN_BEATS
 
     @always_comb
     def progress():
@@ -205,7 +217,7 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
         ahead = modbv(0)[slot_bits:]
         at.next = slot[slot_bits:beat_shift]
         ahead[:] = slot
-        if state == State.ENTRIES and entry_done:
+        if state == State.IN_ENTRIES and entry_done:
             ahead[:] = slot + 1
         following.next = ahead[slot_bits:beat_shift]
 
@@ -219,8 +231,8 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
 
     @always_comb
     def end():
-        unit.ending.next = rows_done or (last_entry and (state == State.ENTRIES
-                                                         or state == State.RAMP))
+        unit.ending.next = rows_done or (last_entry and (state == State.IN_ENTRIES
+                                                         or state == State.IN_RAMP))
 
     @always_seq(clk.posedge, reset=reset)
     def control():
@@ -240,7 +252,7 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
                 place[:] = box.word[from_hi:from_lo]
                 address.next = place << UNIT_SHIFT
                 bus.req.next = True
-                state.next = State.ROWS
+                state.next = State.IN_ROWS
             else:
                 total[:] = box.word[count_hi:count_lo]
                 entries.next = box.word[count_hi:count_lo]
@@ -249,32 +261,32 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
                 place[:] = box.word[tfrom_hi:tfrom_lo]
                 address.next = place << UNIT_SHIFT
                 if box.word[kind_hi:kind_lo] == kind_ramp:
-                    state.next = State.RAMP
+                    state.next = State.IN_RAMP
                 else:
                     bus.req.next = True
-                    state.next = State.BEATS
-        elif state == State.ROWS:
+                    state.next = State.IN_BEATS
+        elif state == State.IN_ROWS:
             if bus.last:
                 if rest == 0:
                     rows_done.next = True
-                    state.next = State.IDLE
+                    state.next = State.AT_REST
                 else:
                     bus.req.next = True
-        elif state == State.BEATS:
+        elif state == State.IN_BEATS:
             if bus.last:
-                state.next = State.ENTRIES
-        elif state == State.ENTRIES:
+                state.next = State.IN_ENTRIES
+        elif state == State.IN_ENTRIES:
             if entry_done:
                 entries.next = entries - 1
                 if entries == 1:
-                    state.next = State.IDLE
+                    state.next = State.AT_REST
                 elif slot == most:
                     bus.req.next = True
-                    state.next = State.BEATS
-        elif state == State.RAMP:
+                    state.next = State.IN_BEATS
+        elif state == State.IN_RAMP:
             entries.next = entries - 1
             if entries == 1:
-                state.next = State.IDLE
+                state.next = State.AT_REST
 
     @always_seq(clk.posedge, reset=None)
     def entry():
@@ -286,14 +298,14 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
             step.next = box.word[step_hi:step_lo]
             pair.next = box.word[pair_lo]
             half.next = False
-        elif state == State.ENTRIES:
+        elif state == State.IN_ENTRIES:
             half.next = kind == kind_decode and not half
             if entry_done:
                 index.next = index + 1
-        elif state == State.RAMP:
+        elif state == State.IN_RAMP:
             index.next = index + 1
             ramp.next = ramp + step
-        if state != State.ENTRIES:
+        if state != State.IN_ENTRIES:
             slot.next = 0
         elif entry_done:
             slot.next = slot + 1

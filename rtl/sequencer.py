@@ -17,7 +17,7 @@ REST_BYTES = LONG_BYTES - SHORT_BYTES
 REST_BITS = 8 * REST_BYTES
 OP_HI = HEAD[0].hi
 
-State = enum("IDLE", "FETCH", "DISPATCH", "FETCH_REST")
+State = enum("AT_REST", "IN_FETCH", "IN_DISPATCH", "IN_FETCH_REST")
 
 
 @block
@@ -88,7 +88,7 @@ def sequencer(clk, reset, start, done, bus, rdata, head, rest, load_box, compute
     low = size.bit_length() - 1
     head_beats = max(1, SHORT_BYTES // size)
     rest_beats = max(1, REST_BYTES // size)
-    state = Signal(State.IDLE)
+    state = Signal(State.AT_REST)
     whole = Signal(bool(0))
     at = Signal(intbv(0)[ADDRESS_BITS:])
     resting = Signal(bool(0))
@@ -106,8 +106,8 @@ def sequencer(clk, reset, start, done, bus, rdata, head, rest, load_box, compute
     @always_comb
     def look():
         opcode.next = head[OP_HI:]
-        ready.next = state == State.DISPATCH
-        resting.next = state == State.FETCH_REST
+        ready.next = state == State.IN_DISPATCH
+        resting.next = state == State.IN_FETCH_REST
 
     @always_comb
     def dispatch():
@@ -129,21 +129,21 @@ def sequencer(clk, reset, start, done, bus, rdata, head, rest, load_box, compute
 
     @always_seq(clk.posedge, reset=reset)
     def control():
-        if state == State.IDLE:
+        if state == State.AT_REST:
             if start:
                 done.next = False
                 bus.req.next = True
                 at.next = 0
-                state.next = State.FETCH
-        elif state == State.DISPATCH:
+                state.next = State.IN_FETCH
+        elif state == State.IN_DISPATCH:
             if over:
                 done.next = True
-                state.next = State.IDLE
+                state.next = State.AT_REST
             elif opcode == op_run and not whole:
                 bus.req.next = True
                 at.next = at + SHORT_BYTES
                 whole.next = True
-                state.next = State.FETCH_REST
+                state.next = State.IN_FETCH_REST
             elif moved:
                 bus.req.next = True
                 if opcode == op_run:
@@ -151,9 +151,9 @@ def sequencer(clk, reset, start, done, bus, rdata, head, rest, load_box, compute
                 else:
                     at.next = at + SHORT_BYTES
                 whole.next = False
-                state.next = State.FETCH
+                state.next = State.IN_FETCH
         elif bus.last:
-            state.next = State.DISPATCH
+            state.next = State.IN_DISPATCH
         if bus.grant:
             bus.req.next = False
 

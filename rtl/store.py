@@ -14,17 +14,18 @@ from .port import ADDRESS_BITS, BEATS_BITS
 
 UNIT_SHIFT = UNIT_BYTES.bit_length() - 1
 
-State = enum("IDLE", "READ", "SETTLE", "SEND")
+State = enum("AT_REST", "IN_READ", "IN_SETTLE", "IN_SEND")
 
 
 @block
-def row_buffer(clk, we, where, row_in, following, beat, wdata, depth, per_row):
-    """Rows go in at `where`; the beats of one of them come out.
+def row_buffer(clk, we, where, row_in, load, following, shift, wdata, depth, config: Config):
+    """Rows go in at `where`; beat after beat of one row comes out, each code in its byte.
 
-    following: the row that is out in the next cycle; beat: which beat of the row wdata is.
+    load: the first beat of row `following` is out in the next cycle; else shift: the next beat is.
     """
-    width, size = len(row_in), len(wdata)
-    beat_bits = bits_for(per_row)
+    code_bits, spare = config.code_bits, 8 // config.codes_per_byte
+    per_beat = config.row_codes // config.beats_per_row
+    width, size, beat = len(row_in), len(wdata), per_beat * code_bits
     memory = [Signal(intbv(0)[width:]) for _ in range(depth)]
     row = Signal(intbv(0)[width:])
 
@@ -32,22 +33,27 @@ def row_buffer(clk, we, where, row_in, following, beat, wdata, depth, per_row):
     def store():
         if we:
             memory[where].next = row_in
-        row.next = memory[following]
 
-    @always_comb
-    def one_beat():
-        wdata.next = row
+    @always_seq(clk.posedge, reset=None)
+    def send():
+        if load:
+            row.next = memory[following]
+        elif shift:
+            row.next = row >> beat
 
     @always_comb
     def cut():
-        shifted = intbv(0)[width:]
-        shifted[:] = row
-        for i in range(beat_bits):
-            if beat[i]:
-                shifted[:] = shifted >> (size << i)
-        wdata.next = shifted[size:]
+        wdata.next = row[size:]
 
-    return store, (one_beat if per_row == 1 else cut)
+    @always_comb
+    def widen():
+        spread = intbv(0)[size:]
+        for i in range(per_beat):
+            for j in range(code_bits):
+                spread[i * spare + j] = row[i * code_bits + j]
+        wdata.next = spread
+
+    return store, send, (cut if code_bits == spare else widen)
 
 
 @block
@@ -68,7 +74,7 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
     f_rows, f_row, f_to = Store.field("rows"), Store.field("row"), Store.field("address")
     rows_hi, rows_lo, row_lo, to_hi, to_lo = f_rows.hi, f_rows.lo, f_row.lo, f_to.hi, f_to.lo
     row_hi = row_lo + len(rows.read_address)
-    state = Signal(State.IDLE)
+    state = Signal(State.AT_REST)
     address = Signal(modbv(0)[ADDRESS_BITS:])
     rest = Signal(intbv(0)[rows_hi - rows_lo:])
     count = Signal(intbv(0, min=0, max=per_burst + 1))
@@ -76,9 +82,10 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
     read, where = (Signal(modbv(0)[depth_bits:]) for _ in range(2))
     at, following = (Signal(modbv(0)[depth_bits:]) for _ in range(2))
     beat = Signal(intbv(0)[beat_bits:])
-    reading, arrives, next_row, over = (Signal(bool(0)) for _ in range(4))
+    reading, arrives, next_row, load, over = (Signal(bool(0)) for _ in range(5))
 
-    buffer = row_buffer(clk, arrives, where, rows.out, following, beat, wdata, depth, per_row)
+    buffer = row_buffer(clk, arrives, where, rows.out, load, following, bus.valid, wdata, depth,
+                        config)
 
     @always_comb
     def burst():
@@ -96,14 +103,15 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
 
     @always_comb
     def look():
-        reading.next = state == State.READ
-        rows.re.next = state == State.READ
+        reading.next = state == State.IN_READ
+        rows.re.next = state == State.IN_READ
         rows.read_address.next = row
         unit.ending.next = over
 
     @always_comb
     def walk():
         next_row.next = bus.valid and beat == last_beat
+        load.next = state != State.IN_SEND or bus.req or (bus.valid and beat == last_beat)
         following.next = at
         if bus.valid and beat == last_beat:
             following.next = at + 1
@@ -123,20 +131,20 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
             row.next = box.word[row_hi:row_lo]
             place[:] = box.word[to_hi:to_lo]
             address.next = place << UNIT_SHIFT
-            state.next = State.READ
-        elif state == State.READ:
+            state.next = State.IN_READ
+        elif state == State.IN_READ:
             row.next = row + 1
             if read == count - 1:
-                state.next = State.SETTLE
-        elif state == State.SETTLE:
+                state.next = State.IN_SETTLE
+        elif state == State.IN_SETTLE:
             bus.req.next = True
-            state.next = State.SEND
-        elif state == State.SEND:
+            state.next = State.IN_SEND
+        elif state == State.IN_SEND:
             if bus.last and rest == 0:
                 over.next = True
-                state.next = State.IDLE
+                state.next = State.AT_REST
             elif bus.last:
-                state.next = State.READ
+                state.next = State.IN_READ
 
     @always_seq(clk.posedge, reset=reset)
     def pointers():
@@ -146,7 +154,7 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
             read.next = read + 1
         else:
             read.next = 0
-        if state != State.SEND:
+        if state != State.IN_SEND:
             at.next = 0
             beat.next = 0
         elif bus.valid:

@@ -29,7 +29,7 @@ TAP_GAPS, END = stream.TAP_GAPS, stream.END
 LONG_SHIFT = stream.LONG_STEP.bit_length() - 1
 LONG_BITS = 12           # of the longest step of a LONG
 
-Part = enum("SCALE", "BIAS", "RUNS", "OVER")
+Part = enum("AT_SCALE", "AT_BIAS", "IN_RUNS", "AT_REST")
 
 
 @block
@@ -224,7 +224,7 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
     position_bits, factor_bits = config.position_bits, config.factor_bits
     last_at = position_bits + 1 + factor_bits
     address_bits, count_bits = len(slots.address), bits_for(config.tap_slots + 1)
-    part = Signal(Part.OVER)
+    part = Signal(Part.AT_REST)
     left = Signal(intbv(0)[len(channels):])
     opens, long, taps, over, negative = (Signal(bool(0)) for _ in range(5))
     factor, gap = Signal(intbv(0)[factor_bits:]), Signal(intbv(0)[7:])
@@ -250,19 +250,19 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
             free.next = not slots.full[1]
         else:
             free.next = not slots.full[0]
-        parsed.next = part == Part.OVER
+        parsed.next = part == Part.AT_REST
 
     @always_comb
     def fire():
-        fires.next = ready and part != Part.OVER and (part != Part.SCALE or free)
+        fires.next = ready and part != Part.AT_REST and (part != Part.AT_SCALE or free)
 
     @always_comb
     def consume():
         if not fires:
             used.next = 0
-        elif part == Part.SCALE:
+        elif part == Part.AT_SCALE:
             used.next = 2
-        elif part == Part.BIAS:
+        elif part == Part.AT_BIAS:
             used.next = 4
         else:
             used.next = size
@@ -285,15 +285,15 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
     def write():
         slot = intbv(0)[last_at + 1:]
         number = modbv(0)[count_bits:]
-        writes.next = fires and part == Part.RUNS and (held or over)
+        writes.next = fires and part == Part.IN_RUNS and (held or over)
         if held:
             slot[position_bits:] = held_position
             slot[position_bits] = held_negative
             slot[last_at:position_bits + 1] = held_factor
         slot[last_at] = opens or over
         slots.slot.next = slot
-        slots.we.next = fires and part == Part.RUNS and (held or over)
-        slots.close.next = fires and part == Part.RUNS and over
+        slots.we.next = fires and part == Part.IN_RUNS and (held or over)
+        slots.close.next = fires and part == Part.IN_RUNS and over
         slots.address.next = count[address_bits:]
         slots.buffer.next = buffer
         slots.close_buffer.next = buffer
@@ -303,8 +303,8 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
     @always_comb
     def head():
         heads.index.next = index
-        heads.scale_we.next = fires and part == Part.SCALE
-        heads.bias_we.next = fires and part == Part.BIAS
+        heads.scale_we.next = fires and part == Part.AT_SCALE
+        heads.bias_we.next = fires and part == Part.AT_BIAS
         heads.scale.next = first[SCALE_BITS:]
         heads.bias.next = first
 
@@ -312,12 +312,12 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
     def control():
         if take:
             left.next = channels
-            part.next = Part.SCALE
+            part.next = Part.AT_SCALE
         elif fires:
-            if part == Part.SCALE:
-                part.next = Part.BIAS
-            elif part == Part.BIAS:
-                part.next = Part.RUNS
+            if part == Part.AT_SCALE:
+                part.next = Part.AT_BIAS
+            elif part == Part.AT_BIAS:
+                part.next = Part.IN_RUNS
                 count.next = 0
             else:
                 held.next = taps
@@ -328,14 +328,14 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
                     index.next = index + 1
                     left.next = left - 1
                     if left == 1:
-                        part.next = Part.OVER
+                        part.next = Part.AT_REST
                     else:
-                        part.next = Part.SCALE
+                        part.next = Part.AT_SCALE
 
     @always_seq(clk.posedge, reset=None)
     def run():
         after = modbv(0)[position_bits:]
-        if fires and part == Part.RUNS:
+        if fires and part == Part.IN_RUNS:
             kept_factor.next = current
             after[:] = position
             if taps:

@@ -26,7 +26,8 @@ def verilog(ports: Sequence[Any], cycles: int, clocked: bool) -> str:
     for number, port in enumerate(outputs):
         compare += [
             f"        if (^{port.name} !== 1'bx) tb_known[{number}] = 1;",
-            f"        if (tb_n >= 1 && tb_known[{number}] && {port.name} !== want_{port.name}) begin",
+            f"        if (tb_n >= 1 && tb_known[{number}]",
+            f"            && {port.name} !== want_{port.name}) begin",
             "            tb_bad = tb_bad + 1;",
             f'            if (tb_bad < 8) $display("cycle %0d: {port.name} %h, MyHDL %h", tb_n,'
             f" {port.name}, want_{port.name});",

@@ -114,4 +114,4 @@ def test_units_take_and_pass_tokens_as_the_model_says():
                 model.box[put] = flags
 
     replay(make, 700, stimulus)
-    assert min(starts) > 20 and waits > 50
+    assert min(starts) > 20 and waits > 20
