@@ -65,7 +65,7 @@ bench: $(STAMP) tools
 
 ## make docs       the pages that are generated from the sources
 docs: $(STAMP)
-	$(BIN)/python docs/generate.py
+	$(BIN)/python -m kcnn.arch.pages
 
 ## make clean      everything that make made, the environment excepted
 clean:

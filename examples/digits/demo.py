@@ -22,19 +22,25 @@ from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel, Result
 from kcnn.arch.program import Program, memory_image
 from kcnn.cli import figures, report
+from kcnn.cli.bounds import layer_clocks
 from kcnn.cli.engines import outputs
 from kcnn.compiler import emulate, pipeline
+from kcnn.compiler.frontend import trace
+from kcnn.compiler.model import Model
+from kcnn.compiler.passes import canonicalise
+from kcnn.compiler.quantise import quantise
+from kcnn.compiler.quantised import Quantised
 from kcnn.rtl.convert import convert
 from kcnn.rtl.simulate import simulate as simulate_rtl
 from kcnn.tlm.machine import simulate as simulate_tlm
-from kcnn.tlm.statistics import RunClocks, TlmResult
+from kcnn.tlm.statistics import TlmResult
 from model import WEIGHTS
 from numpy.typing import NDArray
 from torch import nn, tensor
 
 CLUSTERS = 16
 MOST_LOST = 1.0          # percentage points of accuracy
-CAUSES = ("setup", "stream", "multiplier", "gate", "tail")
+CAUSES = ("null_taps", "setup", "stream", "multiplier", "gate", "tail", "waiting")
 
 Floats = NDArray[np.floating]
 
@@ -59,7 +65,13 @@ def step(what: str) -> Iterator[None]:
 
 
 # ---- accuracy --------------------------------------------------------------------------------
-def accuracies(module: nn.Module, program: Program, quantised: pipeline.Quantised,
+def quantised_of(network: Model, digits: train.Digits, config: Config) -> Quantised:
+    """What the compiler makes of the network before it becomes integers."""
+    graph = canonicalise(trace(network.module, network.example_inputs))
+    return quantise(graph, digits.calibration, config, CLUSTERS)
+
+
+def accuracies(module: nn.Module, program: Program, quantised: Quantised,
                digits: train.Digits) -> dict[str, float]:
     """Accuracy over the test split, in percent, after every step of the way."""
     x, y = digits.test_x, digits.test_y
@@ -70,7 +82,7 @@ def accuracies(module: nn.Module, program: Program, quantised: pipeline.Quantise
     return {name: train.accuracy(found, y) for name, found in steps.items()}
 
 
-def _emulated(quantised: pipeline.Quantised, x: Floats, activations: bool) -> Floats:
+def _emulated(quantised: Quantised, x: Floats, activations: bool) -> Floats:
     """Logits in floating point, with clustered weights or with clustered tensors too."""
     tensors = quantised.tensors if activations else None
     found = emulate.run(quantised.graph, x, quantised.weights, tensors)
@@ -144,24 +156,16 @@ def _multiplications(program: Program, row: figures.LayerFigures) -> int:
 
 def show_cycles(program: Program, result: TlmResult, rows: Sequence[figures.LayerFigures]) -> None:
     """Print where the cycles went: per layer, and how many were lost to what."""
-    clocks = {run.instruction: run for run in result.runs}
-    cells: list[Sequence[object]] = []
-    for row, layer in zip(rows, program.layers, strict=True):
-        runs = [clocks[index] for index in layer.runs]
-        cells.append((row.name, row.cycles, row.taps, report.percent(row.issue_utilisation),
-                      report.percent(row.useful_utilisation), row.bound, *_lost(row, runs)))
+    clocks = layer_clocks(program, result)
+    cells: list[Sequence[object]] = [
+        (row.name, row.cycles, row.taps, report.percent(row.issue_utilisation),
+         report.percent(row.useful_utilisation), row.bound,
+         *(getattr(clocks[number], cause) for cause in CAUSES))
+        for number, row in enumerate(rows)]
     load, store, end = figures.phases(program, result)
     cells += [("(load)", load), ("(store, end)", store + end), ("total", result.cycles)]
     report.table("Cycles of one image (TLM), and what they were lost to",
-                 ("layer", "cycles", "taps", "issue", "useful", "bound", *CAUSES, "wait"),
-                 cells, (0, 5))
-
-
-def _lost(row: figures.LayerFigures, runs: Sequence[RunClocks]) -> list[int]:
-    """Cycles by cause; what is not in the RUNs themselves is waiting between them."""
-    causes = [sum(getattr(run, cause) for run in runs) for cause in CAUSES]
-    null_taps = sum(run.null_taps for run in runs)
-    return [*causes, (row.cycles or 0) - row.taps - null_taps - sum(causes)]
+                 ("layer", "cycles", "taps", "issue", "useful", "bound", *CAUSES), cells, (0, 5))
 
 
 def show_runs(runs: Sequence[Run], labels: NDArray[np.int64]) -> None:
@@ -183,18 +187,19 @@ def demo(out: Path, epochs: int = train.EPOCHS, images: int = 3) -> int:
         train.save(module, digits, out)
     config = Config.preset("tiny")
     with step(f"compiling for {config.name}, {CLUSTERS} magnitudes a layer"):
-        compiled = pipeline.compile(module, (tensor(digits.test_x[:1]),), digits.calibration,
-                                    config, clusters=CLUSTERS)
-        program = compiled.program
+        network = Model(module, (tensor(digits.test_x[:1]),))
+        program = pipeline.compile(network, digits.calibration, config, clusters=CLUSTERS)
         path = out / "digits.kbin"
         kbin.write(path, program)
     with step(f"accuracy over {len(digits.test_y)} test images"):
-        steps = accuracies(module, program, compiled.quantised, digits)
+        steps = accuracies(module, program, quantised_of(network, digits, config), digits)
     show_accuracy(steps)
     show_size(module, program, path)
     with step(f"simulating {images} images on the TLM and on the MyHDL RTL"):
         runs = [run_both(program, image) for image in digits.test_x[:images]]
-    rows = figures.layers(program, runs[0].tlm)
+    bounds = {number: clocks.bound
+              for number, clocks in layer_clocks(program, runs[0].tlm).items()}
+    rows = figures.layers(program, runs[0].tlm, bounds)
     show_cycles(program, runs[0].tlm, rows)
     show_runs(runs, digits.test_y[:images])
     for hdl in ("verilog", "vhdl"):
