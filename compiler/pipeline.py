@@ -1,0 +1,121 @@
+"""The way of a network: every stage by name, in order, in one place.
+
+    trace         torch.nn.Module or .pt2 -> traced graph
+    canonicalise  passes: batch norms folded, functions fused -> canonical graph
+    quantise      codebooks from calibration, clustered weights
+    lower         layers as taps with real coefficients
+    scale         integer factors, scales, thresholds; sums proven to fit
+    split         phase planes, copies
+    layouts       pitches, pads, strides
+    allocate      memory rows over time
+    schedule      RUNs of each layer
+    emit          instructions, streams, tables
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from importlib import metadata
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.export import ExportedProgram
+
+from ..arch import check
+from ..arch.config import Config
+from ..arch.program import Program
+from .allocate import allocate, rows_needed
+from .emit import emit
+from .errors import CompileError
+from .frontend import trace
+from .graph import Conv, Graph
+from .layouts import layouts
+from .lower import lower
+from .passes import canonicalise
+from .quantise import quantise
+from .quantised import Quantised
+from .scaling import Scaled, scale
+from .schedule import schedule
+from .splits import split
+
+STAGES = ("trace", "canonicalise", "quantise", "lower", "scale", "split", "layouts", "allocate",
+          "schedule", "emit")
+Progress = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Compiled:
+    """A program and what it comes from. tensors: graph node -> index in program.tensors."""
+
+    program: Program
+    quantised: Quantised
+    tensors: dict[str, int]
+
+
+def compile(model: torch.nn.Module | ExportedProgram | Graph,
+            example_inputs: Sequence[torch.Tensor], calibration: NDArray[np.floating],
+            config: Config, batch: int = 1, clusters: int = 16, name: str = "network",
+            seed: int = 0, progress: Progress | None = None) -> Compiled:
+    """Compile a network (or a canonical graph) for a configuration and N = batch images at once.
+
+    calibration: (n, C, H, W) like what the network will see. name: what info shows. progress is
+    called with the name of each stage before it. Raises CompileError.
+    """
+    tell = progress or (lambda stage: None)
+    check_batch(batch)
+    graph = model
+    if not isinstance(graph, Graph):
+        tell("trace")
+        graph = trace(graph, example_inputs)
+        tell("canonicalise")
+        graph = canonicalise(graph)
+    tell("quantise")
+    quantised = quantise(graph, np.asarray(calibration, np.float64), config, clusters)
+    program = back(quantised, config, batch, _meta(quantised, clusters, name, seed), tell)
+    return Compiled(program, quantised, _tensors(program))
+
+
+def back(quantised: Quantised, config: Config, batch: int, meta: dict[str, object],
+         progress: Progress | None = None) -> Program:
+    """The stages after quantisation, and a check of the finished program."""
+    tell = progress or (lambda stage: None)
+    tell("lower")
+    lowered = lower(quantised)
+    tell("scale")
+    net = scale(lowered, config, batch)
+    tell("split")
+    halves = split(net, batch, config.codes)
+    tell("layouts")
+    placed = layouts(halves, config, batch)
+    tell("allocate")
+    placed = allocate(placed, config, batch, lambda n: _fits(net, config, n))
+    tell("schedule")
+    plan = schedule(placed, config)
+    tell("emit")
+    nodes = [value.node for value in placed.split.net.values]
+    program = emit(plan, config, batch, {**meta, "nodes": nodes})
+    check.verify(program)
+    return program
+
+
+def check_batch(batch: int) -> None:
+    """Refuse numbers of images that a RUN cannot count."""
+    if not 1 <= batch < 1 << 12:
+        raise CompileError(f"batch must be 1 to {(1 << 12) - 1}, found {batch}")
+
+
+def _fits(net: Scaled, config: Config, batch: int) -> bool:
+    return rows_needed(layouts(split(net, batch, config.codes), config, batch)) <= config.rows
+
+
+def _meta(quantised: Quantised, clusters: int, name: str, seed: int) -> dict[str, object]:
+    parameters = sum(node.op.weight.size + node.op.bias.size
+                     for node in quantised.graph if isinstance(node.op, Conv))
+    return {"source": name, "float32_bytes": 4 * parameters, "clusters": clusters, "seed": seed,
+            "kcnn": metadata.version("kcnn")}
+
+
+def _tensors(program: Program) -> dict[str, int]:
+    return {node: i for i, node in enumerate(program.meta["nodes"]) if node}

@@ -1,0 +1,285 @@
+"""Real coefficients to the machine's integers: run factors, scales, biases, thresholds.
+
+T_k = s_k * real sum; v = real value in units of sv; m_k = 2^(16+t) / (s_k * sv). s_k makes the largest
+factor of a channel as large as its field and the proof of T allow, sv is the finest unit in which all
+thresholds (CODE) or the tensor's own scale (RADIX) fit, t the largest shift for which every m_k fits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from ..arch.config import Config
+from ..arch.fixed import BIAS_BITS, CLUSTER_BITS, PRODUCT_SHIFT, SCALE_BITS, SHIFTS, U_BITS
+from ..arch.isa import Mode
+from ..arch.program import Layer, Piece, Source, Taps
+from .errors import CompileError, InternalError
+from .lowered import Floats, Ints, Lowered, Step, Terms, Value
+from .prove import prove, split_runs, tap_ranges
+from .quantised import Codebook, Radix
+from .segments import segments
+
+# a skip connection may have the factor of this many runs
+WIDE_RUNS = 8
+# below this largest factor a layer's weights are no longer told apart
+LEAST_FACTOR = 8
+SCALE_MAX = (1 << SCALE_BITS) - 1
+# v spans thresholds within this much of the middle
+V_REACH = (1 << (CLUSTER_BITS - 1)) - 2
+# bias_k / 2^16 stays below this: half of 2^16 at most is added to it
+BIAS_REACH = (1 << (BIAS_BITS - 1 - PRODUCT_SHIFT)) - 64
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scaled:
+    """A network of integer layers on tensors without addresses. layers[i] comes from paths[i]."""
+
+    values: tuple[Value, ...]
+    layers: tuple[Layer, ...]
+    paths: tuple[str, ...]
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+
+
+def scale(lowered: Lowered, config: Config, batch: int) -> Scaled:
+    """All steps as proven integer layers; raises CompileError where a width is too small."""
+    values = list(lowered.values)
+    layers = []
+    for step in lowered.steps:
+        layer, unit = scale_step(step, values, config)
+        meaning = values[step.output].meaning
+        if isinstance(meaning, Radix) and unit:
+            values[step.output] = dataclasses.replace(
+                values[step.output], meaning=dataclasses.replace(meaning, scale=unit))
+        layers.append(dataclasses.replace(layer, dense_macs=step.dense_macs * batch,
+                                          macs=step.macs * batch))
+    return Scaled(tuple(values), tuple(layers), tuple(step.path for step in lowered.steps),
+                  lowered.inputs, lowered.outputs)
+
+
+def scale_step(step: Step, values: list[Value], config: Config) -> tuple[Layer, float]:
+    """The layer of one step, and the unit of v where it writes radix planes (else 0)."""
+    layer, unit = (_sum_layer(step, values, config) if step.op == "sum" else
+                   (passing(step.name, step.kind, _sources(step), step.output, step.terms,
+                            values[step.output].shape), 0.0))
+    layer = dataclasses.replace(layer, taps=split_runs(layer, values, config))
+    prove(layer, step.path, values, config)
+    return layer, unit
+
+
+def group(terms: Terms, factor: Ints, channels: int) -> Taps:
+    """Taps with their factors as runs: one for each channel and factor, largest factor first.
+
+    Taps of factor 0 are left out; the second tap of a place and factor goes to a further run.
+    """
+    terms, factor = terms.take(factor != 0), factor[factor != 0]
+    place = (terms.dx, terms.dy, terms.plane, terms.channel, terms.source)
+    order = np.lexsort((*place, -factor, terms.k))
+    terms, factor = terms.take(order), factor[order]
+    columns = np.stack([terms.k, factor, terms.source, terms.channel, terms.plane, terms.dy,
+                        terms.dx])
+    again = _repetition(np.all(columns[:, 1:] == columns[:, :-1], axis=0))
+    order = np.lexsort((again, -factor, terms.k))
+    terms, factor, again = terms.take(order), factor[order], again[order]
+    new = np.ones(len(factor), bool)
+    new[1:] = (np.diff(terms.k) != 0) | (np.diff(factor) != 0) | (np.diff(again) != 0)
+    starts = np.flatnonzero(new)
+    return Taps(
+        channel_runs=np.searchsorted(terms.k[starts], np.arange(channels + 1)),
+        run_factor=factor[starts], run_taps=np.append(starts, len(factor)),
+        source=terms.source, channel=terms.channel, plane=terms.plane, dy=terms.dy, dx=terms.dx,
+        negative=terms.negative)
+
+
+def _repetition(same: np.ndarray) -> Ints:
+    """How often each entry has come before, from whether entry i + 1 equals entry i."""
+    out = np.zeros(len(same) + 1, np.int64)
+    for i in np.flatnonzero(same):
+        out[i + 1] = out[i] + 1
+    return out[:len(same) + 1]
+
+
+# ---- maxima ------------------------------------------------------------------------------------
+def passing(name: str, kind: str, sources: tuple[Source, ...], output: int, terms: Terms,
+            shape: tuple[int, int, int]) -> Layer:
+    """A layer that passes the code of largest rank on."""
+    channels, height, width = shape
+    piece = Piece(0, 0, height, width, (0,) * channels, (0,) * channels)
+    return Layer(name, kind, "max", sources, output,
+                 group(terms, np.ones(len(terms), np.int64), channels), (piece,),
+                 int(Mode.PASS), 0)
+
+
+def _sources(step: Step) -> tuple[Source, ...]:
+    return tuple(Source(r.value, *r.stride) for r in step.reads)
+
+
+# ---- sums --------------------------------------------------------------------------------------
+def _sum_layer(step: Step, values: list[Value], config: Config) -> tuple[Layer, float]:
+    terms = step.terms
+    source_scale = np.array([values[r.value].meaning.scale for r in step.reads])
+    terms = dataclasses.replace(terms, coefficient=terms.coefficient * source_scale[terms.source])
+    low, high = tap_ranges(terms, [values[r.value] for r in step.reads], config)
+    channels = values[step.output].shape[0]
+    worst = _worst(terms, low, high, channels)
+    gain = _gains(step, terms, worst, channels, config)
+    target = _target(step, values[step.output].meaning, gain, config)
+    shift = _shift(gain, target.unit, step)
+    gain = _keep_unsaturated(gain, worst, target, shift)
+    factor = np.rint(terms.coefficient * gain[terms.k]).astype(np.int64)
+    terms, factor = _widen(terms, factor, (1 << (config.factor_bits - 1)) - 1)
+    meaning = values[step.output].meaning
+    radix = isinstance(meaning, Radix)
+    return Layer(
+        step.name, step.kind, "sum", _sources(step), step.output, group(terms, factor, channels),
+        _pieces(step, gain, target, shift), int(Mode.RADIX if radix else Mode.CODE), shift,
+        digits=meaning.planes if isinstance(meaning, Radix) else 1,
+        radix_width=meaning.bits if isinstance(meaning, Radix) else 0,
+        thresholds=target.thresholds, codes=target.codes), target.unit if radix else 0.0
+
+
+def _per_channel(k: Ints, x: Floats, channels: int) -> Floats:
+    out = np.zeros(channels)
+    np.maximum.at(out, k, x)
+    return out
+
+
+def _worst(terms: Terms, low: Ints, high: Ints, channels: int) -> Floats:
+    """Largest |real sum| of each channel over all codes: (K,)."""
+    return np.maximum(np.bincount(terms.k, terms.coefficient * high, channels),
+                      np.bincount(terms.k, terms.coefficient * -low, channels))
+
+
+def _gains(step: Step, terms: Terms, worst: Floats, channels: int, config: Config) -> Floats:
+    """s_k: T units per real unit; infinite for a channel without taps."""
+    factor_max = (1 << (config.factor_bits - 1)) - 1
+    total_max = (1 << (config.total_bits - 1)) - 1
+    narrow = _per_channel(terms.k[~terms.wide], terms.coefficient[~terms.wide], channels)
+    wide = _per_channel(terms.k[terms.wide], terms.coefficient[terms.wide], channels)
+    rounding = np.bincount(terms.k, minlength=channels) * float(1 << config.value_bits) / 2
+    with np.errstate(divide="ignore"):
+        wanted = np.minimum(factor_max / narrow, WIDE_RUNS * factor_max / wide)
+        allowed = np.maximum(total_max - rounding, total_max / 16) / worst
+    gain = np.minimum(wanted, allowed)
+    lowered = np.isfinite(gain) & (gain < wanted)
+    largest = np.maximum(narrow, wide / WIDE_RUNS) * np.where(lowered, gain, np.inf)
+    if lowered.any() and largest[lowered].min() < LEAST_FACTOR:
+        lack = LEAST_FACTOR / largest[lowered].min()
+        needed = config.total_bits + int(np.ceil(np.log2(lack)))
+        raise CompileError(
+            f"layer {step.path}: its sums do not fit total_bits = {config.total_bits} of "
+            f"configuration {config.name!r}; it needs total_bits = {needed}")
+    return gain
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Target:
+    """Unit and middle of v; reach: largest |v| that matters; thresholds and codes of CODE."""
+
+    unit: float
+    middle: float
+    reach: float
+    thresholds: tuple[int, ...] = ()
+    codes: tuple[int, ...] = ()
+
+
+def _target(step: Step, meaning: Codebook | Radix, gain: Floats, config: Config) -> _Target:
+    finite = gain[np.isfinite(gain)]
+    least = float(finite.min()) * min(a.divisor for a in step.areas) if finite.size else np.inf
+    coarsest = (1 << PRODUCT_SHIFT) / SCALE_MAX / least * (1 + 1e-9)
+    if isinstance(meaning, Radix):
+        if step.function != "identity":
+            raise InternalError(f"{step.path}: {step.function} cannot be written as radix planes")
+        bias = float(np.abs(step.bias).max(initial=0)) / BIAS_REACH
+        return _Target(max(meaning.scale, coarsest, bias), 0.0, float(1 << (meaning.bits - 1)))
+    found = segments(step.function, meaning)
+    if len(found) > config.codes:
+        raise CompileError(
+            f"layer {step.path}: {step.function} crosses its codebook {len(found)} times, but "
+            f"configuration {config.name!r} has code_bits = {config.code_bits}; use code_bits = "
+            f"{(len(found) - 1).bit_length()} or a function that does not fall")
+    places, codes = found.starts, (found.ranks - meaning.order) % config.codes
+    middle = (float(places[0]) + float(places[-1])) / 2 if len(places) else 0.0
+    span = float(places[-1]) - float(places[0]) if len(places) else 0.0
+    bias = float(np.abs(step.bias - middle).max(initial=0)) / BIAS_REACH
+    unit = max(span / (2 * V_REACH), coarsest, bias, 1e-30)
+    return _Target(unit, middle, float(V_REACH), *_clustering(places, codes, unit, middle, config))
+
+
+def _clustering(places: Floats, codes: Ints, unit: float, middle: float, config: Config
+                ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Integer thresholds and codes, filled up with segments that repeat the last code.
+
+    v rounds to nearest, so v >= n means a real value of at least (n - 1/2) units.
+    """
+    at = np.rint((np.asarray(places, np.float64) - middle) / unit + 0.5).astype(np.int64)
+    rest = config.codes - len(codes)
+    thresholds = at.tolist() + [(1 << (CLUSTER_BITS - 1)) - 1] * rest
+    return tuple(thresholds), tuple(codes.tolist() + [int(codes[-1])] * rest)
+
+
+def _scales(step: Step, gain: Floats, unit: float, shift: int, divisor: int) -> Floats:
+    return np.rint(2.0 ** (PRODUCT_SHIFT + shift) / (gain * unit * divisor))
+
+
+def _shift(gain: Floats, unit: float, step: Step) -> int:
+    least = min(a.divisor for a in step.areas)
+    fits = [t for t in SHIFTS if (_scales(step, gain, unit, t, least) <= SCALE_MAX).all()]
+    if not fits:
+        raise InternalError(f"{step.path}: no shift makes the scales fit")
+    return fits[-1]
+
+
+def _keep_unsaturated(gain: Floats, worst: Floats, target: _Target, shift: int) -> Floats:
+    """s_k lowered where u = T >> t would saturate before v leaves the range that matters."""
+    limit = 2.0 ** (U_BITS - 1 + shift)
+    with np.errstate(divide="ignore"):
+        proven = limit / worst
+    return np.minimum(gain, np.maximum(proven, limit / (target.reach * target.unit)))
+
+
+def _widen(terms: Terms, factor: Ints, largest: int) -> tuple[Terms, Ints]:
+    """Wide taps of a larger factor than a run can have, in several runs whose factors add up.
+
+    They join the channel's largest runs, which costs a clock each, and the rest gets its own run.
+    """
+    big = np.flatnonzero(factor > largest)
+    if not terms.wide[big].all():
+        raise InternalError("a factor exceeds its field")
+    keep = factor <= largest
+    index, factors = [np.flatnonzero(keep)], [factor[keep]]
+    for i in big.tolist():
+        mine = np.unique(factor[(terms.k == terms.k[i]) & ~terms.wide])[::-1]
+        parts = _parts(int(factor[i]), mine[mine > 0].tolist(), largest)
+        index.append(np.full(len(parts), i))
+        factors.append(np.array(parts, np.int64))
+    return terms.take(np.concatenate(index)), np.concatenate(factors)
+
+
+def _parts(total: int, runs: list[int], largest: int) -> list[int]:
+    """Factors that add up to total: of existing runs (descending) first, then of new ones."""
+    parts = []
+    for factor in runs:
+        if total <= largest or factor < largest // 4:
+            break
+        parts.append(factor)
+        total -= factor
+    while total > 0:
+        parts.append(min(total, largest))
+        total -= parts[-1]
+    return parts
+
+
+def _pieces(step: Step, gain: Floats, target: _Target, shift: int) -> tuple[Piece, ...]:
+    """m_k and bias_k of every area; channels without taps have m_k = 0."""
+    pieces = []
+    for area in step.areas:
+        scales = _scales(step, gain, target.unit, shift, area.divisor)
+        bias = (((step.bias - target.middle) / target.unit + 0.5) * 2.0 ** PRODUCT_SHIFT
+                + scales * (1 - 2.0 ** -shift) / 2)
+        pieces.append(Piece(area.y, area.x, area.height, area.width,
+                            tuple(scales.astype(np.int64).tolist()),
+                            tuple(np.rint(bias).astype(np.int64).tolist())))
+    return tuple(pieces)
