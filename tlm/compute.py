@@ -22,7 +22,7 @@ from .memory import ActivationMemory, Tables
 from .parse import Parsed
 from .statistics import RunClocks
 from .stream_fetch import CachedChannel, StreamFetch
-from .unit import UnitPort
+from .unit import Ended, UnitPort
 
 Ints = NDArray[np.int64]
 
@@ -31,7 +31,7 @@ class ComputeUnit:
     """Executes FILL and RUN; `runs` and `fill` tell where its clocks went."""
 
     def __init__(self, config: Config, unit: UnitPort, fetch: StreamFetch,
-                 memory: ActivationMemory, tables: Tables, ended) -> None:  # type: ignore
+                 memory: ActivationMemory, tables: Tables, ended: Ended) -> None:
         self._config, self._unit, self._fetch = config, unit, fetch
         self._memory, self._tables, self._ended = memory, tables, ended
         self.runs: list[RunClocks] = []

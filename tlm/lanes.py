@@ -5,6 +5,8 @@ Positions are those inside the rectangle, in chunk order; X is their number, K t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,20 +28,20 @@ def totals(run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory, tab
     """T of every channel and position, (K, X); raster: raster position of each, (X,)."""
     config = memory.config
     out = np.zeros((run.channels, len(raster)), np.int64)
-    taps = max(1, len(stream.position))
-    if run.mode == Mode.PASS:
-        step = max(1, BLOCK // taps)
-    else:
-        step = max(1, BLOCK // min(taps, 2 * config.base_entries * config.offset_entries))
-    for low in range(0, len(raster), step):
-        block = raster[low:low + step]
+    if len(stream.position):
         find = _maxima if run.mode == Mode.PASS else _sums
-        out[:, low:low + step] = find(run, stream, block, memory, tables)
+        find(out, run, stream, raster, memory, tables)
     limit = 1 << (config.total_bits - 1)
-    if out.size and not -limit <= out.min() <= out.max() < limit:
+    if not -limit <= out.min() <= out.max() < limit:
         raise FormatError(f"a total of the RUN with the stream at unit {run.stream} does not fit "
                           f"{config.total_bits} bits; recompile the network")
     return out
+
+
+def _blocks(size: int, other: int) -> Iterator[slice]:
+    """Cut `size` so that each part times `other` is about a BLOCK."""
+    step = max(1, BLOCK // other)
+    return (slice(low, low + step) for low in range(0, size, step))
 
 
 def _reads(run: Run, position: Ints, raster: Ints, memory: ActivationMemory, tables: Tables
@@ -53,40 +55,40 @@ def _reads(run: Run, position: Ints, raster: Ints, memory: ActivationMemory, tab
     return fixed.rank(codes, run.order, config.code_bits), tables.pair[run.base_bank, entry]
 
 
-def _sums(run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory, tables: Tables
-          ) -> Ints:
+def _sums(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory,
+          tables: Tables) -> None:
     """Sum runs: a product of matrices, exact in float64."""
-    if not len(stream.position):
-        return np.zeros((run.channels, len(raster)), np.int64)
     key, which = np.unique(2 * stream.position + stream.negative, return_inverse=True)
-    rank, pair = _reads(run, key >> 1, raster, memory, tables)
-    values = tables.decode[pair[:, None], (key & 1)[:, None], rank].astype(np.float64)
-    factor = np.repeat(stream.factor, np.diff(stream.run_taps)).astype(np.float64)
-    channel_taps = stream.run_taps[stream.channel_runs]
-    step = max(1, BLOCK // len(key))
-    out = np.empty((run.channels, len(raster)), np.int64)
-    for low in range(0, run.channels, step):
-        high = min(low + step, run.channels)
-        taps = slice(channel_taps[low], channel_taps[high])
-        row = np.repeat(np.arange(high - low), np.diff(channel_taps[low:high + 1]))
-        weights = np.bincount(row * len(key) + which[taps], factor[taps], (high - low) * len(key))
-        out[low:high] = weights.reshape(high - low, len(key)) @ values
-    return out
+    for block in _blocks(len(raster), len(key)):
+        rank, pair = _reads(run, key >> 1, raster[block], memory, tables)
+        values = tables.decode[pair[:, None], (key & 1)[:, None], rank].astype(np.float64)
+        for channels in _blocks(run.channels, len(key)):
+            out[channels, block] = _weights(stream, which, len(key), channels) @ values
 
 
-def _maxima(run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory, tables: Tables
-            ) -> Ints:
+def _weights(stream: Parsed, which: Ints, keys: int, channels: slice) -> NDArray[np.float64]:
+    """Coefficient of every key in every channel, (channels, keys); which: the key of each tap."""
+    bounds = stream.channel_runs[channels.start:channels.stop + 1]
+    runs, taps = slice(bounds[0], bounds[-1]), stream.run_taps[bounds]
+    rows = len(bounds) - 1
+    sizes = np.diff(stream.run_taps[bounds[0]:bounds[-1] + 1])
+    factor = np.repeat(stream.factor[runs], sizes).astype(np.float64)
+    row = np.repeat(np.arange(rows), np.diff(taps))
+    cells = row * keys + which[taps[0]:taps[-1]]
+    weights = np.bincount(cells, factor, rows * keys).astype(np.float64, copy=False)
+    return weights.reshape(rows, keys)
+
+
+def _maxima(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory,
+            tables: Tables) -> None:
     """MAX runs: the largest rank of a run, decoded as its last tap says."""
-    out = np.zeros((run.channels, len(raster)), np.int64)
-    if not len(stream.position):
-        return out
-    rank, pair = _reads(run, stream.position, raster, memory, tables)
-    largest = np.maximum.reduceat(rank, stream.run_taps[:-1])
-    last = stream.run_taps[1:] - 1
-    values = tables.decode[pair[last][:, None], stream.negative[last][:, None], largest]
     channel = np.repeat(np.arange(run.channels), np.diff(stream.channel_runs))
-    np.add.at(out, channel, stream.factor[:, None] * values)
-    return out
+    last = stream.run_taps[1:] - 1
+    for block in _blocks(len(raster), len(stream.position)):
+        rank, pair = _reads(run, stream.position, raster[block], memory, tables)
+        largest = np.maximum.reduceat(rank, stream.run_taps[:-1])
+        values = tables.decode[pair[last][:, None], stream.negative[last][:, None], largest]
+        np.add.at(out[:, block], channel, stream.factor[:, None] * values)
 
 
 def drained(run: Run, total: Ints, stream: Parsed, tables: Tables, config: Config) -> Ints:

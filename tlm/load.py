@@ -11,7 +11,7 @@ from ..arch.isa import UNIT_BYTES, Load, Table, TableLoad
 from .channel import Wait, until
 from .memory import ActivationMemory, Tables
 from .port import LOAD, Port
-from .unit import UnitPort
+from .unit import Ended, UnitPort
 
 ENTRY_BYTES = 4
 
@@ -20,7 +20,7 @@ class LoadUnit:
     """Copies rows and table entries from external memory."""
 
     def __init__(self, config: Config, unit: UnitPort, port: Port, external: NDArray[np.uint8],
-                 memory: ActivationMemory, tables: Tables, ended) -> None:  # type: ignore
+                 memory: ActivationMemory, tables: Tables, ended: Ended) -> None:
         self._config, self._unit, self._port = config, unit, port
         self._external, self._memory, self._tables = external, memory, tables
         self._ended = ended

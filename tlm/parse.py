@@ -49,7 +49,10 @@ class Parsed:
 def parse(data: NDArray[np.uint8], channels: int, where: str) -> Parsed:
     """Take apart the stream of a RUN; FormatError if it is none."""
     heads, ends = _bounds(data.tobytes(), channels, where)
-    data = data[:ends[-1] + 1].astype(np.int64)
+    return _parsed(data[:ends[-1] + 1].astype(np.int64), heads, ends, where)
+
+
+def _parsed(data: Ints, heads: Ints, ends: Ints, where: str) -> Parsed:
     token, kind = _tokens(data, heads, where)
     runs = token[kind == _HEADER]
     factor = (data[runs] & 15) << 8 | data[runs + 1]

@@ -60,13 +60,12 @@ class Sequencer:
         """Wait for empty mailboxes and fill them; returns the cycle in which it is done."""
         assert instruction.UNIT is not None
         unit = self._units[instruction.UNIT]
-        run = isinstance(instruction, Run)
         cycle = max(cycle, (yield from unit.mailbox.place()))
-        if run:
+        if isinstance(instruction, Run):
             cycle = max(cycle, (yield from self._fetch.mailbox.place()))
         yield from until(cycle)
         unit.give(self.index, instruction, cycle + 1)
-        if run:
+        if isinstance(instruction, Run):
             self._fetch.give(instruction, cycle + 1)
         return cycle
 

@@ -11,14 +11,14 @@ from ..arch.isa import UNIT_BYTES, Store
 from .channel import Wait, until
 from .memory import ActivationMemory
 from .port import STORE, Port
-from .unit import UnitPort
+from .unit import Ended, UnitPort
 
 
 class StoreUnit:
     """Copies rows to external memory, a burst at a time through a buffer."""
 
     def __init__(self, config: Config, unit: UnitPort, port: Port, external: NDArray[np.uint8],
-                 memory: ActivationMemory, ended) -> None:  # type: ignore[no-untyped-def]
+                 memory: ActivationMemory, ended: Ended) -> None:
         self._config, self._unit, self._port = config, unit, port
         self._external, self._memory, self._ended = external, memory, ended
 

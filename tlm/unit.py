@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 import numpy as np
 from myhdl import now
@@ -12,6 +13,9 @@ from ..arch.isa import Instruction, Unit
 from .channel import Channel, Event, Wait, until
 
 TOKEN_LIMIT = 15
+
+# told in an instruction's last busy cycle: the unit, the instruction's index, the instruction
+Ended = Callable[["UnitPort", int, Instruction], None]
 
 
 class Tokens:
