@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 import tomllib
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -72,16 +73,21 @@ class Config:
             if not rule:
                 raise ConfigError(f"configuration {self.name!r}: {sentence}")
 
-    def _rules(self) -> list[tuple[bool, str]]:
+    def _rules(self) -> Iterator[tuple[bool, str]]:
+        """Rules in an order in which each may rely on those before it."""
         integers = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)
                     if f.name != "name"}
         bad = [n for n, v in integers.items() if isinstance(v, bool) or not isinstance(v, int)]
         if bad:
-            return [(False, f"{bad[0]} must be an integer, found {integers[bad[0]]!r}")]
+            yield False, f"{bad[0]} must be an integer, found {integers[bad[0]]!r}"
         low = [n for n, v in integers.items() if v < (0 if n == "fc_lanes" else 1)]
         if low:
-            return [(False, f"{low[0]} must be positive, found {integers[low[0]]}")]
-        return [
+            yield False, f"{low[0]} must be positive, found {integers[low[0]]}"
+        yield from self._size_rules()
+        yield from self._width_rules()
+
+    def _size_rules(self) -> Iterator[tuple[bool, str]]:
+        yield from [
             (_power_of_two(self.lanes) and 4 <= self.lanes <= 128,
              f"lanes must be a power of two from 4 to 128, found {self.lanes}"),
             (self.share in (1, 2, 4, 8, 16) and self.share <= self.lanes,
@@ -100,13 +106,19 @@ class Config:
              f"base_entries must be a power of two from 16 to 16384, found {self.base_entries}"),
             (self.port_bits in (32, 64, 128, 256, 512),
              f"port_bits must be 32, 64, 128, 256 or 512, found {self.port_bits}"),
-            (self.row_bytes % self.port_bytes == 0,
-             f"two words of codes ({self.row_bytes} bytes) must be a whole number of "
-             f"{self.port_bits}-bit beats"),
-            (_power_of_two(self.burst) and self.burst <= 256
-             and self.burst % self.beats_per_row == 0 and self.burst * self.port_bytes >= 64,
-             f"burst must be a power of two, at most 256 beats, at least 64 bytes and whole rows "
-             f"of {self.beats_per_row} beats, found {self.burst}"),
+        ]
+        yield (
+            self.row_bytes % self.port_bytes == 0,
+            f"two words of codes ({self.row_bytes} bytes) must be whole beats of "
+            f"{self.port_bits} bits")
+        yield (
+            _power_of_two(self.burst) and self.burst <= 256
+            and self.burst % self.beats_per_row == 0 and self.burst * self.port_bytes >= 64,
+            f"burst must be a power of two, at most 256 beats, at least 64 bytes and whole rows "
+            f"of {self.beats_per_row} beats, found {self.burst}")
+
+    def _width_rules(self) -> Iterator[tuple[bool, str]]:
+        yield from [
             (self.cores == 1, f"cores must be 1 in this version, found {self.cores}"),
             (self.fc_lanes == 0, f"fc_lanes must be 0 in this version, found {self.fc_lanes}"),
             (self.table_pairs == 2, f"table_pairs must be 2, found {self.table_pairs}"),

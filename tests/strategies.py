@@ -20,7 +20,7 @@ TINY = Config.preset("tiny")
 
 
 # ---- instructions ----------------------------------------------------------------------------
-def fields(kind, **given):
+def fields(kind, /, **given):
     """Instructions of one kind with any values that fit; `given` fixes or restricts fields."""
     drawn = {f.name: given.get(f.name, st.integers(0, f.limit - 1)) for f in kind.FIELDS}
     flags = {name: st.integers(0, 1) for name in isa.FLAGS}
