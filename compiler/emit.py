@@ -14,13 +14,13 @@ import numpy as np
 
 from ..arch import isa
 from ..arch.config import Config
-from ..arch.program import ALIGN, Layer, Port, Program, Tensor, align
+from ..arch.program import ALIGN, Layer, Piece, Port, Program, Tensor, align
 from ..arch.stream import ChannelStream, Run, encode_stream
 from .errors import CompileError
 from .lowered import Ints, Value
 from .prove import decode_table
 from .quantised import Radix
-from .schedule import Job, Schedule, geometry, kind
+from .schedule import Job, Schedule, areas, geometry, kind
 from .tables import Banks, Blobs, TablePlan
 
 
@@ -177,7 +177,8 @@ class _Emitter:
             part = job.layer, job.first
             if part not in self.position_of:
                 self.position_of[part] = self.plan.addressing[job.layer].positions(job.entries)
-            data = encode_stream(_channels(layer, self.position_of[part], job))
+            piece = areas(layer, self.net.values[layer.output])[job.piece]
+            data = encode_stream(_channels(layer, piece, self.position_of[part], job))
             self.stream_at[key] = self.streams.add(data), len(data) // isa.UNIT_BYTES
         return self.stream_at[key]
 
@@ -241,9 +242,9 @@ def _cluster_words(layer: Layer) -> Ints:
     return (thresholds & 0xFFFF) | np.array(layer.codes, np.int64) << 16
 
 
-def _channels(layer: Layer, position: Ints, job: Job) -> list[ChannelStream]:
+def _channels(layer: Layer, piece: Piece, position: Ints, job: Job) -> list[ChannelStream]:
     """The records of a job's channels, positions of each run ascending."""
-    taps, piece = layer.taps, layer.pieces[job.piece]
+    taps = layer.taps
     run = np.repeat(np.arange(len(taps.run_factor)), np.diff(taps.run_taps))
     order = np.lexsort((position, run))
     at, negative = position[order], taps.negative[order] != 0

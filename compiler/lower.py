@@ -121,7 +121,13 @@ class _Lowering:
 
     def _step(self, node: ir.Node, kind: str, op: str, reads: list[Read], terms: Terms,
               meaning: Meaning, **more: object) -> None:
-        """Finish the taps (planes, dropped padding) and append the step with its output value."""
+        """Finish the taps (planes, dropped padding) and append the step with its output value.
+
+        Where there is one output, the stride does not matter and becomes 1.
+        """
+        one = [size == 1 for size in node.shape[1:]]
+        reads = [dataclasses.replace(r, stride=(1 if one[0] else r.stride[0],
+                                                1 if one[1] else r.stride[1])) for r in reads]
         shapes = [(r.stride, self.values[r.value].shape) for r in reads]
         terms = inside(terms, shapes, node.shape)
         terms = over_planes(terms, np.array([self.values[r.value].planes for r in reads]))

@@ -63,7 +63,7 @@ def scale_step(step: Step, values: list[Value], config: Config) -> tuple[Layer, 
     """The layer of one step, and the unit of v where it writes radix planes (else 0)."""
     layer, unit = (_sum_layer(step, values, config) if step.op == "sum" else
                    (passing(step.name, step.kind, _sources(step), step.output, step.terms,
-                            values[step.output].shape), 0.0))
+                            values[step.output].shape[0]), 0.0))
     layer = dataclasses.replace(layer, taps=split_runs(layer, values, config))
     prove(layer, step.path, values, config)
     return layer, unit
@@ -75,6 +75,10 @@ def group(terms: Terms, factor: Ints, channels: int) -> Taps:
     Taps of factor 0 are left out; the second tap of a place and factor goes to a further run.
     """
     terms, factor = terms.take(factor != 0), factor[factor != 0]
+    if not len(factor):
+        zeros = np.zeros(0, np.int64)
+        return Taps(np.zeros(channels + 1, np.int64), zeros, np.zeros(1, np.int64),
+                    *[zeros] * 6)
     place = (terms.dx, terms.dy, terms.plane, terms.channel, terms.source)
     order = np.lexsort((*place, -factor, terms.k))
     terms, factor = terms.take(order), factor[order]
@@ -98,18 +102,15 @@ def _repetition(same: np.ndarray) -> Ints:
     out = np.zeros(len(same) + 1, np.int64)
     for i in np.flatnonzero(same):
         out[i + 1] = out[i] + 1
-    return out[:len(same) + 1]
+    return out
 
 
 # ---- maxima ------------------------------------------------------------------------------------
 def passing(name: str, kind: str, sources: tuple[Source, ...], output: int, terms: Terms,
-            shape: tuple[int, int, int]) -> Layer:
+            channels: int) -> Layer:
     """A layer that passes the code of largest rank on."""
-    channels, height, width = shape
-    piece = Piece(0, 0, height, width, (0,) * channels, (0,) * channels)
     return Layer(name, kind, "max", sources, output,
-                 group(terms, np.ones(len(terms), np.int64), channels), (piece,),
-                 int(Mode.PASS), 0)
+                 group(terms, np.ones(len(terms), np.int64), channels), (), int(Mode.PASS), 0)
 
 
 def _sources(step: Step) -> tuple[Source, ...]:
@@ -163,10 +164,11 @@ def _gains(step: Step, terms: Terms, worst: Floats, channels: int, config: Confi
         wanted = np.minimum(factor_max / narrow, WIDE_RUNS * factor_max / wide)
         allowed = np.maximum(total_max - rounding, total_max / 16) / worst
     gain = np.minimum(wanted, allowed)
-    lowered = np.isfinite(gain) & (gain < wanted)
-    largest = np.maximum(narrow, wide / WIDE_RUNS) * np.where(lowered, gain, np.inf)
-    if lowered.any() and largest[lowered].min() < LEAST_FACTOR:
-        lack = LEAST_FACTOR / largest[lowered].min()
+    lowered = gain < wanted
+    coefficient = np.maximum(narrow, wide / WIDE_RUNS)[lowered]
+    largest = float((coefficient * gain[lowered]).min(initial=np.inf))
+    if largest < LEAST_FACTOR:
+        lack = LEAST_FACTOR / largest
         needed = config.total_bits + int(np.ceil(np.log2(lack)))
         raise CompileError(
             f"layer {step.path}: its sums do not fit total_bits = {config.total_bits} of "

@@ -14,7 +14,7 @@ from ..arch.layout import Layout
 from ..arch.program import Layer, Piece
 from .addressing import Addressing
 from .layouts import Placed, offset
-from .lowered import Ints
+from .lowered import Ints, Value
 from .splits import Walk
 
 
@@ -43,6 +43,7 @@ class Schedule:
 def schedule(placed: Placed, config: Config) -> Schedule:
     """The RUNs of all layers; CompileError where a channel reads more than the base table holds."""
     net = placed.split.net
+    outputs = {value for _, value in net.outputs}
     jobs: list[Job] = []
     addressing = []
     fills = {}
@@ -52,11 +53,24 @@ def schedule(placed: Placed, config: Config) -> Schedule:
         addressing.append(found)
         jobs += [Job(i, first, end, entries, phase, piece)
                  for first, end, entries in found.parts() for phase in found.phases()
-                 for piece in range(len(layer.pieces))
-                 if _outputs(layer.pieces[piece], phase, walk)]
-        if placed.padded[layer.output]:
+                 for piece, area in enumerate(areas(layer, net.values[layer.output]))
+                 if _outputs(area, phase, walk)]
+        if placed.padded[layer.output] or (layer.output in outputs and not _full(
+                placed.layouts[layer.output], config)):
             fills[i] = layer.output
     return Schedule(placed, tuple(jobs), tuple(addressing), fills)
+
+
+def areas(layer: Layer, output: Value) -> tuple[Piece, ...]:
+    """The layer's pieces; for a maximum one of no numbers that covers everything."""
+    channels, height, width = output.shape
+    return layer.pieces or (Piece(0, 0, height, width, (0,) * channels, (0,) * channels),)
+
+
+def _full(layout: Layout, config: Config) -> bool:
+    """Elements are all there is in the allocation; otherwise a STORE would read unwritten cells."""
+    elements = layout.planes * layout.images * layout.channels * layout.height * layout.width
+    return elements == layout.rows * config.row_codes
 
 
 def _residue(start: int, count: int, q: int, phase: int) -> tuple[int, int]:
@@ -77,7 +91,7 @@ def geometry(job: Job, plan: Schedule, origin: int, config: Config) -> dict[str,
     target = plan.placed.layouts[layer.output]
     source = layer.sources[0].tensor
     fields = (_flat(target) if walk.flat else
-              _raster(layer.pieces[job.piece], job.phase, walk, target,
+              _raster(areas(layer, net.values[layer.output])[job.piece], job.phase, walk, target,
                       plan.placed.pitches[source], plan.placed.rows[source]))
     fields["origin"] += origin
     fields["dst"] += target.base + job.first * target.channel

@@ -214,7 +214,7 @@ def copy_layer(name: str, source: int, output: int, value: Value) -> Layer:
     terms = over_planes(taps(np.arange(channels), np.arange(channels)), np.array([value.planes]))
     meaning = value.meaning
     if not isinstance(meaning, Radix):
-        return passing(name, "Copy", (Source(source),), output, terms, value.shape)
+        return passing(name, "Copy", (Source(source),), output, terms, channels)
     piece = Piece(0, 0, height, width, (1 << (PRODUCT_SHIFT - 1),) * channels, (0,) * channels)
     return Layer(name, "Copy", "sum", (Source(source),), output,
                  group(terms, np.full(len(terms), 2), channels), (piece,), int(Mode.RADIX), 0,
