@@ -10,7 +10,7 @@ from myhdl import Signal, always_comb, always_seq, block, enum, intbv
 
 from ..arch.config import Config
 from ..arch.isa import HEAD, LONG_BYTES, SHORT_BYTES, Op
-from .port import ADDRESS_BITS, BEATS_BITS
+from .port import ADDRESS_BITS
 
 HEAD_BITS = 8 * SHORT_BYTES
 REST_BYTES = LONG_BYTES - SHORT_BYTES
@@ -21,57 +21,84 @@ State = enum("AT_REST", "IN_FETCH", "IN_DISPATCH", "IN_FETCH_REST")
 
 
 @block
-def narrow_collector(clk, valid, rdata, resting, part, two, head, rest):
-    """Shifts beats of at most 16 bytes into `head`, or into `rest` when `resting`."""
+def narrow_fetch(clk, bus, rdata, resting, at, head, rest):
+    """Shifts beats of at most 16 bytes into `head`, or into `rest` when `resting`.
+
+    Asks for those that hold the 16 or 48 bytes at address `at`.
+    """
     beat = len(rdata)
     head_all, rest_all = HEAD_BITS + beat, REST_BITS + beat
+    head_beats, rest_beats = HEAD_BITS // beat, REST_BITS // beat
+
+    @always_comb
+    def ask():
+        bus.address.next = at
+        if resting:
+            bus.beats.next = rest_beats
+        else:
+            bus.beats.next = head_beats
 
     @always_seq(clk.posedge, reset=None)
     def shift():
-        wide_head = intbv(0)[head_all:]
-        wide_rest = intbv(0)[rest_all:]
-        if valid:
+        longer_head = intbv(0)[head_all:]
+        longer_rest = intbv(0)[rest_all:]
+        if bus.valid:
             if resting:
-                wide_rest[REST_BITS:] = rest
-                wide_rest[rest_all:REST_BITS] = rdata
-                rest.next = wide_rest[rest_all:beat]
+                longer_rest[REST_BITS:] = rest
+                longer_rest[rest_all:REST_BITS] = rdata
+                rest.next = longer_rest[rest_all:beat]
             else:
-                wide_head[HEAD_BITS:] = head
-                wide_head[head_all:HEAD_BITS] = rdata
-                head.next = wide_head[head_all:beat]
+                longer_head[HEAD_BITS:] = head
+                longer_head[head_all:HEAD_BITS] = rdata
+                head.next = longer_head[head_all:beat]
 
-    return shift
+    return ask, shift
 
 
 @block
-def wide_collector(clk, valid, rdata, resting, part, two, head, rest):
-    """Cuts `head` or `rest` out of beats of more than 16 bytes.
-
-    part: which 16 bytes of the first beat come first; two: `rest` lies in two beats.
-    """
+def wide_fetch(clk, bus, rdata, resting, at, head, rest):
+    """As `narrow_fetch`, for beats of 32 or 64 bytes: cuts the part at `at` out of one or two."""
     beat = len(rdata)
-    pair = 2 * beat
+    pair, size = 2 * beat, beat // 8
+    low = size.bit_length() - 1
+    two = Signal(bool(0))
     before = Signal(intbv(0)[beat:])
+
+    @always_comb
+    def measure():
+        limit = intbv(0)[low + 2:]
+        limit[:] = at[low:]
+        limit[:] = limit + REST_BYTES
+        two.next = resting and limit > size
+
+    @always_comb
+    def ask():
+        bus.address.next = at
+        bus.address.next[low:] = 0
+        if two:
+            bus.beats.next = 2
+        else:
+            bus.beats.next = 1
 
     @always_seq(clk.posedge, reset=None)
     def cut():
         both = intbv(0)[pair:]
-        if valid:
+        if bus.valid:
             before.next = rdata
             both[:] = rdata
-            if resting and two:
+            if two:
                 both[pair:beat] = rdata
                 both[beat:] = before
-            if part[0]:
+            if at[4]:
                 both[:] = both >> HEAD_BITS
-            if part[1]:
-                both[:] = both >> (2 * HEAD_BITS)
+            if low > 5 and at[5]:
+                both[:] = both >> 2 * HEAD_BITS
             if resting:
                 rest.next = both[REST_BITS:]
             else:
                 head.next = both[HEAD_BITS:]
 
-    return cut
+    return measure, ask, cut
 
 
 @block
@@ -83,25 +110,18 @@ def sequencer(clk, reset, start, done, bus, rdata, head, rest, load_box, compute
     valid while a `put` is high. Drives the boxes' put, reads full; load, compute, store:
     UnitState, of which idle is read. An opcode that is not in isa.Op is never dispatched.
     """
-    size = config.port_bytes
-    wide = size > SHORT_BYTES
-    low = size.bit_length() - 1
-    head_beats = max(1, SHORT_BYTES // size)
-    rest_beats = max(1, REST_BYTES // size)
     state = Signal(State.AT_REST)
     whole = Signal(bool(0))
     at = Signal(intbv(0)[ADDRESS_BITS:])
     resting = Signal(bool(0))
-    part = Signal(intbv(0)[2:])
-    two = Signal(bool(0))
     opcode = Signal(intbv(0)[OP_HI:])
     ready = Signal(bool(0))
     moved = Signal(bool(0))
     over = Signal(bool(0))
     op_end, op_run, op_fill = int(Op.END), int(Op.RUN), int(Op.FILL)
     op_load, op_table, op_store = int(Op.LOAD), int(Op.TABLE), int(Op.STORE)
-    collector = wide_collector if wide else narrow_collector
-    collect = collector(clk, bus.valid, rdata, resting, part, two, head, rest)
+    fetch_block = wide_fetch if config.port_bytes > SHORT_BYTES else narrow_fetch
+    fetch = fetch_block(clk, bus, rdata, resting, at, head, rest)
 
     @always_comb
     def look():
@@ -157,28 +177,4 @@ def sequencer(clk, reset, start, done, bus, rdata, head, rest, load_box, compute
         if bus.grant:
             bus.req.next = False
 
-    @always_comb
-    def address():
-        bus.address.next = at
-
-    @always_comb
-    def beats_of_narrow():
-        if resting:
-            bus.beats.next = rest_beats
-        else:
-            bus.beats.next = head_beats
-        part.next = 0
-        two.next = False
-
-    @always_comb
-    def beats_of_wide():
-        offset = intbv(0)[BEATS_BITS:]
-        offset[:] = at[low:]
-        part.next = offset[low:4]
-        two.next = offset + REST_BYTES > size
-        bus.beats.next = 1
-        if resting and offset + REST_BYTES > size:
-            bus.beats.next = 2
-
-    return collect, look, dispatch, any_put, control, address, (
-        beats_of_wide if wide else beats_of_narrow)
+    return fetch, look, dispatch, any_put, control

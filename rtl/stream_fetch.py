@@ -114,7 +114,7 @@ def window(clk, reset, clear, there, beat, pop, used, ready, first, config: Conf
     beat_bits, most_bits = 8 * size, 8 * (size + MOST)
     content = Signal(intbv(0)[most_bits:])
     held = Signal(intbv(0, min=0, max=size + MOST + 1))
-    left = Signal(intbv(0, min=0, max=size + MOST + 1))
+    left = Signal(modbv(0)[len(held):])      # wraps only before the signals settle
 
     @always_comb
     def show():
@@ -170,8 +170,10 @@ def item_reader(first, opens, long, taps, over, factor, gap, step, negative, siz
 
     @always_comb
     def read():
-        head, low = intbv(0)[8:], intbv(0)[8:]
-        second, third = intbv(0)[8:], intbv(0)[8:]
+        head = intbv(0)[8:]
+        low = intbv(0)[8:]
+        second = intbv(0)[8:]
+        third = intbv(0)[8:]
         number = intbv(0)[12:]
         reach = intbv(0)[LONG_BITS:]
         count = intbv(0)[3:]
@@ -334,16 +336,16 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
 
     @always_seq(clk.posedge, reset=None)
     def run():
-        after = modbv(0)[position_bits:]
+        beyond = modbv(0)[position_bits:]
         if fires and part == Part.IN_RUNS:
             kept_factor.next = current
-            after[:] = position
+            beyond[:] = position
             if taps:
-                after[:] = after + 1
+                beyond[:] = beyond + 1
                 held_factor.next = current
                 held_negative.next = negative
                 held_position.next = position
-            reach.next = after
+            reach.next = beyond
 
     return reader, look, fire, consume, place, write, head, control, run
 

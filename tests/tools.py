@@ -26,5 +26,5 @@ def output_of(command: Sequence[str], folder: Path, seconds: int = 300) -> str:
     """Standard output and error of a command that must succeed."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=seconds)
     text = done.stdout + done.stderr
-    assert done.returncode == 0, f"{' '.join(command)} exits with {done.returncode}\n{text[-4000:]}"
+    assert done.returncode == 0, f"{' '.join(command)} exits with {done.returncode}\n{text[:4000]}"
     return text
