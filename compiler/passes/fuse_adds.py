@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from ..graph import Add, Conv, Graph, Node
+from ..graph import Add, Conv, Graph, Input, Node
 from .rewrite import only_reader, pointwise
 
 
 def fuse_adds(graph: Graph) -> Graph:
     """Fuse every Add one of whose inputs is a convolution that only it reads.
 
-    Of two such convolutions the one with more weights computes the sum. x + x becomes 2x.
+    Of two such convolutions the one with more weights computes the sum. x + x becomes 2x. A
+    convolution of the network's input does not: its planes and the skip tensor together need more
+    decode tables than there are.
     """
     graph = graph.copy()
     for node in list(graph):
@@ -37,6 +39,7 @@ def _fuse(graph: Graph, add: Node) -> None:
 def _can_host(graph: Graph, name: str, add: str) -> bool:
     op = graph[name].op
     return (isinstance(op, Conv) and len(graph.inputs(name)) == 1
+            and not isinstance(graph[graph.inputs(name)[0]].op, Input)
             and only_reader(graph, name) == add)
 
 
