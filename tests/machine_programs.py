@@ -15,12 +15,12 @@ from collections.abc import Iterable
 import numpy as np
 from kcnn.arch import isa, stream
 from kcnn.arch.config import Config
-from kcnn.arch.layout import pack
-from kcnn.arch.program import Program, align
+from kcnn.arch.layout import Layout, pack
+from kcnn.arch.program import Port, Program, Tensor, align
 from numpy.typing import NDArray
+from run_shapes import PHASES, Draw, Fields, Shape, draw_shape
 
 Ints = NDArray[np.int64]
-Fields = dict[str, int]
 
 LOAD, COMPUTE, STORE = isa.Unit.LOAD, isa.Unit.COMPUTE, isa.Unit.STORE
 WINDOW_ROWS = 128
@@ -60,7 +60,8 @@ def random_program(seed: int, config: Config, runs: int = 3, channels: int = 6,
     """A program of `runs` RUNs (and what belongs to them) and the memory that it starts with.
 
     channels: most channels of a RUN; positions: about the most raster positions of a RUN.
-    The same arguments give the same bytes. Program has no tensors, ports and layers.
+    The same arguments give the same bytes. The input is what the first LOAD reads, the output what
+    the last STORE writes; there are no layers.
     """
     rng = np.random.default_rng([seed, runs, channels, positions])
     builder = _Builder(rng, config, channels, positions)
@@ -118,13 +119,12 @@ class _Order:
         return len(self.steps) - 1
 
 
-class _Builder:
+class _Builder(Draw):
     """Collects the steps, sections and the state of the machine's tables."""
 
     def __init__(self, rng: np.random.Generator, config: Config, channels: int,
                  positions: int) -> None:
-        self.rng, self.config = rng, config
-        self.most_channels, self.positions = channels, positions
+        super().__init__(rng, config, channels, positions)
         self.order = _Order()
         self.sections = {"streams": bytearray(), "tables": bytearray(), "data": bytearray()}
         self.window_rows = min(config.rows, WINDOW_ROWS)
@@ -138,17 +138,6 @@ class _Builder:
         self.value_limit = [0, 0]                                # of a decode pair
 
     # ---- helpers
-    def chance(self, probability: float) -> bool:
-        return bool(self.rng.random() < probability)
-
-    def pick(self, low: int, high: int) -> int:
-        """Uniform from low to high, both included."""
-        return int(self.rng.integers(low, high + 1))
-
-    def few(self, high: int) -> int:
-        """From 1 to high, small numbers more often."""
-        return min(self.pick(1, high), self.pick(1, high))
-
     def put(self, section: str, data: bytes) -> int:
         """Append to a section at a multiple of a beat and of 16 bytes; its relative address."""
         area = self.sections[section]
@@ -189,10 +178,11 @@ class _Builder:
         self.add(isa.Fill, memory=True, row=row, rows=min(rows, 20),
                  code=self.pick(0, self.config.codes - 1))
 
-    def load(self, row: int, rows: int) -> None:
+    def load(self, row: int, rows: int) -> int:
         codes = self.rng.integers(0, self.config.codes, rows * self.config.row_codes)
         at = self.put("data", pack(codes, self.config).tobytes())
         self.add(isa.Load, where="data", memory=True, address=at, row=row, rows=rows)
+        return at
 
     def store(self, row: int, rows: int) -> int:
         at = self.put("data", bytes(rows * self.config.row_bytes))
@@ -201,9 +191,8 @@ class _Builder:
 
     def prologue(self) -> None:
         """Give every cell of the window a code."""
-        first = self.pick(0, self.window_rows)
-        if first:
-            self.load(self.window_row, first)
+        first = self.pick(1, self.window_rows)
+        self.input = self.load(self.window_row, first), first
         if first < self.window_rows:
             self.add(isa.Fill, memory=True, row=self.window_row + first,
                      rows=self.window_rows - first, code=self.pick(0, self.config.codes - 1))
@@ -225,7 +214,8 @@ class _Builder:
                 self.add(isa.Load, where="data", memory=True, address=at, row=row, rows=rows)
 
     def epilogue(self) -> None:
-        self.store(self.window_row, self.window_rows)
+        """Store what was written."""
+        self.output = self.store(self.window_row, self.window_rows), self.window_rows
 
     # ---- tables
     def table(self, kind: isa.Table, bank: int, first: int, words: Ints) -> None:
@@ -280,16 +270,14 @@ class _Builder:
             self.base[bank][entry] = int(addresses[entry] % size), int(pairs[entry])
 
     def offset_bank(self, bank: int, kernel_bits: int, slack: int) -> None:
-        """Offsets of at most `slack` codes; sometimes more than the table holds."""
-        depth, size = self.config.offset_entries, self.config.memory_codes
+        """Offsets of at most `slack` codes."""
+        size = self.config.memory_codes
         count = self.pick(1, 1 << kernel_bits)
-        if self.chance(0.1):
-            count = depth + self.pick(1, 4)
         offsets = self.rng.integers(0, slack + 1, count)
         if self.chance(0.2):
             offsets = -offsets
         self.table(isa.Table.OFFSET, bank, 0, offsets % size)
-        for entry in range(min(count, depth)):
+        for entry in range(count):
             self.offset[bank][entry] = int(offsets[entry] % size)
 
     # ---- RUN
@@ -309,7 +297,8 @@ class _Builder:
         positions = self.legal(fields, start, low, high, shape.extent, origin)
         records = self.channels_of(positions, fields, mode, shape.channels)
         data = stream.encode_stream(records)
-        if self.chance(0.1):
+        _, used = stream.decode_stream(data, len(records))
+        if self.chance(0.2) and len(data) - used <= stream.UNIT:
             data += bytes(stream.UNIT)
         fields.update(shape.fields, stream=self.put("streams", data),
                       stream_units=len(data) // stream.UNIT, channels=shape.channels,
@@ -330,10 +319,10 @@ class _Builder:
             return 0, at - 1
         return at + extent, window - 1
 
-    def shape(self, mode: isa.Mode, window: int) -> _Shape:
+    def shape(self, mode: isa.Mode, window: int) -> Shape:
         """Draw until source and destination fit the window."""
         while True:
-            shape = _draw_shape(self, mode)
+            shape = draw_shape(self, mode)
             if shape.destination[1] + shape.extent * 2 + 16 < window // 2:
                 return shape
 
@@ -429,13 +418,24 @@ class _Builder:
         at["data"] = align(at["tables"] + len(self.sections["tables"]))
         instructions = tuple(_resolved(step, at) for step in self.order.steps) + (isa.End(),)
         size = align(at["data"] + len(self.sections["data"]))
+        tensors = tuple(_rows(name, self.config, self.window_row, rows)
+                        for name, (_, rows) in (("in", self.input), ("out", self.output)))
+        ports = [(Port(tensor.name, i, at["data"] + address),) for i, (tensor, (address, _)) in
+                 enumerate(zip(tensors, (self.input, self.output), strict=True))]
         program = Program(self.config, instructions, bytes(self.sections["streams"]),
-                          bytes(self.sections["tables"]), (), (), (), (), size)
+                          bytes(self.sections["tables"]), tensors, *ports, (), size)
         memory = np.zeros(size, np.uint8)
         for first, data in ((0, isa.encode(list(instructions))),
                             *((at[name], bytes(self.sections[name])) for name in at)):
             memory[first:first + len(data)] = np.frombuffer(data, np.uint8)
         return program, memory
+
+
+def _rows(name: str, config: Config, row: int, rows: int) -> Tensor:
+    """Whole rows as a tensor of one channel."""
+    width = config.row_codes
+    layout = Layout(row * width, row, rows, 1, 1, rows, width, 0, 0, 0, row=width, column=1)
+    return Tensor(name, layout, 1.0, tuple(range(config.codes)))
 
 
 def _resolved(step: _Step, at: dict[str, int]) -> isa.Instruction:
@@ -444,80 +444,3 @@ def _resolved(step: _Step, at: dict[str, int]) -> isa.Instruction:
         name = "stream" if step.kind is isa.Run else "address"
         fields[name] = (fields[name] + at[step.where]) // isa.UNIT_BYTES
     return step.kind(**fields)
-
-
-# ---- geometry of a RUN -------------------------------------------------------------------
-
-PHASES = ("split", "x_start", "x_mod", "y_start", "y_mod")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Shape:
-    """A RUN's geometry: fields; source codes a tap reads over; destination fields and codes."""
-
-    channels: int
-    fields: Fields
-    extent: int
-    destination: tuple[Fields, int]
-
-
-def _draw_shape(builder: _Builder, mode: isa.Mode) -> _Shape:
-    config, pick, few = builder.config, builder.pick, builder.few
-    images, pitch, image_rows = few(3), few(14), few(8)
-    height = image_rows if builder.chance(0.4) else pick(1, image_rows)
-    width = pitch if builder.chance(0.4) else pick(1, pitch)
-    if images * image_rows * pitch > builder.positions:
-        images = 1
-    raster = image_rows * pitch
-    digits = pick(1, 4) if mode == isa.Mode.RADIX else 1
-    channels = few(builder.most_channels)
-    fields = {
-        "shift": pick(0, 3), "digits": digits, "order": pick(0, config.codes - 1),
-        "radix_width": pick(2, 16) if mode == isa.Mode.RADIX else 0,
-        "pitch": pitch, "image_rows": image_rows, "images": images, "height": height,
-        "width": width, "chunk_images": config.lanes // raster,
-        "chunk_rows": config.lanes % raster // pitch, "chunk_columns": config.lanes % pitch,
-        "image_pitch": raster % config.memory_codes,
-        "chunk_pitch": config.lanes // raster * raster % config.memory_codes}
-    extent = (images - 1) * raster + (height - 1) * pitch + width
-    return _Shape(channels, fields, extent,
-                  _destination(builder, channels, digits, images, height, width))
-
-
-def _destination(builder: _Builder, channels: int, digits: int, images: int, height: int,
-                 width: int) -> tuple[Fields, int]:
-    """Destination fields (dst counted from the region's first cell) and the region's size.
-
-    Every dimension gets its own stride, in random order, sign and spacing, so no two elements meet.
-    """
-    pick, chance = builder.pick, builder.chance
-    split = pick(1, 4) if chance(0.5) else 1
-    q = {axis: pick(1, 5) if split > 1 else 1 for axis in "yx"}
-    first = {axis: pick(0, 5) if chance(0.3) else 0 for axis in "yx"}
-    last = {"y": first["y"] + q["y"] * (height - 1), "x": first["x"] + q["x"] * (width - 1)}
-    sizes = {"channel": channels, "plane": digits, "image": images}
-    for axis in "yx":
-        sizes[axis] = last[axis] // split + 1
-        sizes[axis + "phase"] = split
-    names = list(sizes)
-    if chance(0.6):
-        builder.rng.shuffle(names)
-    else:
-        names = names[::-1]
-    strides, extent, base = {}, 1, 0
-    for name in names:
-        stride = extent + (pick(0, 3) if chance(0.2) else 0)
-        extent = stride * (sizes[name] - 1) + extent
-        down = chance(0.1)
-        base += stride * (sizes[name] - 1) if down else 0
-        strides[name] = -stride if down else stride
-    fields = {"dst": base, "dst_channel": strides["channel"], "dst_plane": strides["plane"],
-              "dst_image": strides["image"], "split": split}
-    for axis in "yx":
-        step, phase = strides[axis], strides[axis + "phase"]
-        fields["dst"] += first[axis] // split * step + first[axis] % split * phase
-        fields[axis + "_step"] = q[axis] // split * step + q[axis] % split * phase
-        fields[axis + "_wrap"] = step - split * phase
-        fields[axis + "_start"] = first[axis] % split
-        fields[axis + "_mod"] = q[axis] % split
-    return fields, extent
