@@ -30,6 +30,7 @@ ALIGN = 64
 HEADER = np.dtype([
     ("magic", "V8"), ("format", "<u4"), ("sections", "<u4"), ("crc", "<u4"), ("reserved", "<u4"),
     ("reserved2", "<u8"), ("config_hash", "V32")])
+HASH = slice(32, 64)
 ENTRY = np.dtype([("section", "<u4"), ("crc", "<u4"), ("offset", "<u8"), ("bytes", "<u8")])
 AGAIN = "copy or compile the file again"
 
@@ -192,9 +193,13 @@ def _same(data: bytes, program: Program, strip: bool, table: dict[Section, np.vo
     again = save(program, strip)
     if again == data:
         return
-    differ = next((i for i, (a, b) in enumerate(zip(again, data, strict=False)) if a != b),
-                  min(len(again), len(data)))
-    place = "header"
+    if again[HASH] != data[HASH]:
+        raise FormatError(f"{where}: header at offset {HASH.start}: the configuration hash is not "
+                          f"that of section config; {AGAIN}")
+    body = int(table[Section.CONFIG]["offset"])
+    differ = next((i for i in range(body, min(len(again), len(data))) if again[i] != data[i]),
+                  HEADER.itemsize)
+    place = "section table"
     for section, entry in table.items():
         if int(entry["offset"]) <= differ:
             place = section.title

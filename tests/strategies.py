@@ -183,10 +183,16 @@ def small_program(shape=Shape(), config=TINY):
 
 
 def random_inputs(program, seed=0):
-    """Random codes for every input."""
+    """Random codes for every input; radix planes hold digits of integers of the tensor's bits."""
     rng = np.random.default_rng(seed)
-    layouts = [program.tensors[port.tensor].layout for port in program.inputs]
-    return [rng.integers(0, program.config.codes, (at.planes, *at.shape)) for at in layouts]
+    config, found = program.config, []
+    for at in (program.tensors[port.tensor].layout for port in program.inputs):
+        if at.bits:
+            whole = rng.integers(-1 << at.bits - 1, 1 << at.bits - 1, at.shape)
+            found.append(fixed.radix_digits(whole, at.planes, at.bits, config.code_bits))
+        else:
+            found.append(rng.integers(0, config.codes, (1, *at.shape)))
+    return found
 
 
 def _source(rng, shape, config):
@@ -281,6 +287,11 @@ def _stream(layer, shape, kernel):
     return stream.encode_stream(channels)
 
 
+def _reachable(table, bits):
+    """Digits that no integer of so many bits has decode to 0, since their value may not fit."""
+    return np.where(table == fixed.saturate(table, bits), table, 0)
+
+
 def _tables(layer, shape, config, source, kernel):
     """Bytes of the tables, and TABLE instructions with the place of their entries."""
     at, memory, codes = source.layout, config.memory_codes, np.arange(config.codes)
@@ -290,7 +301,8 @@ def _tables(layer, shape, config, source, kernel):
     offset = [(dy % s * at.phase_y + dx % s * at.phase_x + dy // s * at.row + dx // s) % memory
               for dy, dx in kernel] or [0]
     values = [np.array(source.values)] if source.values else [
-        fixed.radix_table(j, shape.planes, config.code_bits) for j in range(shape.planes)]
+        _reachable(fixed.radix_table(j, shape.planes, config.code_bits), at.bits)
+        for j in range(shape.planes)]
     if shape.mode == Mode.PASS:
         values = [(codes - at.order) % config.codes]
     decode = [(v & 0xFFFF | (-v & 0xFFFF) << 16).tolist() for v in values]
