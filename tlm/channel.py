@@ -6,11 +6,12 @@ visible, which may lie ahead: a block that knows when something will happen says
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from typing import Any
 
-from myhdl import Signal, block, delay, instance, now
+from myhdl import Signal, _simulator, block, delay, instance, now
 
 Wait = Generator[Any, None, Any]
 
@@ -22,6 +23,30 @@ def process(body: Wait):  # type: ignore[no-untyped-def]
     def run():  # type: ignore[no-untyped-def]
         yield body
     return run
+
+
+@block
+def _system(bodies: list[Wait]):  # type: ignore[no-untyped-def]
+    return [process(body) for body in bodies]
+
+
+@contextlib.contextmanager
+def own_signals() -> Iterator[None]:
+    """MyHDL keeps every Signal for ever; those made inside are dropped at the end."""
+    known = len(_simulator._signals)
+    try:
+        yield
+    finally:
+        del _simulator._signals[known:]
+
+
+def simulate(bodies: list[Wait]) -> None:
+    """Run processes until one raises StopSimulation or nothing is left to happen."""
+    system = _system(bodies)
+    try:
+        system.run_sim(quiet=1)
+    finally:
+        system.quit_sim()
 
 
 def until(cycle: int) -> Wait:

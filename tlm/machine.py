@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
-from myhdl import block
 from numpy.typing import NDArray
 
 from ..arch.engine import MemoryModel
 from ..arch.errors import FormatError
 from ..arch.isa import Instruction, Unit
 from ..arch.program import Program, completed_by
-from .channel import Wait, process
+from . import channel
 from .compute import ComputeUnit
 from .load import LoadUnit
 from .memory import ActivationMemory, Tables
@@ -20,11 +19,6 @@ from .statistics import TlmResult, losses
 from .store import StoreUnit
 from .stream_fetch import StreamFetch
 from .unit import Stamps, UnitPort, token_counters
-
-
-@block
-def _system(bodies: list[Wait]):  # type: ignore[no-untyped-def]
-    return [process(body) for body in bodies]
 
 
 class Machine:
@@ -56,8 +50,7 @@ class Machine:
 
     def run(self) -> int:
         """Run to END; the cycles."""
-        system = _system(self._bodies)
-        system.run_sim(quiet=1)
+        channel.simulate(self._bodies)
         if self.sequencer.cycles is None:
             raise FormatError(f"the program stops at instruction {self.sequencer.index}: it waits "
                               "for a token that never comes; recompile the network")
@@ -79,8 +72,9 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
     trace: also record every write of the activation memory. FormatError if the program breaks a
     rule of the machine.
     """
-    machine = Machine(program, memory, model, trace)
-    cycles = machine.run()
+    with channel.own_signals():
+        machine = Machine(program, memory, model, trace)
+        cycles = machine.run()
     compute, unit = machine.compute, machine.units[Unit.COMPUTE]
     runs = tuple(compute.runs)
     return TlmResult(
