@@ -23,8 +23,9 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; its exit code. Every user error becomes one line on standard error."""
+    wanted = list(arguments) or ["--help"]
     try:
-        code = typer.main.get_command(app).main(list(arguments), "kcnn", standalone_mode=False)
+        code = typer.main.get_command(app).main(wanted, "kcnn", standalone_mode=False)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except KcnnError as error:

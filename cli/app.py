@@ -11,7 +11,7 @@ from . import asm, compile, configs, convert, cosim, disasm, info, run
 from .report import say
 
 app = typer.Typer(
-    name="kcnn", add_completion=False, no_args_is_help=True, rich_markup_mode=None,
+    name="kcnn", add_completion=False, rich_markup_mode=None,
     help="""From a trained PyTorch CNN to a clustered-weight accelerator.
 
 \b

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
-from ..arch import kbin
+from ..arch import host, kbin, reference
 from ..arch.config import Config
-from . import io, report
-from .outputs import Outputs
+from . import io, options, report
+from .outputs import Outputs, write_json
+
+if TYPE_CHECKING:
+    from ..compiler.emulate import Loss
+    from ..compiler.model import Model
+    from ..compiler.pipeline import Compiled
+
+EXPLAINED_IMAGES = 64
 
 
 def compile(
@@ -20,8 +29,8 @@ def compile(
              "function returns (nn.Module, example inputs[, preprocess]).")],
     calibration: Annotated[Path, typer.Option(
         metavar="X.npz", show_default=False,
-        help="Typical images: array x, or the only one, float32 (N, C, H, W); what preprocess "
-             "takes, where the model has one.")],
+        help="Typical images: array x, or the only one, float32 (N, C, H, W); where the model has "
+             "a preprocess, what that takes.")],
     config: Annotated[str, typer.Option(
         metavar="CONFIG", show_default=False,
         help="The machine: a preset (kcnn configs) or a TOML file.")],
@@ -33,6 +42,10 @@ def compile(
         min=1, metavar="K", help="Magnitudes that the weights of a layer are clustered to.")] = 16,
     strip: Annotated[bool, typer.Option(
         "--strip", help="Leave out the layer table, which only the reference needs.")] = False,
+    explain: Annotated[bool, typer.Option(
+        "--explain", help="Print what every step costs each tensor, on the calibration images, as "
+        "SQNR in dB: weights clustered, activations clustered, integers.")] = False,
+    json: options.Json = None,
 ) -> None:
     """Compile a trained network for a machine.
 
@@ -46,12 +59,78 @@ def compile(
     images = io.read_images(calibration)
     with Outputs() as outputs:
         place = outputs.file(output)
-        from ..compiler import pipeline
-        from ..compiler.model import load_model
-        with report.progress(f"compiling {model}"):
-            program = pipeline.compile(load_model(model), images, machine, batch=batch,
-                                       clusters=clusters)
-            place.write_bytes(kbin.save(program, strip))
+        figures = None if json is None else outputs.file(json)
+        with report.progress(f"compiling {model}") as tell:
+            from ..compiler import pipeline
+            from ..compiler.model import load_model
+            network = load_model(model)
+            images = preprocessed(network, images, model)
+            compiled = pipeline.compile(network.module, network.example_inputs, images, machine,
+                                        batch, clusters, Path(model).name, progress=tell)
+            place.write_bytes(kbin.save(compiled.program, strip))
+            losses = _losses(compiled, images) if explain else []
         size = place.stat().st_size
+        if figures is not None:
+            write_json(figures, _to_json(compiled, size, losses))
+        _show(compiled, output, size, losses)
+
+
+def preprocessed(network: Model, images: io.Floats, where: str) -> io.Floats:
+    """What the network takes: the images through the model's preprocess, if it has one."""
+    if network.preprocess is None:
+        return images
+    import torch
+
+    from ..compiler.errors import CompileError
+    try:
+        made = network.preprocess(torch.from_numpy(images))
+    except Exception as error:
+        said = str(error).partition("\n")[0]
+        raise CompileError(f"model {where}: its preprocess fails on the calibration images "
+                           f"({type(error).__name__}: {said})") from error
+    return io.checked(np.asarray(made), f"model {where}: what its preprocess returns")
+
+
+def _losses(compiled: Compiled, images: io.Floats) -> list[Loss]:
+    """Every step's loss, on the first calibration images."""
+    from ..compiler import emulate
+    program = compiled.program
+    images = images[:EXPLAINED_IMAGES]
+    (port,) = program.inputs
+    parts = [reference.run(program, [host.encode(batch, program.tensors[port.tensor],
+                                                 program.config)])
+             for (batch,) in io.batches([images], program.batch)]
+    integer = {node: np.concatenate([
+        host.decode(part[tensor], program.tensors[tensor], program.config)
+        for part in parts])[:len(images)].astype(np.float64)
+        for node, tensor in compiled.tensors.items()}
+    return emulate.explain(compiled.quantised, images.astype(np.float64), integer)
+
+
+def _to_json(compiled: Compiled, size: int, losses: list[Loss]) -> dict[str, Any]:
+    program = compiled.program
+    return {
+        "config": program.config.name, "bytes": size,
+        "float32_bytes": program.meta.get("float32_bytes"),
+        "instructions": len(program.instructions), "layers": len(program.layers),
+        "sqnr": [{"name": loss.name, "weights": _finite(loss.weights),
+                  "activations": _finite(loss.activations), "integer": _finite(loss.integer),
+                  "fixed_point": _finite(loss.fixed_point)} for loss in losses]}
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _show(compiled: Compiled, output: Path, size: int, losses: list[Loss]) -> None:
+    program = compiled.program
     report.say(f"{output}: {size:,} bytes, {len(program.layers)} layers, "
-               f"{len(program.instructions)} instructions for {machine.name}")
+               f"{len(program.instructions)} instructions for {program.config.name}")
+    if losses:
+        report.table(
+            "SQNR against the float network, dB; the last column: integers against the rounded "
+            "network", ("tensor", "clustered weights", "and activations", "integers",
+                        "fixed point alone"),
+            ((loss.name, *(report.decibel(value) for value in (
+                loss.weights, loss.activations, loss.integer, loss.fixed_point)))
+             for loss in losses))

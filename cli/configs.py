@@ -10,9 +10,9 @@ from .outputs import Outputs, write_json
 
 
 def configs(json: options.Json = None) -> None:
-    """List the configurations that come with kcnn, and their parameters.
+    """List the configurations that come with kcnn.
 
-    A TOML file with the same fields names a machine of your own.
+    A TOML file with the same fields describes a machine of your own.
 
     \b
     kcnn configs

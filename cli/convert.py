@@ -25,7 +25,7 @@ def convert(
         "--output", "-o", metavar="DIR", show_default=False,
         help="The folder that the files go to; it is made if need be.")],
 ) -> None:
-    """Write the machine of a configuration as Verilog or VHDL.
+    """Write a machine as Verilog or VHDL.
 
     The top is called machine; docs/machine.md describes its ports.
 

@@ -27,7 +27,8 @@ def cosim(
     images: options.Input,
     names: Annotated[str, typer.Option(
         "--engines", metavar="LIST",
-        help="Engines to compare, the first one with the others.")] = ",".join(engines.ENGINES),
+        help="Engines to compare: with the reference, else with the first."
+    )] = ",".join(engines.ENGINES),
     model: Annotated[str | None, typer.Option(
         "--golden", metavar="MODEL", show_default=False,
         help="The float network (as for compile): print how far every tensor is from its.")] = None,
@@ -42,7 +43,7 @@ def cosim(
     config: options.Machine = None,
     json: options.Json = None,
 ) -> None:
-    """Run a compiled network on several engines and compare every tensor and every clock.
+    """Compare engines, bit by bit and clock by clock.
 
     Every tensor must be equal bit by bit, every instruction must start and end in the same cycle on
     all engines that have cycles. Exits with 1 on a difference.

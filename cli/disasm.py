@@ -9,7 +9,9 @@ from . import options
 
 
 def disasm(net: options.Binary) -> None:
-    """Print a binary as text, which `kcnn asm` turns back into the same bytes.
+    """Print a binary as text.
+
+    `kcnn asm` turns the text back into the same bytes.
 
     \b
     kcnn disasm NET.kbin > NET.asm

@@ -50,15 +50,24 @@ def load(model: str, program: Program) -> Graph:
     module, examples, _ = load_model(model)
     graph = passes.canonicalise(frontend.trace(module, examples))
     shapes = {node.name: node.shape for node in graph}
-    for tensor in program.tensors:
-        if tensor.name in shapes and shapes[tensor.name] != tensor.layout.shape[1:]:
-            raise KcnnError(f"--golden {model}: its tensor {tensor.name!r} has the shape "
-                            f"{shapes[tensor.name]}, the binary's {tensor.layout.shape[1:]}; give "
-                            "the network that the binary was compiled from")
-    if not any(tensor.name in shapes for tensor in program.tensors):
-        raise KcnnError(f"--golden {model}: no tensor of the binary is one of this network's; "
-                        "give the network that the binary was compiled from")
+    named = nodes(program)
+    for tensor, name in named.items():
+        shape = program.tensors[tensor].layout.shape[1:]
+        if shapes.get(name) != shape:
+            raise KcnnError(f"--golden {model}: its tensor {name!r} has the shape "
+                            f"{shapes.get(name)}, the binary's {shape}; give the network that the "
+                            "binary was compiled from")
+    if not named:
+        raise KcnnError("--golden: the binary does not say which tensors of a network it computes; "
+                        "give one that kcnn compile wrote")
     return graph
+
+
+def nodes(program: Program) -> dict[int, str]:
+    """Tensor -> the node of the network's graph that it is the value of."""
+    names = program.meta.get("nodes", [])
+    return {tensor: name for tensor, name in enumerate(names)
+            if name and tensor < len(program.tensors)}
 
 
 def fidelity(program: Program, graph: Graph, arrays: Sequence[io.Floats],
@@ -72,15 +81,16 @@ def fidelity(program: Program, graph: Graph, arrays: Sequence[io.Floats],
     exact = emulate.run(graph, arrays[0][:count].astype(np.float64))
     inputs = {port.tensor for port in program.inputs}
     finals = {port.tensor for port in program.outputs}
+    named = nodes(program)
     rows = []
     for tensor in compare.tensor_order(program):
-        name = program.tensors[tensor].name
-        if name not in exact or tensor in inputs:
+        if tensor not in named or tensor in inputs:
             continue
         found = np.concatenate([
             host.decode(next(iter(batch.values())).tensors[tensor], program.tensors[tensor],
                         program.config) for batch in outcomes])[:count]
-        rows.append(_row(tensor, name, exact[name], found, tensor in finals))
+        rows.append(_row(tensor, program.tensors[tensor].name, exact[named[tensor]], found,
+                         tensor in finals))
     return rows
 
 

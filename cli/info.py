@@ -12,7 +12,9 @@ from .outputs import Outputs, write_json
 
 
 def info(net: options.Binary, json: options.Json = None) -> None:
-    """Describe a compiled network: its machine, sizes, inputs, outputs and layers.
+    """Describe a compiled network.
+
+    Its machine, sizes, inputs, outputs, instructions and layers.
 
     \b
     kcnn info NET.kbin
@@ -38,7 +40,8 @@ def describe(program: Program, size: int) -> dict[str, Any]:
         "batch": program.batch,
         "inputs": [_port(program, port) for port in program.inputs],
         "outputs": [_port(program, port) for port in program.outputs],
-        "instructions": {"total": len(program.instructions), **dict(sorted(kinds.items()))},
+        "instructions": len(program.instructions),
+        "kinds": dict(sorted(kinds.items())),
         "layers": [_layer(program, layer) for layer in program.layers],
     }
 
@@ -71,7 +74,7 @@ def _show(program: Program, values: dict[str, Any]) -> None:
     sizes += [(f"input {port['name']}", _shape(port["shape"])) for port in values["inputs"]]
     sizes += [(f"output {port['name']}", _shape(port["shape"])) for port in values["outputs"]]
     report.table("network", ("", ""), sizes)
-    report.table("instructions", ("", ""), values["instructions"].items())
+    report.table(f"{values['instructions']} instructions", ("", ""), values["kinds"].items())
     report.table("layers", ("layer", "kind", "output", "runs", "taps", "issued taps", "macs",
                             "dense macs"),
                  ((layer["name"], layer["kind"], _shape(layer["output"]), layer["runs"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -23,15 +24,21 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
             if isinstance(loaded, np.ndarray):
                 return {"x": loaded}
             with loaded:
-                return {name: loaded[name] for name in loaded.files}
+                return {name: _member(loaded[name], name) for name in loaded.files}
     except OSError as error:
         raise KcnnError(f"{path}: cannot be read ({error.strerror or error}); "
                         "give the path of an .npy or .npz file") from None
-    except (ValueError, EOFError, KeyError, MemoryError, SyntaxError, NotImplementedError,
-            zipfile.BadZipFile) as error:
+    except (ValueError, EOFError, KeyError, MemoryError, SyntaxError, RuntimeError,
+            zipfile.BadZipFile, zlib.error) as error:
         said = str(error).partition("\n")[0] or "cut off"
         raise KcnnError(f"{path}: no .npy or .npz file of plain numbers ({said}); "
                         "write it with numpy.save or numpy.savez") from None
+
+
+def _member(array: object, name: str) -> NDArray:
+    if not isinstance(array, np.ndarray):
+        raise ValueError(f"{name} is no array")
+    return array
 
 
 def read_images(path: Path) -> Floats:

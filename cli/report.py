@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -25,13 +26,15 @@ def say(text: str) -> None:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],
           text_columns: Sequence[int] = (0,)) -> None:
-    """A table; cells are shown as `cell` says, columns not in text_columns flush right."""
-    out = Table(title=escape(title), title_justify="left")
+    """A title and a table; cells are shown as `cell` says, columns not in text_columns flush
+    right. Without names of columns there is no head."""
+    out = Table(box=SIMPLE_HEAD, show_header=any(columns))
     for number, name in enumerate(columns):
         out.add_column(name, justify="left" if number in text_columns else "right",
                        overflow="fold")
     for row in rows:
         out.add_row(*(escape(cell(value)) for value in row))
+    say(title)
     console().print(out)
 
 
@@ -57,11 +60,12 @@ def decibel(value: float | None) -> str | None:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[None]:
-    """Show on standard error, if that is a terminal, what is going on."""
+def progress(what: str) -> Iterator[Callable[[str], None]]:
+    """Show on standard error, if that is a terminal, what is going on; yields a function that
+    names the step."""
     screen = Console(stderr=True)
     if not screen.is_terminal:
-        yield
+        yield lambda step: None
         return
-    with screen.status(escape(what)):
-        yield
+    with screen.status(escape(what)) as status:
+        yield lambda step: status.update(escape(f"{what}: {step}"))

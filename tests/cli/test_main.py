@@ -1,0 +1,55 @@
+"""What every verb shares: help, versions, the round trip through text, info, configs."""
+
+from __future__ import annotations
+
+import json
+from importlib import metadata
+
+import pytest
+from kcnn.arch.config import Config, presets
+from kcnn.arch.kbin import FORMAT
+
+VERBS = ("compile", "run", "cosim", "convert", "disasm", "asm", "info", "configs")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_an_example(kcnn, verb):
+    ran = kcnn(verb, "--help")
+    assert ran.code == 0 and f"kcnn {verb}" in ran.out.partition("Options:")[0].partition("\n\n")[2]
+
+
+def test_help_lists_the_verbs(kcnn):
+    for arguments in ([], ["--help"]):
+        ran = kcnn(*arguments)
+        assert ran.code == 0
+        listed = ran.out.partition("Commands:")[2]
+        assert tuple(line.split()[0] for line in listed.splitlines() if line.strip()) == VERBS
+
+
+def test_version_names_package_and_format(kcnn):
+    assert kcnn("--version").out == f"kcnn {metadata.version('kcnn')}, .kbin format {FORMAT}\n"
+
+
+def test_text_round_trip_is_exact(kcnn, net, tmp_path):
+    text = tmp_path / "net.asm"
+    text.write_text(kcnn("disasm", net).out)
+    assert kcnn("asm", text, "-o", tmp_path / "again.kbin").code == 0
+    assert (tmp_path / "again.kbin").read_bytes() == net.read_bytes()
+
+
+def test_info_describes_the_binary(kcnn, net, tmp_path):
+    ran = kcnn("info", net, "--json", tmp_path / "i.json")
+    found = json.loads((tmp_path / "i.json").read_text())
+    assert ran.code == 0
+    assert found["config"] == "tiny" and found["bytes"] == net.stat().st_size
+    assert found["float32_bytes"] == 16 and found["instructions"] == 11
+    assert [layer["name"] for layer in found["layers"]] == ["first", "second"]
+    assert found["layers"][0]["taps"] == 3 and found["layers"][0]["issued"] == 12
+
+
+def test_configs_lists_the_presets(kcnn, tmp_path):
+    ran = kcnn("configs", "--json", tmp_path / "c.json")
+    found = json.loads((tmp_path / "c.json").read_text())
+    assert ran.code == 0 and sorted(found) == presets()
+    assert Config.from_dict(found["tiny"], "tiny", "test") == Config.preset("tiny")
+    assert "tiny" in ran.out and "memory_codes" in ran.out
