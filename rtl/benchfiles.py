@@ -90,11 +90,11 @@ def read_writes(path: Path, config: Config) -> Writes:
     widths = [CYCLE_DIGITS, row, row, digits_for(cells), digits_for(cells * bits)]
     cycle, even, odd, mask, codes = _read(path, widths)
     _refuse_undefined(cycle, [even, odd, mask, codes], "a write of the activation memory")
-    return _split(_number(cycle), _number(even), _number(odd),
+    return split_words(_number(cycle), _number(even), _number(odd),
                   _fields(mask, cells, 1).astype(np.bool_), _fields(codes, cells, bits))
 
 
-def _split(cycle: Ints, even: Ints, odd: Ints, mask: NDArray[np.bool_], codes: Ints) -> Writes:
+def split_words(cycle: Ints, even: Ints, odd: Ints, mask: NDArray[np.bool_], codes: Ints) -> Writes:
     """One write a row from lines of an even and an odd word, each with its row."""
     lanes = mask.shape[1] // 2
     row = np.where(mask[:, :lanes].any(axis=1), even, odd)
