@@ -42,6 +42,11 @@ def operation(node: Fx) -> str:
     return getattr(target, "__name__", str(target))
 
 
+def writes_in_place(node: Fx) -> bool:
+    """An operation that changes one of its arguments."""
+    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
+
+
 def is_bookkeeping(node: Fx) -> bool:
     """An operation on sizes, which computes no tensor."""
     return not isinstance(node.meta.get("val"), torch.Tensor | tuple | list)
@@ -389,6 +394,9 @@ def pad(call: Call) -> str:
     return call.add(op, [source])
 
 
+# torch may trace these anew where they are read, so they do not take the name of a layer
+VIEWS = ("flatten", "view", "_unsafe_view", "reshape", "squeeze", "unsqueeze")
+
 HANDLERS: dict[str, Callable[[Call], str]] = {
     "conv2d": conv2d,
     "linear": linear,
@@ -423,12 +431,6 @@ HANDLERS: dict[str, Callable[[Call], str]] = {
     "constant_pad_nd": pad,
     "add": add,
     "cat": cat,
-    "flatten": reshape,
-    "view": reshape,
-    "_unsafe_view": reshape,
-    "reshape": reshape,
-    "squeeze": reshape,
-    "unsqueeze": reshape,
     "dropout": same,
     "feature_dropout": same,
     "alpha_dropout": same,
@@ -442,4 +444,5 @@ HANDLERS: dict[str, Callable[[Call], str]] = {
     "to": cast,
     "_to_copy": cast,
     operator.getitem.__name__: getitem,
+    **dict.fromkeys(VIEWS, reshape),
 }

@@ -40,10 +40,12 @@ def trace(model: torch.nn.Module | ExportedProgram, example_inputs: Sequence[tor
 
 def export(model: torch.nn.Module | ExportedProgram, example_inputs: Sequence[torch.Tensor]
            ) -> ExportedProgram:
-    """A functional export (no in-place operations) that keeps layers whole."""
+    """An export without in-place operations that keeps layers whole."""
     if not isinstance(model, ExportedProgram):
         check_examples(example_inputs)
         model = _export_module(model, tuple(example_inputs))
+    if not any(aten.writes_in_place(node) for node in model.graph.nodes):
+        return model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.run_decompositions({})
@@ -125,9 +127,9 @@ class Walk:
             self.add(node, Output(), [source.name], source.shape, name=name)
 
     def _call(self, node: Fx) -> None:
+        if aten.is_bookkeeping(node):
+            return
         if not any(source in self.values for source in node.all_input_nodes):
-            if aten.is_bookkeeping(node):
-                return
             raise self.unsupported(node, "it does not depend on the network's input")
         handler = aten.HANDLERS.get(aten.operation(node))
         if handler is None:
@@ -179,9 +181,10 @@ class Walk:
     # ---- names -----------------------------------------------------------------------------
     def _name(self, node: Fx) -> str:
         path, kind = _module(node)
-        if path and kind.startswith("torch.nn.modules.") and ".container." not in kind:
-            return path
         called = aten.operation(node)
+        if path and _is_layer(kind) and (called not in aten.VIEWS or kind.endswith(".Flatten")):
+            return path
+        called = "flatten" if called in aten.VIEWS else called
         return f"{path}.{called}" if path else called
 
     def _unique(self, name: str) -> str:
@@ -199,14 +202,20 @@ def _module(node: Fx) -> tuple[str, str]:
     if not stack:
         return "", ""
     path, kind = list(stack.values())[-1]
+    if path.startswith("_empty_nn_module_stack"):      # torch's mark of nodes without a module
+        return "", ""
     kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
     return path, kind
+
+
+def _is_layer(kind: str) -> bool:
+    return kind.startswith("torch.nn.modules.") and ".container." not in kind
 
 
 def _called(node: Fx) -> str:
     called = aten.operation(node)
     _, kind = _module(node)
-    if kind.startswith("torch.nn.modules.") and ".container." not in kind:
+    if _is_layer(kind):
         return f"{kind.rpartition('.')[2]} ({called})"
     return called
 
