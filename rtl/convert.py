@@ -1,0 +1,80 @@
+"""The machine as Verilog or VHDL.
+
+MyHDL's text depends on Python's hash seed and on what was built before, so a conversion runs in a
+fresh interpreter with a fixed seed: the same configuration gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+from ..arch.config import Config
+from ..arch.errors import KcnnError
+from .machine import MachinePorts, machine
+from .quirks import conversion_warnings_as_errors, forget_designs, refuse_shadow_lists
+
+TOP = "machine"
+SUFFIXES = {"verilog": ".v", "vhdl": ".vhd"}
+
+
+class Converted(NamedTuple):
+    """The files of a conversion, in the order in which they are compiled, and their digest."""
+
+    files: list[Path]
+    digest: str
+
+
+def convert(config: Config, hdl: str, folder: Path) -> Converted:
+    """Write the machine to `folder`: kcnn_machine.v, or kcnn_machine.vhd and MyHDL's package.
+
+    hdl: "verilog" or "vhdl". The module (entity) is called `machine`. Files appear only when all
+    of them are complete. The digest is SHA-256 over the files' bytes, in hexadecimal.
+    """
+    if hdl not in SUFFIXES:
+        raise KcnnError(f"there is no language {hdl!r}; choose verilog or vhdl")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".kcnn-", dir=folder) as name:
+        _run(config, hdl, Path(name))
+        made = _in_compile_order(Path(name))
+        digest = hashlib.sha256(b"".join(path.read_bytes() for path in made)).hexdigest()
+        for path in made:
+            os.replace(path, folder / path.name)
+    return Converted([folder / path.name for path in made], digest)
+
+
+def _in_compile_order(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir(), key=lambda path: (path.stem == f"kcnn_{TOP}", path.name))
+
+
+def _run(config: Config, hdl: str, folder: Path) -> None:
+    """Convert in an interpreter of its own."""
+    command = [sys.executable, "-m", __name__, config.to_json(), hdl, str(folder)]
+    done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": "0"},
+                          capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"the conversion to {hdl} failed\n{done.stdout}{done.stderr}")
+
+
+def write(config: Config, hdl: str, folder: Path) -> None:
+    """Convert in this interpreter; anything that MyHDL warns of is an error."""
+    forget_designs()
+    ports = MachinePorts(config)
+    design = machine(ports.clk, ports.reset, ports.start, ports.done, ports.mem, ports.trace,
+                     config)
+    refuse_shadow_lists(design)
+    extra = {"testbench": False} if hdl == "verilog" else {}
+    with conversion_warnings_as_errors():
+        design.convert(hdl=hdl, path=str(folder), name=TOP, initial_values=True,
+                       no_myhdl_header=True, **extra)
+    suffix = SUFFIXES[hdl]
+    os.replace(folder / f"{TOP}{suffix}", folder / f"kcnn_{TOP}{suffix}")
+
+
+if __name__ == "__main__":
+    write(Config.from_json(sys.argv[1]), sys.argv[2], Path(sys.argv[3]))

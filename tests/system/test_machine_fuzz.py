@@ -1,0 +1,37 @@
+"""Random machine programs: the RTL in MyHDL against the TLM, stamp by stamp and byte by byte."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from kcnn.arch.engine import MemoryModel
+from kcnn.rtl.simulate import simulate as rtl
+from kcnn.tlm.machine import simulate as tlm
+from machine_programs import CONFIGS, random_program
+
+MODELS = {"fixed": lambda seed: MemoryModel.fixed(8), "none": lambda seed: MemoryModel.fixed(0),
+          "random": MemoryModel.random}
+CASES = [(name, seed, model) for seed, name in enumerate(sorted(CONFIGS))
+         for model in ("random",)]
+
+
+def first_difference(one, other):
+    """What differs first, in words; empty if nothing does."""
+    for field in ("starts", "ends"):
+        a, b = getattr(one, field), getattr(other, field)
+        if not np.array_equal(a, b):
+            at = int(np.flatnonzero(a != b)[0])
+            return f"{field} of instruction {at}: RTL {a[at]}, TLM {b[at]}"
+    if one.cycles != other.cycles:
+        return f"cycles: RTL {one.cycles}, TLM {other.cycles}"
+    if not np.array_equal(one.memory, other.memory):
+        at = int(np.flatnonzero(one.memory != other.memory)[0])
+        return f"byte {at}: RTL {one.memory[at]}, TLM {other.memory[at]}"
+    return ""
+
+
+@pytest.mark.parametrize("name, seed, model", CASES)
+def test_rtl_and_tlm_agree_on_random_programs(name, seed, model):
+    program, memory = random_program(seed, CONFIGS[name])
+    waits = MODELS[model](seed)
+    assert first_difference(rtl(program, memory, waits), tlm(program, memory, waits)) == ""
