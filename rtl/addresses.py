@@ -1,0 +1,76 @@
+"""From a tap's table entries to memory rows: base table, kernel-offset table, two adders.
+
+    cycle after the tap's: base, offset    2: their sum    3: rows, and offset inside the row pair
+"""
+
+from __future__ import annotations
+
+from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
+
+from ..arch.config import bits_for
+from .ram import ram
+from .signals import word
+
+
+class Window:
+    """P codes from cell `offset` on of a row pair: the odd word of `odd_row` and the even word of
+    `even_row` (the same row, or the next one if the window starts in the odd word).
+    """
+
+    def __init__(self, config):
+        self.even_row = word(bits_for(config.rows))
+        self.odd_row = word(bits_for(config.rows))
+        self.offset = word(config.lane_bits + 1)
+
+
+@block
+def addresses(clk, tap, fields, ports, window, pair, config):
+    """tap: Tap; ports: TablePorts; window: Window, driven, 3 cycles after the tap.
+
+    pair: of the tap's base entry, 1 cycle after the tap.
+    """
+    width, lanes, lane_bits = config.address_bits, config.lanes, config.lane_bits
+    row_lo = lane_bits + 1
+    enabled = Signal(bool(1))
+    base_data = ConcatSignal(ports.pair, ports.address)
+    base_at = ConcatSignal(fields.base_bank, tap.entry)
+    base_entry = word(width + 1)
+    offsets = [word(width) for _ in range(2 * config.offset_entries)]
+    offset_bits = len(tap.kernel) + 1
+    offset = word(width)
+    total = word(width)
+    position0 = word(width)
+    position1 = word(width)
+    position1_next = word(width)         # P further: the even row of a window in the odd word
+    base_table = ram(clk, ports.base_we, ports.base_at, base_data, enabled, base_at, base_entry,
+                     2 * config.base_entries)
+
+    @always_comb
+    def out():
+        pair.next = base_entry[width]
+
+    @always(clk.posedge)
+    def look_up():
+        at = intbv(0)[offset_bits:]
+        at[offset_bits - 1] = fields.offset_bank
+        at[offset_bits - 1:] = tap.kernel
+        if ports.offset_we:
+            offsets[ports.offset_at].next = ports.address
+        offset.next = offsets[at]
+
+    @always(clk.posedge)
+    def add():
+        wide = intbv(0)[width + 1:]
+        position0.next = tap.chunk_position
+        position1.next = position0
+        wide[:] = position0 + lanes
+        position1_next.next = wide[width:]
+        wide[:] = base_entry[width:] + offset
+        total.next = wide[width:]
+        wide[:] = total + position1
+        window.odd_row.next = wide[width:row_lo]
+        window.offset.next = wide[row_lo:]
+        wide[:] = total + position1_next
+        window.even_row.next = wide[width:row_lo]
+
+    return base_table, out, look_up, add

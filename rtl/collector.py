@@ -1,0 +1,246 @@
+"""The collector: the write port of the activation memory, for RUN, FILL and LOAD.
+
+    positions served -> cells of the two words (masks) -> write, traced
+"""
+
+from __future__ import annotations
+
+from myhdl import (
+    ConcatSignal,
+    always,
+    always_comb,
+    always_seq,
+    block,
+    concat,
+    downrange,
+    intbv,
+)
+
+from ..arch.config import bits_for
+from ..arch.isa import HEAD, Fill, Op
+from .signals import bit, word
+
+
+class Fills:
+    """FILL: in a cycle with `now`, row `row` is to be filled with `code` (in the next cycle)."""
+
+    def __init__(self, config):
+        self.now = bit()
+        self.row = word(bits_for(config.rows))
+        self.code = word(config.code_bits)
+
+
+@block
+def filler(clk, reset, command, fill, ended, config):
+    """Counts the rows of a FILL from its take on.
+
+    fill: Fills, driven (combinational); ended: in the FILL's end-stamp cycle.
+    """
+    rows_field, row_field, code_field = Fill.field("rows"), Fill.field("row"), Fill.field("code")
+    row_bits = len(fill.row)
+    opcode = command.word(HEAD[0].hi, HEAD[0].lo)
+    first_row = command.word(row_field.lo + row_bits, row_field.lo)
+    all_rows = command.word(rows_field.hi, rows_field.lo)
+    new_code = command.word(code_field.lo + config.code_bits, code_field.lo)
+    is_fill = int(Op.FILL)
+    more = bit()
+    row = word(row_bits)
+    left = word(rows_field.width)
+    code = word(config.code_bits)
+    left_now = word(rows_field.width)
+
+    @always_comb
+    def choose():
+        if command.go:
+            fill.now.next = opcode == is_fill
+            fill.row.next = first_row
+            fill.code.next = new_code
+            left_now.next = all_rows
+        else:
+            fill.now.next = more
+            fill.row.next = row
+            fill.code.next = code
+            left_now.next = left
+
+    @always_seq(clk.posedge, reset=reset)
+    def count():
+        ended.next = fill.now and left_now == 1
+        more.next = fill.now and left_now != 1
+
+    @always(clk.posedge)
+    def keep():
+        following = intbv(0)[row_bits + 1:]
+        if fill.now:
+            following[:] = fill.row + 1
+            row.next = following[row_bits:]
+            left.next = left_now - 1
+            code.next = fill.code
+
+    return choose, count, keep
+
+
+@block
+def aim(clk, reset, served, addresses, hits, wanted, even_row, odd_row, config):
+    """Where an operation writes, a cycle after the bits and addresses of its served positions.
+
+    hits[d]: the cell of position d, as one bit of 2P, if it is served; even_row, odd_row: of the
+    words written (both the same if only one is); wanted: there is anything to write.
+    """
+    positions, cells = config.drain, config.row_codes
+    lane_bits, row_lo, width = config.lane_bits, config.lane_bits + 1, config.address_bits
+    row_bits = width - row_lo
+
+    @always_seq(clk.posedge, reset=reset)
+    def decide():
+        wanted.next = served != 0
+
+    @always(clk.posedge)
+    def find():
+        at = intbv(0)[width:]
+        number = intbv(0)[row_lo:]
+        cell = intbv(0)[cells:]
+        even = intbv(0)[row_bits:]
+        odd = intbv(0)[row_bits:]
+        even[:] = 0
+        odd[:] = 0
+        for d in downrange(positions):
+            at[:] = addresses[d]
+            number[:] = at[row_lo:]
+            cell[:] = 0
+            if served[d]:
+                cell[:] = 1
+                even[:] = at[width:row_lo]
+                odd[:] = at[width:row_lo]
+            cell[:] = cell << number
+            hits[d].next = cell
+        for d in downrange(positions):
+            at[:] = addresses[d]
+            if served[d]:
+                if at[lane_bits]:
+                    odd[:] = at[width:row_lo]
+                else:
+                    even[:] = at[width:row_lo]
+        even_row.next = even
+        odd_row.next = odd
+
+    return decide, find
+
+
+@block
+def write_port(clk, hits, codes, even_row, odd_row, fill, rows, write, config):
+    """The registers before the memory: a row of LOAD or FILL, or the cells of an operation.
+
+    hits, codes: of the operation's positions; write: MemoryWrite, driven.
+    """
+    positions, quads, code_bits = config.drain, config.row_codes // 4, config.code_bits
+    quad_bits, row_width, cells = 4 * code_bits, 2 * config.word_bits, config.row_codes
+    enables, parts = write.enables, write.codes
+
+    @always(clk.posedge)
+    def locate():
+        if rows.we:
+            write.even_row.next = rows.address
+            write.odd_row.next = rows.address
+        elif fill.now:
+            write.even_row.next = fill.row
+            write.odd_row.next = fill.row
+        else:
+            write.even_row.next = even_row
+            write.odd_row.next = odd_row
+
+    @always(clk.posedge)
+    def place():
+        row = intbv(0)[row_width:]
+        hit = intbv(0)[cells:]
+        chosen = intbv(0)[4:]
+        enable = intbv(0)[4:]
+        first = intbv(0)[code_bits:]
+        code = intbv(0)[code_bits:]
+        cell0 = intbv(0)[code_bits:]
+        cell1 = intbv(0)[code_bits:]
+        cell2 = intbv(0)[code_bits:]
+        cell3 = intbv(0)[code_bits:]
+        row[:] = rows.data
+        first[:] = codes[0]
+        if fill.now:
+            first[:] = fill.code
+        for q in range(quads):
+            hit[:] = hits[0]
+            hit[:] = hit >> (4 * q)
+            enable[:] = hit[4:]
+            cell0[:] = first
+            cell1[:] = first
+            cell2[:] = first
+            cell3[:] = first
+            for d in range(1, positions):
+                hit[:] = hits[d]
+                hit[:] = hit >> (4 * q)
+                chosen[:] = hit[4:]
+                code[:] = codes[d]
+                enable[:] = enable | chosen
+                if chosen[0]:
+                    cell0[:] = code
+                if chosen[1]:
+                    cell1[:] = code
+                if chosen[2]:
+                    cell2[:] = code
+                if chosen[3]:
+                    cell3[:] = code
+            if rows.we:
+                parts[q].next = row[quad_bits:]
+            else:
+                parts[q].next = concat(cell3, cell2, cell1, cell0)
+            if rows.we or fill.now:
+                enables[q].next = 15
+            else:
+                enables[q].next = enable
+            row[:] = row >> quad_bits
+
+    return locate, place
+
+
+@block
+def trace_port(clk, reset, wanted, fill, rows, write, trace, config):
+    """What is written in this cycle: a row of LOAD, on its way, or what the memory is given."""
+    wrote = bit()
+    enables, parts = write.enables, write.codes
+    mask = ConcatSignal(*reversed(enables))
+    codes = ConcatSignal(*reversed(parts))
+    everything = (1 << config.row_codes) - 1
+
+    @always_seq(clk.posedge, reset=reset)
+    def remember():
+        wrote.next = fill.now or wanted
+
+    @always_comb
+    def show():
+        trace.write.next = rows.we or wrote
+        if rows.we:
+            trace.row.next = rows.address
+            trace.odd_row.next = rows.address
+            trace.mask.next = everything
+            trace.codes.next = rows.data
+        else:
+            trace.row.next = write.even_row
+            trace.odd_row.next = write.odd_row
+            trace.mask.next = mask
+            trace.codes.next = codes
+
+    return remember, show
+
+
+@block
+def collector(clk, reset, command, flow, codes, rows, write, trace, filled, config):
+    """Writes of the activation memory.
+
+    flow: served and addresses of an operation, one cycle before its codes; rows: Rows; filled: the
+    end stamp of a FILL; write: MemoryWrite and trace: Trace, driven.
+    """
+    fill = Fills(config)
+    hits = [word(config.row_codes) for _ in range(config.drain)]
+    even_row, odd_row = word(bits_for(config.rows)), word(bits_for(config.rows))
+    wanted = bit()
+    return (filler(clk, reset, command, fill, filled, config),
+            aim(clk, reset, flow.served, flow.addresses, hits, wanted, even_row, odd_row, config),
+            write_port(clk, hits, codes, even_row, odd_row, fill, rows, write, config),
+            trace_port(clk, reset, wanted, fill, rows, write, trace, config))

@@ -1,0 +1,203 @@
+"""The compute core: RUN and FILL, the activation memory, the tap cache and the tables.
+
+    slots --> tap cache --> issue --> addresses --> activation memory --> aligner --> lanes
+                              ^                            ^                            |
+                              | drained                    | write                  multipliers
+                              +---- drain: operations      |                            |
+                                    '--> totals --> requantize --> clustering --> collector
+"""
+
+from __future__ import annotations
+
+from myhdl import always, always_comb, always_seq, block, concat, intbv
+
+from ..arch.config import bits_for
+from ..arch.fixed import BIAS_BITS, CLUSTER_BITS, SCALE_BITS, V_BITS
+from ..arch.timing import rotate_levels
+from .activation_memory import MemoryWrite, activation_memory
+from .addresses import Window, addresses
+from .aligner import aligner
+from .clustering import clustering
+from .collector import collector
+from .drain import Flow, drain
+from .fields import Fields, run_fields
+from .issue import Tap, issue
+from .lanes import cluster_sums, decode, maxima, ranks_of
+from .multipliers import RunEnd, lane_multipliers, shared_multipliers
+from .ram import delay_line
+from .requantize import channel_heads, narrow, requantize
+from .signals import bit, number, word
+from .tables import TablePorts, spread
+from .tap_cache import SlotRead, tap_cache
+from .walker import Chunk, chunk_walker
+
+
+@block
+def memory_reads(window, rows, even_row, odd_row, even, odd):
+    """The memory's read port: a window of a tap, or a row for the store unit."""
+    @always_comb
+    def choose():
+        if rows.re:
+            even_row.next = rows.read_address
+            odd_row.next = rows.read_address
+        else:
+            even_row.next = window.even_row
+            odd_row.next = window.odd_row
+
+    @always_comb
+    def out():
+        rows.out.next = concat(odd, even)
+
+    return choose, out
+
+
+class Stages:
+    """What belongs to a tap, at the blocks that need it.
+
+    max_valid, max_last: at the maxima; table, {pair, half}: at the decode tables; run_end: at the
+    sums.
+    """
+
+    def __init__(self, config):
+        self.max_valid = bit()
+        self.max_last = bit()
+        self.table = word(2)
+        self.run_end = RunEnd(config)
+
+
+@block
+def accompany(clk, reset, tap, pair, stages, config):
+    """Takes what belongs to a tap along with its codes.
+
+    tap: Tap; pair: of its decode tables, a cycle later; stages: Stages, driven.
+    """
+    levels = rotate_levels(config)
+    length = 8 + levels                  # from the tap to the sums
+    at_maxima, at_sums = 5 + levels, 7 + levels
+    factor_bits = config.factor_bits
+    valids, lasts = word(length), word(length)
+    negative = bit()
+    table, run, run_late = word(2), word(factor_bits + 1), word(factor_bits + 1)
+    run_end = stages.run_end
+
+    @always_seq(clk.posedge, reset=reset)
+    def follow():
+        valids.next = concat(valids[length - 1:], tap.valid)
+        lasts.next = concat(lasts[length - 1:], tap.last)
+        negative.next = tap.negative
+
+    @always_comb
+    def join():
+        table.next = concat(pair, negative)
+        run.next = concat(tap.closing, tap.factor)
+
+    @always_comb
+    def out():
+        stages.max_valid.next = valids[at_maxima]
+        stages.max_last.next = lasts[at_maxima]
+        run_end.valid.next = valids[at_sums]
+        run_end.last.next = lasts[at_sums]
+        run_end.closing.next = run_late[factor_bits]
+        run_end.factor.next = run_late[factor_bits:].signed()
+
+    return (follow, join, out, delay_line(clk, table, stages.table, 6 + levels),
+            delay_line(clk, run, run_late, length))
+
+
+@block
+def select_totals(clk, reads, multiplier, totals, config):
+    """totals[d]: what multiplier `multiplier` + d gave in the cycle before."""
+    positions, total_bits = config.drain, config.total_bits
+    group_bits = max(config.multipliers.bit_length() - 1, 1)
+
+    @always(clk.posedge)
+    def select():
+        at = intbv(0)[group_bits:]
+        chosen = intbv(0)[total_bits:]
+        for d in range(positions):
+            at[:] = multiplier | d
+            chosen[:] = reads[at]
+            totals[d].next = chosen.signed()
+
+    return select
+
+
+@block
+def code_of(clk, ports, fields, total, scale, bias, digit, code, config):
+    """The code of one position, from its total."""
+    v = number(V_BITS)
+    clustered = number(CLUSTER_BITS)
+    direct = word(config.code_bits)
+    return (requantize(clk, total, fields.shift, scale, bias, v),
+            narrow(clk, v, total, digit, fields, clustered, direct, config.code_bits),
+            clustering(clk, ports, fields, clustered, direct, code, config.code_bits))
+
+
+@block
+def lane_array(clk, reset, fields, ports, codes, stages, at_total, reads, complete, config):
+    """Lanes and multipliers: from the aligned codes to the totals.
+
+    stages: Stages; reads[j]: total of multiplier j at `at_total`, a cycle before.
+    """
+    lanes = config.lanes
+    ranks = [word(config.code_bits) for _ in range(lanes)]
+    best = [word(config.code_bits) for _ in range(lanes)]
+    values = [number(config.value_bits) for _ in range(lanes)]
+    run_end = stages.run_end
+    front = (ranks_of(clk, codes, fields.order, ranks, lanes, config.code_bits),
+             maxima(clk, reset, stages.max_valid, stages.max_last, fields.maximum, ranks, best,
+                    lanes),
+             decode(clk, ports, stages.table, best, values, config.code_bits))
+    if config.share == 1:
+        return front, lane_multipliers(clk, reset, run_end, fields.maximum, values, at_total,
+                                       reads, complete, config)
+    captured = [word(config.sum_bits) for _ in range(lanes)]
+    sums = cluster_sums(clk, reset, run_end.valid, run_end.last, fields.maximum, values, captured,
+                        lanes, config.sum_bits)
+    return front, sums, shared_multipliers(clk, reset, run_end, captured, at_total, reads,
+                                           complete, config)
+
+
+@block
+def core(clk, reset, command, slots, heads, table, rows, trace, config):
+    """command: Command; slots: Slots; heads: Heads; table: TableWrite; rows: Rows; trace: Trace."""
+    fields, ports, flow = Fields(config), TablePorts(config), Flow(config)
+    taken, advance, drained, complete = bit(), bit(), bit(), bit()
+    filled, ended = bit(), bit()
+    read, chunk, tap, stages = SlotRead(slots), Chunk(config), Tap(config), Stages(config)
+    window, pair = Window(config), bit()
+    row_bits = bits_for(config.rows)
+    even_row, odd_row = word(row_bits), word(row_bits)
+    even, odd, codes = (word(config.word_bits) for _ in range(3))
+    write = MemoryWrite(config)
+    reads = [word(config.total_bits) for _ in range(config.multipliers)]
+    totals = [number(config.total_bits) for _ in range(config.drain)]
+    new_codes = [word(config.code_bits) for _ in range(config.drain)]
+    scale, bias = word(SCALE_BITS), word(BIAS_BITS)
+
+    @always_comb
+    def end():
+        command.ending.next = filled or ended
+
+    control = (
+        run_fields(clk, command, fields, taken, config),
+        spread(clk, reset, table, ports, config),
+        tap_cache(clk, reset, slots, read, config.tap_slots),
+        chunk_walker(clk, taken, advance, fields, chunk, config),
+        issue(clk, reset, taken, fields, read, chunk, advance, drained, tap, config),
+        drain(clk, reset, taken, complete, fields, drained, ended, flow, config))
+    inward = (
+        addresses(clk, tap, fields, ports, window, pair, config),
+        memory_reads(window, rows, even_row, odd_row, even, odd),
+        activation_memory(clk, write, even_row, odd_row, even, odd, config),
+        aligner(clk, window.offset, even, odd, codes, config),
+        accompany(clk, reset, tap, pair, stages, config),
+        lane_array(clk, reset, fields, ports, codes, stages, flow.at_total, reads, complete,
+                   config))
+    outward = (
+        select_totals(clk, reads, flow.multiplier, totals, config),
+        channel_heads(clk, heads, flow.head, scale, bias),
+        [code_of(clk, ports, fields, totals[d], scale, bias, flow.digit, new_codes[d], config)
+         for d in range(config.drain)],
+        collector(clk, reset, command, flow, new_codes, rows, write, trace, filled, config))
+    return end, control, inward, outward

@@ -1,0 +1,126 @@
+"""The operands of the RUN in execution, and what is derived from them once for all."""
+
+from __future__ import annotations
+
+from myhdl import always, block, intbv
+
+from ..arch.fixed import V_BITS
+from ..arch.isa import HEAD, Mode, Op, Run
+from .signals import bit, word
+
+ADDRESSES = ("origin", "image_pitch", "chunk_pitch", "dst", "dst_channel", "dst_plane",
+             "dst_image", "x_step", "x_wrap", "y_step", "y_wrap")
+NUMBERS = ("channels", "pitch", "image_rows", "images", "height", "width", "chunk_images",
+           "chunk_rows", "chunk_columns", "mode", "shift", "digits", "radix_width", "order",
+           "kernel_bits", "split", "x_start", "x_mod", "y_start", "y_mod")
+BANKS = ("base_bank", "offset_bank", "cluster_bank")
+
+
+def _width(name, config):
+    """Bits of a field that the machine keeps."""
+    if name in ADDRESSES:
+        return config.address_bits
+    return config.code_bits if name == "order" else Run.field(name).width
+
+
+class Fields:
+    """Registers with the fields of `isa.Run`, from the cycle after the take on, addresses cut to
+    the memory's size; and, one cycle later, what is derived from them.
+    """
+
+    def __init__(self, config):
+        for name in ADDRESSES + NUMBERS:
+            setattr(self, name, word(_width(name, config)))
+        for name in BANKS:
+            setattr(self, name, bit())
+        self.maximum = bit()                            # MAX runs
+        self.clustered = bit()                          # mode CODE
+        self.last_column = word(len(self.pitch))        # pitch - 1
+        self.last_row = word(len(self.image_rows))      # image_rows - 1
+        self.last_digit = word(len(self.digits))        # digits - 1
+        self.x_both = word(config.address_bits)         # x_step + x_wrap
+        self.y_both = word(config.address_bits)         # y_step + y_wrap
+        self.clip = word(V_BITS)                        # bits radix_width - 1 and above
+
+
+class _Slices:
+    """The fields as slices of the instruction word."""
+
+    def __init__(self, instruction, config):
+        self.opcode = instruction(HEAD[0].hi, HEAD[0].lo)
+        for name in ADDRESSES + NUMBERS:
+            lo = Run.field(name).lo
+            setattr(self, name, instruction(lo + _width(name, config), lo))
+        for name in BANKS:
+            setattr(self, name, instruction(Run.field(name).lo))
+
+
+@block
+def run_fields(clk, command, fields, taken, config):
+    """Keeps the operands of the RUN that is taken.
+
+    command: Command; fields: Fields, driven. taken: high in the cycle after the take of a RUN.
+    """
+    source = _Slices(command.word, config)
+    opcode, code_mode, pass_mode = int(Op.RUN), int(Mode.CODE), int(Mode.PASS)
+    clips = tuple((1 << V_BITS) - (1 << max(w - 1, 0)) for w in range(1 << len(fields.radix_width)))
+    width = config.address_bits
+
+    @always(clk.posedge)
+    def take():
+        taken.next = command.go and source.opcode == opcode
+        if command.go:
+            fields.origin.next = source.origin
+            fields.image_pitch.next = source.image_pitch
+            fields.chunk_pitch.next = source.chunk_pitch
+            fields.dst.next = source.dst
+            fields.dst_channel.next = source.dst_channel
+            fields.dst_plane.next = source.dst_plane
+            fields.dst_image.next = source.dst_image
+            fields.x_step.next = source.x_step
+            fields.x_wrap.next = source.x_wrap
+            fields.y_step.next = source.y_step
+            fields.y_wrap.next = source.y_wrap
+            fields.channels.next = source.channels
+            fields.pitch.next = source.pitch
+            fields.image_rows.next = source.image_rows
+            fields.images.next = source.images
+            fields.height.next = source.height
+            fields.width.next = source.width
+            fields.chunk_images.next = source.chunk_images
+            fields.chunk_rows.next = source.chunk_rows
+            fields.chunk_columns.next = source.chunk_columns
+            fields.mode.next = source.mode
+            fields.shift.next = source.shift
+            fields.digits.next = source.digits
+            fields.radix_width.next = source.radix_width
+            fields.order.next = source.order
+            fields.kernel_bits.next = source.kernel_bits
+            fields.split.next = source.split
+            fields.x_start.next = source.x_start
+            fields.x_mod.next = source.x_mod
+            fields.y_start.next = source.y_start
+            fields.y_mod.next = source.y_mod
+            fields.base_bank.next = source.base_bank
+            fields.offset_bank.next = source.offset_bank
+            fields.cluster_bank.next = source.cluster_bank
+
+    @always(clk.posedge)
+    def derive():
+        total = intbv(0)[width + 1:]
+        if taken:
+            fields.maximum.next = fields.mode == pass_mode
+            fields.clustered.next = fields.mode == code_mode
+            fields.last_column.next = fields.pitch - 1
+            fields.last_row.next = fields.image_rows - 1
+            fields.last_digit.next = fields.digits - 1
+            total[:] = fields.x_step + fields.x_wrap
+            fields.x_both.next = total[width:]
+            total[:] = fields.y_step + fields.y_wrap
+            fields.y_both.next = total[width:]
+
+    @always(clk.posedge)
+    def clip():
+        fields.clip.next = clips[fields.radix_width]
+
+    return take, derive, clip

@@ -1,0 +1,155 @@
+"""The lanes: rank, running maximum, decode and cluster sum, side by side for P codes.
+
+    codes -> rank = code + order -> maximum over the run (MAX) -> value = table -> S -> captured
+"""
+
+from __future__ import annotations
+
+from myhdl import Signal, always, always_comb, always_seq, block, concat, intbv
+
+from .signals import bit
+
+TABLE_LANES = 3          # lanes that read one decode table: the read ports of a small LUT RAM
+
+
+@block
+def ranks_of(clk, codes, order, ranks, lanes, code_bits):
+    """ranks[i] = (code i + order) mod 2^AB of the codes in the cycle before."""
+    width = lanes * code_bits
+
+    @always(clk.posedge)
+    def add():
+        rest = intbv(0)[width:]
+        code = intbv(0)[code_bits:]
+        rank = intbv(0)[code_bits + 1:]
+        rest[:] = codes
+        for i in range(lanes):
+            code[:] = rest[code_bits:]
+            rank[:] = code + order
+            ranks[i].next = rank[code_bits:]
+            rest[:] = rest >> code_bits
+
+    return add
+
+
+@block
+def maxima(clk, reset, valid, last, maximum, ranks, best, lanes):
+    """best[i]: the rank of the cycle before; if `maximum`, the largest since the run began.
+
+    valid, last: of the tap that `ranks` belong to; ranks without a tap count for nothing.
+    """
+    within = bit()           # a tap of the run has come before
+    compare = bit()
+
+    @always_seq(clk.posedge, reset=reset)
+    def runs():
+        if valid:
+            within.next = not last
+
+    @always_comb
+    def mode():
+        compare.next = maximum and within
+
+    @always(clk.posedge)
+    def choose():
+        if valid:
+            for i in range(lanes):
+                if not compare or ranks[i] > best[i]:
+                    best[i].next = ranks[i]
+
+    return runs, mode, choose
+
+
+@block
+def decode3(clk, we, at, value, table, rank0, rank1, rank2, value0, value1, value2, code_bits):
+    """Three lanes' decode table; a write goes to entry `at`, {pair, half, rank}.
+
+    valueN: a cycle later, the entry {table, rankN}; table: {pair, half}.
+    """
+    entries = [Signal(intbv(0, min=value.min, max=value.max)) for _ in range(4 << code_bits)]
+    top = code_bits + 2
+
+    @always(clk.posedge)
+    def look_up():
+        index0 = intbv(0)[top:]
+        index1 = intbv(0)[top:]
+        index2 = intbv(0)[top:]
+        if we:
+            entries[at].next = value
+        index0[:] = concat(table, rank0)
+        index1[:] = concat(table, rank1)
+        index2[:] = concat(table, rank2)
+        value0.next = entries[index0]
+        value1.next = entries[index1]
+        value2.next = entries[index2]
+
+    return look_up
+
+
+@block
+def decode1(clk, we, at, value, table, rank, decoded, code_bits):
+    """One lane's decode table, as `decode3`."""
+    entries = [Signal(intbv(0, min=value.min, max=value.max)) for _ in range(4 << code_bits)]
+    top = code_bits + 2
+
+    @always(clk.posedge)
+    def look_up():
+        index = intbv(0)[top:]
+        if we:
+            entries[at].next = value
+        index[:] = concat(table, rank)
+        decoded.next = entries[index]
+
+    return look_up
+
+
+@block
+def decode(clk, ports, table, ranks, values, code_bits):
+    """values[i]: what ranks[i] of the cycle before stands for in decode table `table`, {pair, half}.
+
+    ports: TablePorts.
+    """
+    writes = ports.decode_we, ports.decode_at, ports.value
+    whole = len(ranks) - len(ranks) % TABLE_LANES
+    threes = [decode3(clk, *writes, table, *ranks[i:i + TABLE_LANES], *values[i:i + TABLE_LANES],
+                      code_bits) for i in range(0, whole, TABLE_LANES)]
+    ones = [decode1(clk, *writes, table, ranks[i], values[i], code_bits)
+            for i in range(whole, len(ranks))]
+    return threes, ones
+
+
+@block
+def cluster_sums(clk, reset, valid, last, maximum, values, captured, lanes, sum_bits):
+    """Sums of the values of each run (MAX: its last value).
+
+    valid, last: of the tap that `values` belong to. captured[i]: the sum of the run whose last tap
+    came in the cycle before, kept until the next run's; as sum_bits bits, two's complement.
+    """
+    sums = [Signal(intbv(0)[sum_bits:]) for _ in range(lanes)]
+    within = bit()
+    keep = bit()
+
+    @always_seq(clk.posedge, reset=reset)
+    def runs():
+        if valid:
+            within.next = not last
+
+    @always_comb
+    def mode():
+        keep.next = within and not maximum
+
+    @always(clk.posedge)
+    def add():
+        kept = intbv(0, min=-(1 << (sum_bits - 1)), max=1 << (sum_bits - 1))
+        total = intbv(0, min=-(1 << sum_bits), max=1 << sum_bits)
+        if valid:
+            for i in range(lanes):
+                kept[:] = 0
+                if keep:
+                    kept[:] = sums[i].signed()
+                total[:] = values[i] + kept
+                sums[i].next = total[sum_bits:]
+                if last:
+                    captured[i].next = total[sum_bits:]
+
+    return runs, mode, add

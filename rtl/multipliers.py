@@ -1,0 +1,249 @@
+"""The cluster multipliers: T += factor * S, P/M of them, each for M lanes one after the other.
+
+    cycle c + i: step i, of lanes i*P/M + j    + 1: operand    + 2: product    + 3: total, kept
+
+T lies in TB banks, so that a chunk can be drained while the next ones are computed. Sums and totals
+are kept as plain bits: lanes outside the rectangle may overflow, and then wrap.
+"""
+
+from __future__ import annotations
+
+from myhdl import Signal, always, always_comb, always_seq, block, concat, intbv, modbv
+
+from ..arch.config import bits_for
+from .signals import bit, number, word
+
+
+class RunEnd:
+    """The tap whose value is at the lanes' sums (M = 1: multipliers) in this cycle.
+
+    valid: there is one; last: of its run; closing: of its chunk; factor: of its run.
+    """
+
+    def __init__(self, config):
+        self.valid = bit()
+        self.last = bit()
+        self.closing = bit()
+        self.factor = number(config.factor_bits)
+
+
+@block
+def steps(clk, reset, tap, step, at_read, at_write, write, fresh, factor, complete, config):
+    """Control of the shared multipliers.
+
+    tap: RunEnd. step: 0 in the cycle after a run's last tap, then 1, ...; at_read, at_write:
+    {bank, step} and fresh (first run of the chunk) for the multipliers, write: keep the total;
+    factor: for their product. complete: the chunk's totals are all kept 2 cycles later.
+    """
+    share, banks = config.share, config.total_banks
+    last_step = share - 1
+    read_stage = 0 if share > 2 else 1       # M = 2: the total before is read one cycle later
+    active = bit()
+    bank = Signal(modbv(banks - 1)[bits_for(banks):])
+    first, ended, closes = bit(), Signal(bool(1)), bit()
+    factor0 = number(config.factor_bits)
+    at = [word(len(at_read)) for _ in range(3)]
+    actives = word(3)
+    firsts = word(2)
+    closings = word(2)
+
+    @always_seq(clk.posedge, reset=reset)
+    def walk():
+        if tap.valid and tap.last:
+            active.next = True
+            step.next = 0
+            first.next = ended
+            ended.next = tap.closing
+            closes.next = tap.closing
+            factor0.next = tap.factor
+            if ended:
+                bank.next = bank + 1
+        elif active:
+            if step == last_step:
+                active.next = False
+                step.next = 0
+            else:
+                step.next = step + 1
+        actives.next = concat(actives[2:], active)
+        closings.next[0] = active and closes and step == last_step
+        closings.next[1] = closings[0]
+
+    @always(clk.posedge)
+    def follow():
+        at[0].next = concat(bank, step)
+        at[1].next = at[0]
+        at[2].next = at[1]
+        firsts.next = concat(firsts[1:], first)
+        factor.next = factor0
+
+    @always_comb
+    def out():
+        at_read.next = at[read_stage]
+        at_write.next = at[2]
+        write.next = actives[2]
+        fresh.next = firsts[read_stage]
+        complete.next = closings[1]
+
+    return walk, follow, out
+
+
+@block
+def operands_of(clk, step, captured, operands, config):
+    """operands[j]: sum of lane step*P/M + j in the cycle before."""
+    count = config.multipliers
+    lane_bits, group_bits = config.lane_bits, count.bit_length() - 1
+    sum_bits = config.sum_bits
+
+    @always(clk.posedge)
+    def select():
+        base = intbv(0)[lane_bits:]
+        lane = intbv(0)[lane_bits:]
+        chosen = intbv(0)[sum_bits:]
+        base[:] = step
+        base[:] = base << group_bits
+        for j in range(count):
+            lane[:] = base | j
+            chosen[:] = captured[lane]
+            operands[j].next = chosen.signed()
+
+    return select
+
+
+@block
+def multiplier(clk, operand, factor, at_read, fresh, at_write, write, at_drain, read, depth):
+    """One shared multiplier and its totals. read: the total `at_drain` of the cycle before.
+
+    The total before (none if `fresh`) is read beside the product, and added one cycle later.
+    """
+    bits = len(read)
+    totals = [Signal(intbv(0)[bits:]) for _ in range(depth)]
+    product = number(len(operand) + len(factor))
+    before = word(bits)
+    total = word(bits)
+
+    @always(clk.posedge)
+    def work():
+        amount = intbv(0, min=-(1 << bits), max=1 << bits)
+        product.next = operand * factor
+        if fresh:
+            before.next = 0
+        else:
+            before.next = totals[at_read]
+        amount[:] = before.signed() + product
+        total.next = amount[bits:]
+        if write:
+            totals[at_write].next = total
+        read.next = totals[at_drain]
+
+    return work
+
+
+@block
+def multiplier_of_two(clk, operand, factor, at_read, fresh, at_write, write, at_drain, read,
+                      depth):
+    """As `multiplier` for M = 2, where the total before is read in the cycle of the addition."""
+    bits = len(read)
+    totals = [Signal(intbv(0)[bits:]) for _ in range(depth)]
+    product = number(len(operand) + len(factor))
+    total = word(bits)
+
+    @always(clk.posedge)
+    def work():
+        before = intbv(0)[bits:]
+        amount = intbv(0, min=-(1 << bits), max=1 << bits)
+        product.next = operand * factor
+        before[:] = 0
+        if not fresh:
+            before[:] = totals[at_read]
+        amount[:] = before.signed() + product
+        total.next = amount[bits:]
+        if write:
+            totals[at_write].next = total
+        read.next = totals[at_drain]
+
+    return work
+
+
+@block
+def shared_multipliers(clk, reset, tap, captured, at_drain, reads, complete, config):
+    """P/M multipliers (M > 1).
+
+    tap: RunEnd; captured: sums, from the cycle after a run's last tap on. reads[j]: total of
+    multiplier j at `at_drain`, {bank, step}, one cycle before. complete: see `steps`.
+    """
+    depth = config.total_banks * config.share
+    at_read, at_write = word(len(at_drain)), word(len(at_drain))
+    step = word(bits_for(config.share))
+    write, fresh = bit(), bit()
+    factor = number(config.factor_bits)
+    operands = [number(config.sum_bits) for _ in range(config.multipliers)]
+    unit = multiplier_of_two if config.share == 2 else multiplier
+    return (steps(clk, reset, tap, step, at_read, at_write, write, fresh, factor, complete, config),
+            operands_of(clk, step, captured, operands, config),
+            [unit(clk, operands[j], factor, at_read, fresh, at_write, write, at_drain, reads[j],
+                  depth) for j in range(config.multipliers)])
+
+
+@block
+def accumulate(clk, reset, tap, maximum, counts, fresh, write, bank, complete, config):
+    """Control of the multipliers for M = 1: all lanes multiply every tap at once.
+
+    counts, fresh: the product counts, and begins a chunk; write: keep the total in `bank`.
+    """
+    ended = Signal(bool(1))
+    closes = bit()
+    drained_bank = Signal(modbv(0)[len(bank):])
+
+    @always_seq(clk.posedge, reset=reset)
+    def follow():
+        counts.next = tap.valid and (tap.last or not maximum)
+        closes.next = tap.valid and tap.closing
+        if tap.valid and (tap.last or not maximum):
+            fresh.next = ended
+            ended.next = tap.closing
+        write.next = closes
+        if write:
+            drained_bank.next = drained_bank + 1
+
+    @always_comb
+    def out():
+        complete.next = closes
+        bank.next = drained_bank
+
+    return follow, out
+
+
+@block
+def lane_multiplier(clk, value, factor, counts, fresh, write, bank, at_drain, read, depth):
+    """A lane's own multiplier (M = 1) and its totals."""
+    bits = len(read)
+    totals = [Signal(intbv(0)[bits:]) for _ in range(depth)]
+    product = number(len(value) + len(factor))
+    total = word(bits)
+
+    @always(clk.posedge)
+    def work():
+        before = intbv(0)[bits:]
+        amount = intbv(0, min=-(1 << bits), max=1 << bits)
+        product.next = value * factor
+        before[:] = 0
+        if not fresh:
+            before[:] = total
+        amount[:] = before.signed() + product
+        if counts:
+            total.next = amount[bits:]
+        if write:
+            totals[bank].next = total
+        read.next = totals[at_drain]
+
+    return work
+
+
+@block
+def lane_multipliers(clk, reset, tap, maximum, values, at_drain, reads, complete, config):
+    """P multipliers for M = 1; as `shared_multipliers`, but on the lanes' values themselves."""
+    counts, fresh, write = bit(), bit(), bit()
+    bank = word(len(at_drain))
+    return (accumulate(clk, reset, tap, maximum, counts, fresh, write, bank, complete, config),
+            [lane_multiplier(clk, values[j], tap.factor, counts, fresh, write, bank, at_drain,
+                             reads[j], config.total_banks) for j in range(config.lanes)])

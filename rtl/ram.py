@@ -1,0 +1,69 @@
+"""Memories: block RAM with one write and one read port, and delay lines."""
+
+from __future__ import annotations
+
+from myhdl import Signal, always, always_comb, block, intbv
+
+
+@block
+def ram(clk, we, write_address, write_data, re, read_address, read_data, depth):
+    """A memory of `depth` words, all 0 at the start.
+
+    read_data: the word that `read_address` named in the last cycle with `re` (as it was before a
+    write in that cycle).
+    """
+    width = len(write_data)
+    memory = [Signal(intbv(0)[width:]) for _ in range(depth)]
+
+    @always(clk.posedge)
+    def access():
+        if we:
+            memory[write_address].next = write_data
+        if re:
+            read_data.next = memory[read_address]
+
+    return access
+
+
+@block
+def cell_ram(clk, enables, write_address, write_data, read_address, read_data, depth):
+    """A memory of `depth` words of four cells, each written on its own; all 0 at the start.
+
+    enables: a bit per cell. read_data: the word that `read_address` named in the cycle before.
+    """
+    width = len(write_data)
+    quarter, half, three = width // 4, width // 2, 3 * width // 4
+    memory = [Signal(intbv(0)[width:]) for _ in range(depth)]
+
+    @always(clk.posedge)
+    def access():
+        if enables[0]:
+            memory[write_address].next[quarter:] = write_data[quarter:]
+        if enables[1]:
+            memory[write_address].next[half:quarter] = write_data[half:quarter]
+        if enables[2]:
+            memory[write_address].next[three:half] = write_data[three:half]
+        if enables[3]:
+            memory[write_address].next[width:three] = write_data[width:three]
+        read_data.next = memory[read_address]
+
+    return access
+
+
+@block
+def delay_line(clk, source, delayed, cycles):
+    """`delayed` is `source` of `cycles` (at least 1) cycles ago."""
+    width = len(source)
+    stages = [Signal(intbv(0)[width:]) for _ in range(cycles)]
+
+    @always(clk.posedge)
+    def shift():
+        stages[0].next = source
+        for k in range(1, cycles):
+            stages[k].next = stages[k - 1]
+
+    @always_comb
+    def last():
+        delayed.next = stages[cycles - 1]
+
+    return shift, last

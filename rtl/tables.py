@@ -1,0 +1,87 @@
+"""Writes of the tables, spread from the load unit to the memories one cycle later."""
+
+from __future__ import annotations
+
+from myhdl import always, always_seq, block, intbv
+
+from ..arch.config import bits_for
+from ..arch.fixed import CLUSTER_BITS
+from ..arch.isa import Table
+from .signals import bit, number, word
+
+THRESHOLD_BITS = CLUSTER_BITS + 1       # one bit more: a threshold can lie above every value
+
+
+class TablePorts:
+    """One write a cycle: `at` {bank, entry} and an enable for each table.
+
+    base: {pair, address}; offset: address; decode: `at` is {pair, half, code}, value;
+    cluster: threshold, cut to THRESHOLD_BITS without changing any comparison, and code.
+    """
+
+    def __init__(self, config):
+        self.base_we = bit()
+        self.base_at = word(bits_for(config.base_entries) + 1)
+        self.offset_we = bit()
+        self.offset_at = word(bits_for(config.offset_entries) + 1)
+        self.address = word(config.address_bits)
+        self.pair = bit()
+        self.decode_we = bit()
+        self.decode_at = word(config.code_bits + 2)
+        self.value = number(config.value_bits)
+        self.cluster_we = bit()
+        self.cluster_at = word(config.code_bits + 1)
+        self.threshold = number(THRESHOLD_BITS)
+        self.code = word(config.code_bits)
+
+
+@block
+def spread(clk, reset, table, ports, config):
+    """table: TableWrite; ports: TablePorts, driven."""
+    base, offset, decode = int(Table.BASE), int(Table.OFFSET), int(Table.DECODE)
+    cluster, ramp = int(Table.CLUSTER), int(Table.RAMP)
+    base_bits, offset_bits = bits_for(config.base_entries), bits_for(config.offset_entries)
+    base_entries, offset_entries = config.base_entries, config.offset_entries
+    width, value_bits = config.address_bits, config.value_bits
+    codes, code_bits = config.codes, config.code_bits
+    pair_at, code_hi = 24, 16 + config.code_bits
+    negative_hi = 16 + config.value_bits
+    always_over, never = 1 << (CLUSTER_BITS - 1), -(1 << (CLUSTER_BITS - 1))
+
+    @always_seq(clk.posedge, reset=reset)
+    def enable():
+        ports.base_we.next = (table.we and (table.kind == base or table.kind == ramp)
+                              and table.index < base_entries)
+        ports.offset_we.next = (table.we and table.kind == offset
+                                and table.index < offset_entries)
+        ports.decode_we.next = table.we and table.kind == decode and table.index < codes
+        ports.cluster_we.next = table.we and table.kind == cluster and table.index < codes
+
+    @always(clk.posedge)
+    def carry():
+        threshold = intbv(0, min=-(1 << 15), max=1 << 15)
+        ports.base_at.next[base_bits:] = table.index[base_bits:]
+        ports.base_at.next[base_bits] = table.bank
+        ports.offset_at.next[offset_bits:] = table.index[offset_bits:]
+        ports.offset_at.next[offset_bits] = table.bank
+        ports.address.next = table.data[width:]
+        ports.pair.next = table.data[pair_at]
+        ports.decode_at.next[code_bits:] = table.index[code_bits:]
+        ports.decode_at.next[code_bits] = table.half
+        ports.decode_at.next[code_bits + 1] = table.bank
+        if table.half:
+            ports.value.next = table.data[negative_hi:16].signed()
+        else:
+            ports.value.next = table.data[value_bits:].signed()
+        ports.cluster_at.next[code_bits:] = table.index[code_bits:]
+        ports.cluster_at.next[code_bits] = table.bank
+        threshold[:] = table.data[16:].signed()
+        if threshold > always_over:
+            ports.threshold.next = always_over
+        elif threshold < never:
+            ports.threshold.next = never
+        else:
+            ports.threshold.next = threshold
+        ports.code.next = table.data[code_hi:16]
+
+    return enable, carry

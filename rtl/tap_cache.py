@@ -1,0 +1,69 @@
+"""The tap cache: two buffers of slots, each with the taps of one output channel."""
+
+from __future__ import annotations
+
+from myhdl import ConcatSignal, always, always_comb, always_seq, block
+
+from .ram import ram
+from .signals import bit, word
+
+
+class SlotRead:
+    """Issue to tap cache: in a cycle with `re` slot `address` of buffer `turn` is presented; it is
+    in `slot` from the next cycle on. `free`: that was its last use, the buffer is empty again.
+
+    there: buffer `turn` is full; last: address of its last slot.
+    """
+
+    def __init__(self, slots):
+        self.turn = bit()
+        self.re = bit()
+        self.address = word(len(slots.address))
+        self.free = bit()
+        self.slot = word(len(slots.slot))
+        self.there = bit()
+        self.last = word(len(slots.address))
+
+
+@block
+def tap_cache(clk, reset, slots, read, depth):
+    """slots: Slots, of which `full` is driven; read: SlotRead, of which slot, there and last are
+    driven. depth: slots of a buffer.
+    """
+    write_at = ConcatSignal(slots.buffer, slots.address)
+    read_at = ConcatSignal(read.turn, read.address)
+    last0 = word(len(slots.address))
+    last1 = word(len(slots.address))
+    full0, full1 = bit(), bit()
+    memory = ram(clk, slots.we, write_at, slots.slot, read.re, read_at, read.slot, 2 * depth)
+
+    @always_seq(clk.posedge, reset=reset)
+    def occupy():
+        if slots.close and not slots.close_buffer:
+            full0.next = True
+        elif read.free and not read.turn:
+            full0.next = False
+        if slots.close and slots.close_buffer:
+            full1.next = True
+        elif read.free and read.turn:
+            full1.next = False
+
+    @always(clk.posedge)
+    def measure():
+        if slots.close and not slots.close_buffer:
+            last0.next = slots.close_count - 1
+        if slots.close and slots.close_buffer:
+            last1.next = slots.close_count - 1
+
+    @always_comb
+    def select():
+        slots.full.next[0] = full0
+        slots.full.next[1] = full1
+        if read.turn:
+            read.there.next = full1
+            read.last.next = last1
+        else:
+            read.there.next = full0
+            read.last.next = last0
+
+    return memory, occupy, measure, select
