@@ -52,9 +52,18 @@ class Machine:
         """Run to END; the cycles."""
         channel.simulate(self._bodies)
         if self.sequencer.cycles is None:
-            raise FormatError(f"the program stops at instruction {self.sequencer.index}: it waits "
-                              "for a token that never comes; recompile the network")
+            raise self._stopped()
         return self.sequencer.cycles
+
+    def _stopped(self) -> FormatError:
+        """Nothing is left to happen, but END was not reached."""
+        waiting = [unit.waiting for unit in self.units.values() if unit.waiting is not None]
+        if not waiting:
+            return FormatError(f"instruction {self.sequencer.index - 1} never ends: its stream "
+                               "goes on too far behind its last channel; recompile the network")
+        name = self._program.instructions[min(waiting)].OP.name
+        return FormatError(f"instruction {min(waiting)} ({name}) waits for a dependency token "
+                           "that never comes; recompile the network")
 
     def _ended(self, unit: UnitPort, index: int, instruction: Instruction) -> None:
         """An instruction is in its last busy cycle: stamp it, capture the tensors it completes."""

@@ -58,6 +58,7 @@ class UnitPort:
     def __init__(self, unit: Unit, stamps: Stamps, tokens: dict[tuple[Unit, Unit], Tokens]) -> None:
         self.unit = unit
         self.mailbox = Channel(1)
+        self.waiting: int | None = None     # the instruction in the mailbox
         self.idle = 0                       # first cycle in which the unit is idle
         self.lost_tokens = 0                # clocks idle with an instruction in the mailbox
         self.lost_sequencer = 0             # clocks idle without
@@ -80,6 +81,7 @@ class UnitPort:
     def take(self) -> Wait:
         """The next instruction and its index, in the cycle in which the unit takes it."""
         (index, instruction), since = yield from self.mailbox.first()
+        self.waiting = index
         since = max(since, self.idle)
         cycle = since
         wanted = [self._tokens[self._beside(step), self.unit]
@@ -94,6 +96,7 @@ class UnitPort:
         self.lost_sequencer += since - self.idle
         self.lost_tokens += cycle - since
         self._stamps.starts[index] = cycle
+        self.waiting = None
         return index, instruction
 
     def end(self, index: int, instruction: Instruction) -> None:
