@@ -117,14 +117,20 @@ class Walk:
         self.values[node] = self.add(node, Input(), [], self.shape(node), name=node.name)
 
     def _output(self, node: Fx) -> None:
-        by_name = {other.name: value for other, value in self.values.items()}
+        by_name = {other.name: other for other in self.values}
         for i, torch_name in enumerate(self._outputs):
             if torch_name not in by_name:
                 raise CompileError(f"output {i} of the network is not computed from its input; "
                                    "return tensors only")
-            source = self.graph[by_name[torch_name]]
+            other = by_name[torch_name]
+            source = self.graph[self.values[other]]
+            dims = len(other.meta["val"].shape)
+            if self.shape(other) != source.shape:
+                raise CompileError(f"output {i} of the network has the shape "
+                                   f"{tuple(other.meta['val'].shape)}; return whole maps or "
+                                   "flatten everything behind the batch")
             name = "output" if len(self._outputs) == 1 else f"output_{i}"
-            self.add(node, Output(), [source.name], source.shape, name=name)
+            self.add(node, Output(dims), [source.name], source.shape, name=name)
 
     def _call(self, node: Fx) -> None:
         if aten.is_bookkeeping(node):

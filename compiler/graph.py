@@ -116,7 +116,12 @@ class Flatten(Op):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Output(Op):
-    """An output of the network."""
+    """An output of the network.
+
+    dims: dimensions of torch's tensor, the batch included; those missing to (N, C, H, W) are 1.
+    """
+
+    dims: int = 4
 
 
 @dataclasses.dataclass(frozen=True)

@@ -30,7 +30,7 @@ from .allocate import allocate, rows_needed
 from .emit import emit
 from .errors import CompileError
 from .frontend import trace
-from .graph import Conv, Graph
+from .graph import Conv, Graph, Output
 from .layouts import layouts
 from .lower import lower
 from .passes import canonicalise
@@ -113,8 +113,9 @@ def _fits(net: Scaled, config: Config, batch: int) -> bool:
 def _meta(quantised: Quantised, clusters: int, name: str, seed: int) -> dict[str, object]:
     parameters = sum(node.op.weight.size + node.op.bias.size
                      for node in quantised.graph if isinstance(node.op, Conv))
-    return {"source": name, "float32_bytes": 4 * parameters, "clusters": clusters, "seed": seed,
-            "kcnn": metadata.version("kcnn")}
+    dims = {node.name: node.op.dims for node in quantised.graph if isinstance(node.op, Output)}
+    return {"source": name, "output_dims": dims, "float32_bytes": 4 * parameters,
+            "clusters": clusters, "seed": seed, "kcnn": metadata.version("kcnn")}
 
 
 def _tensors(program: Program) -> dict[str, int]:
