@@ -28,12 +28,14 @@ def info(net: options.Binary, json: options.Json = None) -> None:
 
 
 def describe(program: Program, size: int) -> dict[str, Any]:
-    """What `--json` holds. bytes: size of the file; float32_bytes: of the network it came from."""
+    """What `--json` holds. bytes: what the machine reads, instructions, streams and tables;
+    float32_bytes: the weights of the network that it came from; file_bytes: with layer table."""
     kinds = Counter(instruction.OP.name for instruction in program.instructions)
     return {
         "config": program.config.name,
-        "bytes": size,
+        "bytes": program.table_base + len(program.tables),
         "float32_bytes": program.meta.get("float32_bytes"),
+        "file_bytes": size,
         "stream_bytes": len(program.streams),
         "table_bytes": len(program.tables),
         "memory_bytes": program.memory_bytes,
@@ -65,7 +67,9 @@ def _layer(program: Program, layer: Layer) -> dict[str, Any]:
 
 def _show(program: Program, values: dict[str, Any]) -> None:
     sizes = [("configuration", values["config"]), ("images a batch", values["batch"]),
-             ("file, bytes", values["bytes"]), ("tap streams, bytes", values["stream_bytes"]),
+             ("file, bytes", values["file_bytes"]),
+             ("instructions, streams and tables, bytes", values["bytes"]),
+             ("tap streams, bytes", values["stream_bytes"]),
              ("tables, bytes", values["table_bytes"]),
              ("external memory, bytes", values["memory_bytes"])]
     if values["float32_bytes"]:

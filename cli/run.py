@@ -98,13 +98,15 @@ def encode(program: Program, arrays: Sequence[io.Floats]) -> list[Ints]:
 
 def _joined(program: Program, outcomes: Sequence[Outcome], count: int, raw: bool
             ) -> dict[str, NDArray]:
-    """Every output of the first `count` images, by name."""
+    """Every output of the first `count` images, by name; of the shape that torch gives it."""
+    dims = program.meta.get("output_dims", {})
     convert = host.raw if raw else host.decode
     joined = {}
     for number, port in enumerate(program.outputs):
         tensor = program.tensors[port.tensor]
         parts = [convert(outcome.outputs[number], tensor, program.config) for outcome in outcomes]
-        joined[port.name] = np.concatenate(parts)[:count]
+        shape = program.tensors[port.tensor].layout.shape[1:dims.get(port.name, 4)]
+        joined[port.name] = np.concatenate(parts)[:count].reshape(count, *shape)
     return joined
 
 
