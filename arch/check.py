@@ -38,12 +38,12 @@ def same_machine(program: Program, config: Config, where: str) -> None:
 def verify(program: Program) -> None:
     """Raise FormatError, one sentence, for the first rule of docs/machine.md that is broken."""
     _check_ends(program)
+    _check_memory(program)
     for index, instruction in enumerate(program.instructions):
         place = f"instruction {index} ({instruction.OP.name})"
         for holds, sentence in _rules(program, instruction):
             _refuse_unless(holds, place, sentence)
     flats = _check_streams(program)
-    _check_memory(program)
     for tensor in program.tensors:
         _check_tensor(program.config, tensor)
     _check_ports(program)

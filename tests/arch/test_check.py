@@ -1,0 +1,500 @@
+"""Each rule of a program broken once, with its sentence."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import strategies
+from hypothesis import given, settings
+from kcnn.arch import check, effects, isa, stream
+from kcnn.arch.config import Config
+from kcnn.arch.errors import ConfigError, FormatError
+from kcnn.arch.isa import Mode, Table
+from kcnn.arch.program import Piece, Source
+from kcnn.arch.stream import ChannelStream, Run
+
+CODE = strategies.small_program()
+RADIX = strategies.small_program(strategies.Shape(mode=Mode.RADIX))
+PASS = strategies.small_program(strategies.Shape(mode=Mode.PASS))
+BASE, OFFSET, DECODE, CLUSTER, LOAD, FILL, RUN, STORE, END = 0, 1, 2, 4, 5, 6, 7, 8, 9
+WIDE = dataclasses.replace(Config.preset("small"), port_bits=256, name="wide")
+
+
+def with_instruction(program, index, **changes):
+    """The program with fields of one instruction changed."""
+    found = list(program.instructions)
+    found[index] = dataclasses.replace(found[index], **changes)
+    return dataclasses.replace(program, instructions=tuple(found))
+
+
+def with_order(program, *indices):
+    """The program with its instructions in another order, or some left out."""
+    return dataclasses.replace(program, instructions=tuple(program.instructions[i]
+                                                           for i in indices))
+
+
+def with_word(program, index, entry, word):
+    """The program with one table entry changed."""
+    ins = program.instructions[index]
+    at = ins.address * 16 - program.table_base + 4 * entry
+    tables = bytearray(program.tables)
+    tables[at:at + 4] = int(word).to_bytes(4, "little")
+    return dataclasses.replace(program, tables=bytes(tables))
+
+
+def with_stream(program, data):
+    """The program with other bytes in place of its stream, zeros filled in."""
+    return dataclasses.replace(program, streams=data + bytes(len(program.streams) - len(data)))
+
+
+def with_layout(program, index, **changes):
+    tensors = list(program.tensors)
+    layout = dataclasses.replace(tensors[index].layout, **changes)
+    tensors[index] = dataclasses.replace(tensors[index], layout=layout)
+    return dataclasses.replace(program, tensors=tuple(tensors))
+
+
+def with_tensor(program, index, **changes):
+    tensors = list(program.tensors)
+    tensors[index] = dataclasses.replace(tensors[index], **changes)
+    return dataclasses.replace(program, tensors=tuple(tensors))
+
+
+def with_layer(program, **changes):
+    layer = dataclasses.replace(program.layers[0], **changes)
+    return dataclasses.replace(program, layers=(layer,))
+
+
+def with_taps(program, **changes):
+    arrays = {name: np.array(value) for name, value in changes.items()}
+    return with_layer(program, taps=dataclasses.replace(program.layers[0].taps, **arrays))
+
+
+def with_port(program, kind, **changes):
+    ports = (dataclasses.replace(getattr(program, kind)[0], **changes),)
+    return dataclasses.replace(program, **{kind: ports})
+
+
+def refused(program, sentence):
+    with pytest.raises(FormatError) as caught:
+        check.verify(program)
+    said = str(caught.value)
+    assert sentence in said, said
+    assert said.endswith("; recompile the network") and "\n" not in said
+
+
+def test_the_unbroken_programs_are_accepted():
+    for program in (CODE, RADIX, PASS):
+        check.verify(program)
+
+
+@settings(max_examples=30)
+@given(strategies.programs(WIDE))
+def test_programs_for_a_wide_port_are_refused_or_aligned(program):
+    """The hand-made programs align to 64 bytes, so they suit every port."""
+    check.verify(program)
+
+
+# ---- instructions ----------------------------------------------------------------------------
+def test_ends():
+    refused(dataclasses.replace(CODE, instructions=()), "the last instruction is not END")
+    refused(with_order(CODE, *range(9)), "instruction 8: the last instruction is not END")
+    refused(with_order(CODE, 0, 9, 1, 9), "instruction 1 (END): instructions follow, but END must")
+
+
+@pytest.mark.parametrize("index, changes, sentence", [
+    (LOAD, {"cores": 0}, "instruction 5 (LOAD): cores=0 must name cores of a machine that has 1"),
+    (RUN, {"cores": 2}, "instruction 7 (RUN): cores=2 must name cores"),
+    (LOAD, {"push_prev": 1}, "['push_prev'] names a unit beyond LOAD, there is none"),
+    (STORE, {"pop_next": 1}, "['pop_next'] names a unit beyond STORE, there is none"),
+    (LOAD, {"row": 2040}, "row=2040 rows=16 end behind the 2048 rows of the memory"),
+    (FILL, {"rows": 2040}, "row=17 rows=2040 end behind the 2048 rows of the memory"),
+    (FILL, {"code": 16}, "code=16 has more than 4 bits"),
+    (LOAD, {"address": 0x2D}, "address=0x2d rows=16 end at byte 784, external memory has 768"),
+    (STORE, {"address": 0x27}, "address=0x27 is byte 624, which holds instructions, streams or "
+                               "tables (up to 640)"),
+    (BASE, {"first": 255}, "first=255 count=2 end behind the 256 entries of the table BASE"),
+    (OFFSET, {"first": 31}, "first=31 count=6 end behind the 32 entries of the table OFFSET"),
+    (DECODE, {"first": 9}, "first=9 count=8 end behind the 16 entries of the table DECODE"),
+    (CLUSTER, {"count": 17}, "first=0 count=17 end behind the 16 entries of the table CLUSTER"),
+    (BASE, {"address": 0}, "address=0x0 count=2 are bytes 0 to 8, the tables lie from 320 to 640"),
+    (CLUSTER, {"address": 0x25}, "are bytes 592 to 656, the tables lie from 320 to 640"),
+    (BASE, {"kind": Table.RAMP, "address": 0, "start": 1 << 14}, "start=16384 is no address below"),
+    (BASE, {"kind": Table.RAMP, "address": 0, "step": 1 << 14}, "step=16384 is no address below"),
+    (RUN, {"stream": 0xF}, "stream=0xf stream_units=4 are bytes 240 to 304, the streams lie from "
+                           "256 to 320"),
+    (RUN, {"stream_units": 5}, "are bytes 256 to 336, the streams lie from 256 to 320"),
+    (RUN, {"order": 16}, "order=16 has more than 4 bits"),
+    (RUN, {"origin": 1 << 14}, "origin=16384 is not reduced modulo the memory's 16384 codes"),
+    (RUN, {"y_wrap": 1 << 14}, "y_wrap=16384 is not reduced"),
+    (RUN, {"chunk_images": 1}, "chunk_images=1 must be 0 for pitch=9 image_rows=7 and 4 lanes"),
+    (RUN, {"chunk_rows": 1}, "chunk_rows=1 must be 0"),
+    (RUN, {"chunk_columns": 3}, "chunk_columns=3 must be 4"),
+    (RUN, {"image_pitch": 64}, "image_pitch=64 must be 63"),
+    (RUN, {"chunk_pitch": 4}, "chunk_pitch=4 must be 0"),
+])
+def test_instruction_rules(index, changes, sentence):
+    refused(with_instruction(CODE, index, **changes), sentence)
+
+
+def test_radix_digits_must_hold_the_width():
+    refused(with_instruction(RADIX, 6, digits=3), "digits=3 of 4 bits do not hold radix_width=16")
+
+
+def test_chunks_of_small_maps():
+    """9 positions an image, 16 lanes: one image, two rows and one column a chunk."""
+    shape = strategies.Shape(kernel=(1, 1), height=1, width=1, padding=(0, 0, 0, 0))
+    small = strategies.small_program(shape, Config.preset("small"))
+    run = small.instructions[RUN]
+    assert (run.pitch, run.image_rows) == (3, 3)
+    assert (run.chunk_images, run.chunk_rows, run.chunk_columns, run.chunk_pitch) == (1, 2, 1, 9)
+    check.verify(small)
+    refused(with_instruction(small, RUN, chunk_rows=1), "chunk_rows=1 must be 2")
+
+
+@pytest.mark.parametrize("index, name", [(LOAD, "address"), (STORE, "address"), (BASE, "address"),
+                                         (RUN, "stream")])
+def test_addresses_are_multiples_of_the_port(index, name):
+    program = strategies.small_program(config=WIDE)
+    units = getattr(program.instructions[index], name) + 1
+    refused(with_instruction(program, index, **{name: units}),
+            f"{name}={units:#x} is byte {16 * units}, no multiple of the port's 32 bytes")
+
+
+@pytest.mark.parametrize("index, word, sentence", [
+    (BASE, 1 << 14, "entry 1 of BASE is 0x00004000, not an address of the memory and a pair"),
+    (BASE, 2 << 24, "entry 1 of BASE is 0x02000000, not an address of the memory and a pair"),
+    (OFFSET, 1 << 14, "entry 1 of OFFSET is 0x00004000, not an address offset"),
+    (DECODE, 256, "entry 1 of DECODE is 0x00000100, not two values of 9 bits"),
+    (DECODE + 1, 0xFEFF << 16, "entry 9 of DECODE is 0xfeff0000, not two values of 9 bits"),
+    (CLUSTER, 1024, "entry 1 of CLUSTER is 0x00000400, not a threshold of 11 bits and a code"),
+    (CLUSTER, 16 << 16, "entry 1 of CLUSTER is 0x00100000, not a threshold of 11 bits and a code"),
+])
+def test_table_entries(index, word, sentence):
+    refused(with_word(CODE, index, 1, word), sentence)
+
+
+def test_thresholds_ascend():
+    refused(with_word(CODE, CLUSTER, 3, 1000), "instruction 7 (RUN): the thresholds of CLUSTER "
+                                               "bank 0 do not ascend")
+    check.verify(with_word(CODE, CLUSTER, 0, 1000))           # entry 0 has no threshold
+
+
+# ---- streams ---------------------------------------------------------------------------------
+def taps(*positions, factor=1):
+    return Run(factor, np.array(positions), np.zeros(len(positions), bool))
+
+
+def channels(*runs_of):
+    return stream.encode_stream([ChannelStream(1, 2, tuple(runs)) for runs in runs_of])
+
+
+@pytest.mark.parametrize("data, sentence", [
+    (b"\x00" * 64, "instruction 7 (RUN): its stream: byte 6 is 0x00, a run header was expected"),
+    (channels([taps(0)]), "its stream: ends at byte 16 inside a channel"),
+    (channels([taps(0)], [taps(0)], [taps(0)]), "its stream goes on behind the last of channels=2"),
+    (channels([taps(0)], [taps(0, factor=256)]), "has the factor [256], which does not fit "
+                                                 "factor_bits=9"),
+    (channels([taps(0)], [taps(256 << 3)]), "kernel_bits=3: a tap names base entry 256, the table "
+                                            "has base_entries=256"),
+    (channels([taps(0)], [taps(6)]), "reads OFFSET entry 6 of bank 0, which no instruction before"),
+    (channels([taps(0)], [taps(2 << 3)]), "reads BASE entry 2 of bank 0, which no instruction"),
+])
+def test_streams(data, sentence):
+    units = 4 if len(data) == 64 else len(data) // 16
+    refused(with_instruction(with_stream(CODE, data), RUN, stream_units=units), sentence)
+
+
+def test_a_stream_ends_soon_after_its_last_channel():
+    empty = with_stream(CODE, channels([], []))
+    refused(empty, "stream_units=4 leave 50 bytes behind the last channel, 4 to 32 are needed")
+    check.verify(with_instruction(empty, RUN, stream_units=2))
+    refused(with_instruction(empty, RUN, stream_units=1), "stream_units=1 leave 2 bytes")
+
+
+def test_taps_fit_the_cache():
+    config = dataclasses.replace(CODE.config, tap_slots=16)
+    program = dataclasses.replace(CODE, config=config)
+    check.verify(program)
+    many = [taps(0, 1, 2, factor=f) for f in range(1, 7)]
+    refused(with_stream(program, channels(many, [])),
+            "a channel of its stream has 18 taps, the tap cache holds tap_slots=16")
+
+
+def test_sums_cannot_overflow():
+    low, high = min(CODE.tensors[0].values), max(CODE.tensors[0].values)      # -247 and 241
+    mixed = Run(3, np.array([0, 1, 2]), np.array([False, True, True]))
+    program = with_instruction(with_stream(CODE, channels([mixed], [])), RUN, stream_units=2)
+
+    def width(**bits):
+        return dataclasses.replace(program, config=dataclasses.replace(program.config, **bits))
+
+    top = high - 2 * low
+    assert 512 <= top < 1024
+    refused(width(sum_bits=10), f"instruction 7 (RUN): a cluster sum S can reach {top}, which 10 "
+                                "bits do not hold")
+    check.verify(width(sum_bits=11))
+    many = [dataclasses.replace(mixed, factor=f) for f in (-128, 127)] * 3
+    program = with_instruction(with_stream(CODE, channels(many, [])), RUN, stream_units=4)
+    worst = 3 * 127 * top + 3 * 128 * (2 * high - low)
+    assert 1 << 19 <= worst < 1 << 20
+    refused(width(total_bits=20), f"a total T can reach {worst}, which 20 bits do not hold")
+    check.verify(width(total_bits=21))
+
+
+# ---- tensors and ports -----------------------------------------------------------------------
+@pytest.mark.parametrize("changes, sentence", [
+    ({"memory_bytes": 576}, "external memory: memory_bytes=576 must be from 640, where"),
+    ({"memory_bytes": 1 << 33}, "memory_bytes=8589934592 must be from 640, where instructions, "
+                                "streams and tables end, to 4294967296"),
+    ({"memory_bytes": 800}, "memory_bytes=800 is no multiple of 64"),
+    ({"inputs": ()}, "program: it has no input or no output"),
+    ({"outputs": ()}, "program: it has no input or no output"),
+])
+def test_program_rules(changes, sentence):
+    refused(dataclasses.replace(CODE, **changes), sentence)
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"height": 0}, "tensor 'x': a size of its layout is below 1"),
+    ({"first_row": -1}, "rows -1 to 15 are not in the memory's 2048 rows"),
+    ({"first_row": 2040}, "rows 2040 to 2056 are not in the memory's 2048 rows"),
+    ({"split": 5}, "more than 4 planes or a split above 4"),
+    ({"pad": 16}, "pad or order is no code"),
+    ({"order": -1}, "pad or order is no code"),
+    ({"planes": 2}, "it needs 16 values of 9 bits and one plane, or radix planes that hold its"),
+    ({"rows": 4}, "its elements do not fit its 4 rows"),
+    ({"channel": 160}, "an element lies outside its rows"),
+    ({"base": 7}, "an element lies outside its rows"),
+    ({"channel": 0}, "two elements share an address"),
+    ({"width": 1 << 31}, "its elements do not fit its 16 rows"),
+])
+def test_layout_rules(changes, sentence):
+    refused(with_layout(CODE, 0, **changes), sentence)
+
+
+@pytest.mark.parametrize("program, sentence", [
+    (with_tensor(CODE, 0, scale=0.0), "tensor 'x': scale=0.0 is no positive number"),
+    (with_tensor(CODE, 0, scale=float("inf")), "scale=inf is no positive number"),
+    (with_tensor(CODE, 0, values=(0,) * 15), "it needs 16 values of 9 bits"),
+    (with_tensor(CODE, 0, values=(0,) * 15 + (256,)), "it needs 16 values of 9 bits"),
+    (with_layout(RADIX, 1, bits=17), "or radix planes that hold its bits and pad code 0"),
+    (with_layout(RADIX, 1, pad=1), "or radix planes that hold its bits and pad code 0"),
+    (with_port(CODE, "inputs", tensor=2), "input 'x': tensor 2 does not exist"),
+    (with_port(CODE, "outputs", tensor=2), "output 'y': tensor 2 does not exist"),
+    (with_port(CODE, "inputs", address=648), "address=648 must be a multiple of 16 and its rows"),
+    (with_port(CODE, "inputs", address=624), "its rows lie from 640 to 768"),
+    (with_port(CODE, "inputs", address=720), "its rows lie from 640 to 768"),
+    (with_port(CODE, "inputs", address=656), "input 'x': no LOAD moves its 16 rows from row 1"),
+    (with_port(CODE, "outputs", address=720), "output 'y': no STORE moves its 4 rows from row 17"),
+    (with_port(CODE, "outputs", address=688), "output 'y': address=688 overlaps input 'x'"),
+    (with_instruction(CODE, STORE, rows=3), "output 'y': no STORE moves its 4 rows from row 17"),
+    (with_layout(CODE, 1, images=2, image=8, channel=4, height=1, width=4),
+     "output 'y': it has 2 images, the first input 1"),
+])
+def test_tensor_and_port_rules(program, sentence):
+    refused(program, sentence)
+
+
+# ---- layers ----------------------------------------------------------------------------------
+PIECE = CODE.layers[0].pieces[0]
+TAPS = CODE.layers[0].taps
+
+
+def piece(**changes):
+    return with_layer(CODE, pieces=(dataclasses.replace(PIECE, **changes),))
+
+
+def first(values, value):
+    return [value, *np.asarray(values)[1:].tolist()]
+
+
+@pytest.mark.parametrize("program, sentence", [
+    (with_layer(CODE, runs=()), "layer 'layer': it names no RUN"),
+    (with_layer(CODE, runs=(6,)), "runs names instruction [6], which is no RUN"),
+    (with_layer(CODE, runs=(99,)), "runs names instruction [99], which is no RUN"),
+    (with_layer(CODE, op="mean"), "op 'mean' is neither sum nor max"),
+    (with_layer(CODE, mode=3), "mode=3 is unknown"),
+    (with_layer(CODE, mode=2), "mode PASS and op max go together"),
+    (with_layer(CODE, shift=3), "shift=3 is none of (0, 2, 4, 6)"),
+    (with_layer(CODE, output=2), "output 2 does not exist"),
+    (with_layer(CODE, output=0), "tensor 0 has a value already"),
+    (with_layer(CODE, sources=()), "it has no source"),
+    (with_layer(CODE, sources=(Source(1),)), "source tensor [1] has no value yet"),
+    (with_layer(CODE, sources=(Source(0, 5, 1),)), "a stride is not 1 to 4"),
+    (with_taps(CODE, channel_runs=[0, 13]), "channel_runs has 2 entries for the 2 channels"),
+    (with_taps(CODE, channel_runs=[0, 14, 13]), "channel_runs does not count runs"),
+    (with_taps(CODE, run_taps=first(TAPS.run_taps, 1)), "run_taps does not count taps"),
+    (with_taps(CODE, dy=TAPS.dy[1:]), "its lists of taps differ in length"),
+    (with_taps(CODE, source=first(TAPS.source, 1)), "a tap names a source that it does not have"),
+    (with_taps(CODE, channel=first(TAPS.channel, 2)), "a tap names a channel that its source"),
+    (with_taps(CODE, plane=first(TAPS.plane, 1)), "a tap names a plane that its source does not"),
+    (with_taps(CODE, negative=first(TAPS.negative, 2)), "negative is not 0 or 1"),
+    (with_taps(CODE, dx=first(TAPS.dx, 1 << 20)), "a tap lies further away than any map is large"),
+    (with_taps(CODE, run_factor=first(TAPS.run_factor, 256)), "a factor does not fit factor_bits"),
+    (piece(width=3), "its pieces do not cover the output once"),
+    (piece(x=1), "its pieces do not cover the output once"),
+    (with_layer(CODE, pieces=(PIECE, PIECE)), "its pieces do not cover the output once"),
+    (piece(scale=(1,)), "a piece needs one scale and bias for each channel"),
+    (piece(scale=(1, 65536)), "a scale has more than 16 bits"),
+    (piece(bias=(1, 1 << 31)), "a bias has more than 32 bits"),
+    (with_layer(CODE, digits=2), "digits and radix_width are for RADIX"),
+    (with_layer(CODE, thresholds=(1, 2)), "it needs 15 ascending thresholds"),
+    (with_layer(CODE, thresholds=(9, *range(14))), "it needs 15 ascending thresholds"),
+    (with_layer(CODE, thresholds=tuple(range(1010, 1025))), "a threshold does not fit 11 bits"),
+    (with_layer(CODE, codes=(16,) * 16), "it needs 16 codes below 16"),
+    (with_layer(RADIX, digits=3), "digits=3 radix_width=16 are not those of its output"),
+    (with_layer(RADIX, mode=0), "its output has no codebook"),
+    (with_layer(PASS, pieces=(Piece(0, 0, 4, 4, (1, 1), (1, 1)),)), "so it has no pieces"),
+    (with_taps(PASS, channel_runs=[0, 0, 2]), "a maximum needs a tap in every channel"),
+    (dataclasses.replace(CODE, layers=CODE.layers * 2), "tensor 1 has a value already"),
+])
+def test_layer_rules(program, sentence):
+    refused(program, sentence)
+
+
+def test_outputs_are_computed_by_a_layer():
+    more = dataclasses.replace(CODE, tensors=(*CODE.tensors, CODE.tensors[1]))
+    refused(with_port(more, "outputs", tensor=2), "output 'y': no layer computes it")
+
+
+# ---- tokens and accesses ---------------------------------------------------------------------
+def test_deadlocks_are_found():
+    refused(with_instruction(CODE, FILL, pop_next=1), "instruction 6 (FILL): waits for a token "
+                                                      "from STORE to COMPUTE that never comes")
+
+
+@pytest.mark.parametrize("change, sentence", [
+    ({LOAD: {"push_next": 0}, FILL: {"pop_prev": 0}},
+     "instruction 6 (FILL): uses the activation memory without a token that orders it after "
+     "instruction 5 (LOAD)"),
+    ({RUN: {"push_next": 0}, STORE: {"pop_prev": 0}},
+     "instruction 8 (STORE): uses the activation memory without a token that orders it after "
+     "instruction 5 (LOAD)"),
+])
+def test_memory_accesses_are_ordered(change, sentence):
+    program = CODE
+    for index, changes in change.items():
+        program = with_instruction(program, index, **changes)
+    refused(program, sentence)
+
+
+def rearranged(instructions, program=CODE):
+    """The program with other instructions in the same space: padded to its old length."""
+    size = len(isa.encode(list(instructions)))
+    old = len(isa.encode(list(program.instructions)))
+    assert -(-size // 64) == -(-old // 64), "streams would move"
+    return dataclasses.replace(program, instructions=tuple(instructions))
+
+
+def test_a_load_behind_a_run_needs_a_token():
+    base, offset, decode, decode2, cluster, load, fill, run, store, end = CODE.instructions
+    again = dataclasses.replace(load, push_next=0)
+    refused(rearranged([base, offset, decode, decode2, cluster, load, fill, run, store, again,
+                        end]),
+            "instruction 9 (LOAD): uses the activation memory without a token that orders it after")
+    give = dataclasses.replace(run, push_prev=1)
+    take = dataclasses.replace(again, pop_next=1)
+    refused(rearranged([base, offset, decode, decode2, cluster, load, fill, give, store, take,
+                        end]), "orders it after instruction 8 (STORE)")
+
+
+def test_tables_are_written_before_they_are_read():
+    base, offset, decode, decode2, cluster, load, fill, run, store, end = CODE.instructions
+    refused(with_instruction(CODE, DECODE, bank=1),
+            "instruction 7 (RUN): reads DECODE entry 0 of bank 0, which no instruction before it")
+    refused(with_instruction(CODE, RUN, cluster_bank=1), "reads CLUSTER entry 0 of bank 1")
+    refused(with_instruction(CODE, RUN, base_bank=1), "reads BASE entry 0 of bank 1")
+    # the tables of a RUN that comes before the token
+    late = [base, offset, decode, decode2, load, cluster, fill, run, store, end]
+    refused(rearranged(late), "instruction 7 (RUN): reads CLUSTER entries of bank 0 without a "
+                              "token that orders it after instruction 5 (TABLE)")
+
+
+def test_tables_are_not_overwritten_while_they_are_read():
+    base, offset, decode, decode2, cluster, load, fill, run, store, end = CODE.instructions
+    order = [base, offset, decode, decode2, cluster, load, fill, run, store]
+    refused(rearranged([*order, cluster, end]),
+            "instruction 9 (TABLE): writes CLUSTER entries of bank 0 without a token that orders "
+            "it after instruction 7 (RUN), which reads them")
+    check.verify(rearranged([*order, dataclasses.replace(cluster, bank=1), end]))
+    order[7] = dataclasses.replace(run, push_prev=1)
+    check.verify(rearranged([*order, dataclasses.replace(cluster, pop_next=1), end]))
+
+
+def test_entries_that_no_tap_names_may_be_overwritten():
+    base, offset, decode, decode2, cluster, load, fill, run, store, end = CODE.instructions
+    spare = dataclasses.replace(base, first=200)
+    check.verify(rearranged([base, offset, decode, decode2, cluster, load, fill, run, store,
+                             spare, end]))
+
+
+def test_cells_are_written_before_they_are_read():
+    refused(with_instruction(CODE, RUN, origin=1000),
+            "instruction 7 (RUN): reads address 1008, which no instruction before it wrote")
+    program = with_instruction(CODE, FILL, row=18, rows=3)
+    program = with_instruction(program, RUN, channels=1)
+    refused(with_stream(program, channels([taps(0)], [])), "its stream goes on")
+    less = with_instruction(with_stream(program, channels([taps(0)])), RUN, stream_units=2)
+    less = with_instruction(less, FILL, row=20, rows=1)
+    refused(less, "instruction 8 (STORE): stores address 152, which no instruction before it wrote")
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"dst_channel": 0}, "instruction 7 (RUN): writes address 136 more than once"),
+    ({"dst": 20}, "instruction 7 (RUN): reads address"),
+    ({"x_step": 0, "x_wrap": 0}, "more than once"),
+])
+def test_destinations(changes, sentence):
+    refused(with_instruction(CODE, RUN, **changes), sentence)
+
+
+def test_a_run_cannot_write_more_than_the_memory_holds():
+    config = dataclasses.replace(CODE.config, memory_codes=256)
+    shape = strategies.Shape(channels=1, height=1, width=1, kernel=(1, 1), outputs=1,
+                             padding=(0, 0, 0, 0))
+    program = strategies.small_program(shape, config)
+    wide = dict(pitch=300, width=300, chunk_columns=4, chunk_rows=0, chunk_images=0,
+                image_pitch=900 % 256, chunk_pitch=0)
+    refused(with_instruction(program, RUN, **wide), "writes 300 codes, the activation memory "
+                                                    "holds 256")
+
+
+@settings(max_examples=40)
+@given(strategies.shapes())
+def test_effects_against_a_walk_over_all_positions(shape):
+    """Cells read and written, position by position as `isa.Run` tells it."""
+    program = strategies.small_program(shape)
+    memory = program.config.memory_codes
+    run = next(ins for ins in program.instructions if isinstance(ins, isa.Run))
+    run = dataclasses.replace(run, split=3, x_start=2, x_mod=2, x_wrap=5, y_start=1, y_mod=1,
+                              y_wrap=memory - 7)
+    starts = np.array([3, 50, memory - 1])
+    read, written = set(), []
+    for n, y, x in np.ndindex(run.images, run.height, run.width):
+        raster = (n * run.image_rows + y) * run.pitch + x
+        read |= {(int(s) + run.origin + raster) % memory for s in starts}
+    for k, j, n in np.ndindex(run.channels, run.digits, run.images):
+        row, phase_y = run.dst + k * run.dst_channel + j * run.dst_plane + n * run.dst_image, 1
+        for _ in range(run.height):
+            at, phase_x = row, 2
+            for _ in range(run.width):
+                written.append(at % memory)
+                phase_x += run.x_mod
+                at += run.x_step + (run.x_wrap if phase_x >= 3 else 0)
+                phase_x %= 3
+            phase_y += run.y_mod
+            row += run.y_step + (run.y_wrap if phase_y >= 3 else 0)
+            phase_y %= 3
+    assert set(np.flatnonzero(effects.reads(run, starts, memory)).tolist()) == read
+    assert effects.writes(run, memory).ravel().tolist() == written
+
+
+# ---- configurations --------------------------------------------------------------------------
+def test_same_machine():
+    check.same_machine(CODE, dataclasses.replace(CODE.config, name="other"), "net.kbin")
+    with pytest.raises(ConfigError) as caught:
+        check.same_machine(CODE, Config.preset("small"), "net.kbin")
+    assert str(caught.value) == (
+        "net.kbin: compiled for lanes=4, but configuration 'small' has lanes=16; recompile the "
+        "network for it, or use the configuration in the file")
