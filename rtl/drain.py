@@ -206,7 +206,6 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
     finals = word(final_bits)
     heads = [word(len(channel)) for _ in range(4)]
     lane0 = word(lane_bits)
-    lane1 = word(lane_bits)
     bank0 = word(len(bank))
 
     @always_comb
@@ -243,7 +242,6 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
         lane[:] = lane << position_bits
         lane0.next = lane
         bank0.next = bank
-        lane1.next = lane0
         heads[0].next = channel
         for k in range(1, 4):
             heads[k].next = heads[k - 1]
@@ -263,11 +261,11 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
     def out_alone():
         flow.at_total.next = bank0
 
-    @always_comb
+    @always(clk.posedge)
     def out_group():
-        flow.multiplier.next = lane1[group_bits:]
+        flow.multiplier.next = lane0[group_bits:]
 
-    @always_comb
+    @always(clk.posedge)
     def out_only():
         flow.multiplier.next = 0
 
