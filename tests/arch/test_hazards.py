@@ -1,0 +1,114 @@
+"""Accesses to memory and tables: ordered, and of something that was written."""
+
+import dataclasses
+
+import pytest
+import strategies
+from broken import (
+    CODE,
+    DECODE,
+    FILL,
+    LOAD,
+    RUN,
+    STORE,
+    channels,
+    rearranged,
+    refused,
+    taps,
+    with_instruction,
+    with_stream,
+)
+from kcnn.arch import check
+
+
+def test_deadlocks_are_found():
+    refused(with_instruction(CODE, FILL, pop_next=1), "instruction 6 (FILL): waits for a token "
+                                                      "from STORE to COMPUTE that never comes")
+
+
+@pytest.mark.parametrize("change, sentence", [
+    ({LOAD: {"push_next": 0}, FILL: {"pop_prev": 0}},
+     "instruction 6 (FILL): uses the activation memory without a token that orders it after "
+     "instruction 5 (LOAD)"),
+    ({RUN: {"push_next": 0}, STORE: {"pop_prev": 0}},
+     "instruction 8 (STORE): uses the activation memory without a token that orders it after "
+     "instruction 5 (LOAD)"),
+])
+def test_memory_accesses_are_ordered(change, sentence):
+    program = CODE
+    for index, changes in change.items():
+        program = with_instruction(program, index, **changes)
+    refused(program, sentence)
+
+
+def test_a_load_behind_a_run_needs_a_token():
+    base, offset, decode, decode2, cluster, load, fill, run, store, end = CODE.instructions
+    again = dataclasses.replace(load, push_next=0)
+    refused(rearranged([base, offset, decode, decode2, cluster, load, fill, run, store, again,
+                        end]),
+            "instruction 9 (LOAD): uses the activation memory without a token that orders it after")
+    give = dataclasses.replace(run, push_prev=1)
+    take = dataclasses.replace(again, pop_next=1)
+    refused(rearranged([base, offset, decode, decode2, cluster, load, fill, give, store, take,
+                        end]), "orders it after instruction 8 (STORE)")
+
+
+def test_tables_are_written_before_they_are_read():
+    base, offset, decode, decode2, cluster, load, fill, run, store, end = CODE.instructions
+    refused(with_instruction(CODE, DECODE, bank=1),
+            "instruction 7 (RUN): reads DECODE entry 0 of bank 0, which no instruction before it")
+    refused(with_instruction(CODE, RUN, cluster_bank=1), "reads CLUSTER entry 0 of bank 1")
+    refused(with_instruction(CODE, RUN, base_bank=1), "reads BASE entry 0 of bank 1")
+    # the tables of a RUN that comes before the token
+    late = [base, offset, decode, decode2, load, cluster, fill, run, store, end]
+    refused(rearranged(late), "instruction 7 (RUN): reads CLUSTER entries of bank 0 without a "
+                              "token that orders it after instruction 5 (TABLE)")
+
+
+def test_tables_are_not_overwritten_while_they_are_read():
+    base, offset, decode, decode2, cluster, load, fill, run, store, end = CODE.instructions
+    order = [base, offset, decode, decode2, cluster, load, fill, run, store]
+    refused(rearranged([*order, cluster, end]),
+            "instruction 9 (TABLE): writes CLUSTER entries of bank 0 without a token that orders "
+            "it after instruction 7 (RUN), which reads them")
+    check.verify(rearranged([*order, dataclasses.replace(cluster, bank=1), end]))
+    order[7] = dataclasses.replace(run, push_prev=1)
+    check.verify(rearranged([*order, dataclasses.replace(cluster, pop_next=1), end]))
+
+
+def test_entries_that_no_tap_names_may_be_overwritten():
+    base, offset, decode, decode2, cluster, load, fill, run, store, end = CODE.instructions
+    spare = dataclasses.replace(base, first=200)
+    check.verify(rearranged([base, offset, decode, decode2, cluster, load, fill, run, store,
+                             spare, end]))
+
+
+def test_cells_are_written_before_they_are_read():
+    refused(with_instruction(CODE, RUN, origin=1000),
+            "instruction 7 (RUN): reads address 1008, which no instruction before it wrote")
+    program = with_instruction(CODE, FILL, row=18, rows=3)
+    program = with_instruction(program, RUN, channels=1)
+    refused(with_stream(program, channels([taps(0)], [])), "its stream goes on")
+    less = with_instruction(with_stream(program, channels([taps(0)])), RUN, stream_units=2)
+    less = with_instruction(less, FILL, row=20, rows=1)
+    refused(less, "instruction 8 (STORE): stores address 152, which no instruction before it wrote")
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"dst_channel": 0}, "instruction 7 (RUN): writes address 136 more than once"),
+    ({"dst": 20}, "instruction 7 (RUN): reads address"),
+    ({"x_step": 0, "x_wrap": 0}, "more than once"),
+])
+def test_destinations(changes, sentence):
+    refused(with_instruction(CODE, RUN, **changes), sentence)
+
+
+def test_a_run_cannot_write_more_than_the_memory_holds():
+    config = dataclasses.replace(CODE.config, memory_codes=256)
+    shape = strategies.Shape(channels=1, height=1, width=1, kernel=(1, 1), outputs=1,
+                             padding=(0, 0, 0, 0))
+    program = strategies.small_program(shape, config)
+    wide = dict(pitch=300, width=300, chunk_columns=4, chunk_rows=0, chunk_images=0,
+                image_pitch=900 % 256, chunk_pitch=0)
+    refused(with_instruction(program, RUN, **wide), "writes 300 codes, the activation memory "
+                                                    "holds 256")

@@ -1,0 +1,96 @@
+"""Programs with one thing changed, for tests of the rules that they then break."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import strategies
+from kcnn.arch import check, isa, stream
+from kcnn.arch.errors import FormatError
+from kcnn.arch.isa import Mode
+from kcnn.arch.stream import ChannelStream, Run
+
+CODE = strategies.small_program()
+RADIX = strategies.small_program(strategies.Shape(mode=Mode.RADIX))
+PASS = strategies.small_program(strategies.Shape(mode=Mode.PASS))
+# indices of CODE's instructions
+BASE, OFFSET, DECODE, CLUSTER, LOAD, FILL, RUN, STORE, END = 0, 1, 2, 4, 5, 6, 7, 8, 9
+
+
+def with_instruction(program, index, **changes):
+    """The program with fields of one instruction changed."""
+    found = list(program.instructions)
+    found[index] = dataclasses.replace(found[index], **changes)
+    return dataclasses.replace(program, instructions=tuple(found))
+
+
+def with_order(program, *indices):
+    """The program with its instructions in another order, or some left out."""
+    return dataclasses.replace(program, instructions=tuple(program.instructions[i]
+                                                           for i in indices))
+
+
+def with_word(program, index, entry, word):
+    """The program with one table entry changed."""
+    ins = program.instructions[index]
+    at = ins.address * 16 - program.table_base + 4 * entry
+    tables = bytearray(program.tables)
+    tables[at:at + 4] = int(word).to_bytes(4, "little")
+    return dataclasses.replace(program, tables=bytes(tables))
+
+
+def with_stream(program, data):
+    """The program with other bytes in place of its stream, zeros filled in."""
+    return dataclasses.replace(program, streams=data + bytes(len(program.streams) - len(data)))
+
+
+def with_layout(program, index, **changes):
+    tensors = list(program.tensors)
+    layout = dataclasses.replace(tensors[index].layout, **changes)
+    tensors[index] = dataclasses.replace(tensors[index], layout=layout)
+    return dataclasses.replace(program, tensors=tuple(tensors))
+
+
+def with_tensor(program, index, **changes):
+    tensors = list(program.tensors)
+    tensors[index] = dataclasses.replace(tensors[index], **changes)
+    return dataclasses.replace(program, tensors=tuple(tensors))
+
+
+def with_layer(program, **changes):
+    layer = dataclasses.replace(program.layers[0], **changes)
+    return dataclasses.replace(program, layers=(layer,))
+
+
+def with_taps(program, **changes):
+    arrays = {name: np.array(value) for name, value in changes.items()}
+    return with_layer(program, taps=dataclasses.replace(program.layers[0].taps, **arrays))
+
+
+def with_port(program, kind, **changes):
+    ports = (dataclasses.replace(getattr(program, kind)[0], **changes),)
+    return dataclasses.replace(program, **{kind: ports})
+
+
+def refused(program, sentence):
+    with pytest.raises(FormatError) as caught:
+        check.verify(program)
+    said = str(caught.value)
+    assert sentence in said, said
+    assert said.endswith("; recompile the network") and "\n" not in said
+
+
+def taps(*positions, factor=1):
+    return Run(factor, np.array(positions), np.zeros(len(positions), bool))
+
+
+def channels(*runs_of):
+    return stream.encode_stream([ChannelStream(1, 2, tuple(runs)) for runs in runs_of])
+
+
+def rearranged(instructions, program=CODE):
+    """The program with other instructions in the same space: padded to its old length."""
+    size = len(isa.encode(list(instructions)))
+    old = len(isa.encode(list(program.instructions)))
+    assert -(-size // 64) == -(-old // 64), "streams would move"
+    return dataclasses.replace(program, instructions=tuple(instructions))
