@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arch.config import Config
-from ..arch.engine import MemoryModel, Result, Writes
+from ..arch.engine import MemoryModel, Result
 from ..arch.isa import Unit
 from ..arch.program import Program
 from . import benchfiles, toolchain
 from .benchfiles import EngineError
 from .convert import convert
-from .trace import tensors_from
+from .trace import stamps, tensors_from
 
 ENGINES = tuple(toolchain.TOOLS)
 LEAST_MEMORY = 1 << 20      # bytes of a bench's memory array: small programs share one simulator
@@ -80,10 +80,9 @@ def bench_parameters(config: Config, memory_bytes: int, engine: str
 
 def converted(config: Config, hdl: str) -> tuple[Path, ...]:
     """The machine's HDL files in compile order, from the cache or converted now."""
-    fields = config.hash
-    key = toolchain.digest([fields, hdl.encode(), _source_digest().encode()])
+    key = toolchain.digest([config.hash, hdl.encode(), _source_digest().encode()])
     folder = toolchain.cached(f"{hdl}-{key}", lambda empty: _convert(config, hdl, empty))
-    suffix = {"verilog": ".v", "vhdl": ".vhd"}[hdl]
+    suffix = toolchain.SUFFIXES[hdl]
     found = [path for path in folder.iterdir() if path.suffix == suffix]
     return tuple(sorted(found, key=lambda path: (not path.name.startswith("pck_"), path.name)))
 
@@ -143,23 +142,10 @@ def _result(program: Program, engine: str, folder: Path, cycles: int, size: int)
     memory = benchfiles.read_memory(folder / benchfiles.MEMORY, size, config.port_bytes)
     cycle, started, ended = benchfiles.read_stamps(folder / benchfiles.STAMPS)
     writes = benchfiles.read_writes(folder / benchfiles.WRITES, config)
-    starts = _by_instruction(program, engine, cycle, started, "took")
-    ends = _by_instruction(program, engine, cycle, ended, "ended")
-    return Result(engine, cycles, memory, starts, ends, _tensors(program, writes, ends), writes)
+    starts = stamps(program, _by_unit(cycle, started), engine, "took")
+    ends = stamps(program, _by_unit(cycle, ended), engine, "ended")
+    return Result(engine, cycles, memory, starts, ends, tensors_from(program, writes, ends), writes)
 
 
-def _tensors(program: Program, writes: Writes, ends: Ints) -> dict[int, Ints]:
-    return tensors_from(program, writes, ends)
-
-
-def _by_instruction(program: Program, engine: str, cycle: Ints, bits: Ints, verb: str) -> Ints:
-    """A unit's k-th mark belongs to its k-th instruction; END has none (-1)."""
-    stamps = np.full(len(program.instructions), -1, np.int64)
-    for unit in Unit:
-        wanted = [i for i, ins in enumerate(program.instructions) if ins.UNIT is unit]
-        marks = cycle[(bits >> int(unit) & 1).astype(bool)]
-        if len(marks) != len(wanted):
-            raise EngineError(f"engine {engine}: the {unit.name} unit {verb} {len(marks)} "
-                              f"instructions of its {len(wanted)}: the machine is faulty")
-        stamps[wanted] = marks
-    return stamps
+def _by_unit(cycle: Ints, bits: Ints) -> dict[Unit, Ints]:
+    return {unit: cycle[(bits >> int(unit) & 1).astype(bool)] for unit in Unit}

@@ -21,6 +21,7 @@ import platformdirs
 from ..arch.errors import KcnnError
 
 BENCH = Path(__file__).parent / "bench"
+SUFFIXES = {"verilog": ".v", "vhdl": ".vhd"}
 
 
 class ToolError(KcnnError):
@@ -37,7 +38,7 @@ class Tool:
 
     @property
     def suffix(self) -> str:
-        return {"verilog": ".v", "vhdl": ".vhd"}[self.hdl]
+        return SUFFIXES[self.hdl]
 
 
 TOOLS = {

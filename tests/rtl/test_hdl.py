@@ -32,7 +32,7 @@ def engine(request, monkeypatch, cache):
     monkeypatch.setattr(toolchain, "cache_folder", lambda: cache)
     monkeypatch.setattr(hdl, "converted", lambda config, language: (
         HERE / {"verilog": "dummy.v", "vhdl": "dummy.vhd"}[language],))
-    monkeypatch.setattr(hdl, "_tensors", lambda program, writes, ends: {})
+    monkeypatch.setattr(hdl, "tensors_from", lambda program, writes, ends: {})
     return request.param
 
 
