@@ -33,8 +33,8 @@ class Tables:
 class _Blocks:
     """Kernel positions of a layer as groups (in the base table) of slots (in the offset table).
 
-    group, slot: per key; keys are the distinct (source, dy, dx). origin_y, origin_x, source: per group.
-    whole: one group a source, whose offsets lie in the slots alone.
+    group, slot: per key; keys are the distinct (source, dy, dx). source, origin_y, origin_x: per
+    group. whole: one group a source, whose offsets lie in the slots alone.
     """
 
     group: Ints
@@ -49,8 +49,7 @@ class _Blocks:
 class Addressing:
     """The positions of a layer's taps, and the tables of each of its RUNs.
 
-    pair: decode pair of (source, plane). Positions of taps are the same for all RUNs of the layer that
-    compute the same channels.
+    Positions of taps are the same for all RUNs of the layer that compute the same channels.
     """
 
     def __init__(self, layer: Layer, path: str, layouts: Sequence[Layout], walk: Walk,
@@ -194,13 +193,16 @@ class Addressing:
                 f"{self.config.name!r}; it needs base_entries = {least}")
 
     def positions(self, entries: Ints) -> Ints:
-        """Position of every tap of the layer (those that read none of `entries` are meaningless)."""
+        """Position of every tap of the layer, meaningless where it reads none of `entries`."""
         return (np.searchsorted(entries, self.entry) << self.kernel_bits) | (
             self.blocks.slot[self.key])
 
     def tables(self, entries: Ints, phase: tuple[int, int], pair: dict[tuple[int, int], int]
                ) -> Tables:
-        """Table contents of the RUN that reads these entries for the outputs of this residue."""
+        """Table contents of the RUN that reads these entries for the outputs of this residue.
+
+        pair: decode pair of (source, plane).
+        """
         blocks, memory = self.blocks, self.config.memory_codes
         slots, groups, origin = self._split_offsets(phase)
         group = self.all_group[entries]

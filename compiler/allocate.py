@@ -13,7 +13,7 @@ from .splits import Split
 
 @dataclasses.dataclass(frozen=True)
 class Life:
-    """Layers during which a tensor must be kept: from `birth` (-1: an input) to `death`, inclusive."""
+    """Layers during which a tensor is kept: `birth` (-1: an input) to `death`, inclusive."""
 
     birth: int
     death: int
@@ -91,8 +91,9 @@ def _too_large(placed: Placed, first: list[int], tensors: list[Life], needed: in
     layer = _layer_name(placed.split, min(over))
     least = 1 << (needed * config.row_codes - 1).bit_length()
     images = f" at batch {batch}" if batch > 1 else ""
-    text = (f"layer {layer}: its tensors{images} do not fit memory_codes = {config.memory_codes} of "
-            f"configuration {config.name!r}; it needs memory_codes = {least}")
+    text = (f"layer {layer}: the tensors that live with it{images} do not fit memory_codes = "
+            f"{config.memory_codes} of configuration {config.name!r}; it needs memory_codes = "
+            f"{least}")
     if batch == 1:
         return text
     largest = _largest(batch, fits)

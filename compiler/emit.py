@@ -1,7 +1,7 @@
 """Jobs to instructions: tables into alternating banks, tokens, streams, external memory.
 
-The load unit runs ahead: what a RUN needs is loaded into banks that the RUN before does not use, so it
-waits only for the last RUN that did. RUNs of equal tables load nothing.
+The load unit runs ahead: what a RUN needs is loaded into banks that the RUN before does not use, so
+it waits only for the last RUN that did. RUNs of equal tables load nothing.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class _Emitter:
             self.slots[first - 1].fields["push_next"] = 0
         compute.fields["pop_prev"] = 1
 
-    # ---- RUNs -------------------------------------------------------------------------------------
+    # ---- RUNs -------------------------------------------------------------------------------
     def _job(self, job: Job) -> int:
         """Emit the tables and the RUN of a job; the RUN's place among the instructions."""
         layer = self.net.layers[job.layer]
@@ -169,7 +169,7 @@ class _Emitter:
             self.slots[self.runs[plan.after]].fields["push_prev"] = 1
         self.slots.append(_Slot(isa.TableLoad, fields, section))
 
-    # ---- streams ----------------------------------------------------------------------------------
+    # ---- streams ----------------------------------------------------------------------------
     def _stream(self, job: Job, layer: Layer) -> tuple[int, int]:
         """Offset in the streams section and units; RUNs of the same numbers share a stream."""
         key = job.layer, job.first, job.piece

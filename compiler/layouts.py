@@ -1,8 +1,8 @@
 """Where the elements of each tensor lie inside its allocation.
 
-A tensor is a stack of raster planes: digit planes, channels, phases, images, rows, columns, from the
-outside in. The pitch of a row holds the larger of the left and right reach beside the elements, the
-rows of a plane the larger of the top and bottom reach, because neighbours share their pads.
+A tensor is a stack of raster planes: digit planes, channels, phases, images, rows, columns, from
+the outside in. The pitch of a row holds the larger of the left and right reach beside the elements,
+the rows of a plane the larger of the top and bottom reach, because neighbours share their pads.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def layouts(split: Split, config: Config, batch: int) -> Placed:
                   tuple(need.padded for need in needs))
 
 
-def offset(layout: Layout, y: Ints, x: Ints) -> Ints:
+def offset(layout: Layout, y: Ints | int, x: Ints | int) -> Ints:
     """Address of element (y, x) relative to (0, 0), pads included (negative or beyond the end)."""
     return (np.floor_divide(y, layout.split) * layout.row + np.mod(y, layout.split)
             * layout.phase_y + np.floor_divide(x, layout.split) * layout.column

@@ -1,7 +1,7 @@
 """Canonical, quantised graph to logical steps: every layer becomes taps with coefficients.
 
-A Concat becomes no step, its readers read its members as so many sources; only one that is an output of
-the network is copied into a tensor of its own.
+A Concat becomes no step, its readers read its members as so many sources; only one that is an
+output of the network is copied into a tensor of its own.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import graph as ir
 from .errors import CompileError, InternalError
@@ -31,7 +32,7 @@ def _same_codes(a: Meaning, b: Codebook) -> bool:
 
 
 def taps(k: Ints, channel: Ints, dy: Ints | int = 0, dx: Ints | int = 0,
-         coefficient: Floats | float = 1.0, negative: Ints | int = 0, source: Ints | int = 0,
+         coefficient: Floats | float = 1.0, negative: ArrayLike = 0, source: Ints | int = 0,
          plane: int = 0, wide: bool = False) -> Terms:
     """Terms from arrays of one length, or single numbers that stand for all."""
     n = len(k)
@@ -113,7 +114,7 @@ class _Lowering:
 
     def _reads(self, members: list[int], stride: tuple[int, int], first: int = 0
                ) -> tuple[list[Read], Ints, Ints]:
-        """Reads of a node's members; source number (from `first` on) and channel of its channels."""
+        """Reads of a node's members; source number (from `first`) and channel of its channels."""
         counts = [self.values[v].shape[0] for v in members]
         source = np.repeat(np.arange(len(members)) + first, counts)
         channel = np.concatenate([np.arange(n) for n in counts])

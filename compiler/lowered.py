@@ -1,4 +1,4 @@
-"""The form between the quantised graph and a program: logical layers on tensors without addresses."""
+"""Between the quantised graph and a program: logical layers on tensors without addresses."""
 
 from __future__ import annotations
 
@@ -46,7 +46,8 @@ class Terms:
     """The taps of a step with real coefficients; one entry each, in no particular order.
 
     Output (k, y, x) gets the sum of +-coefficient * the real value of element (channel, y*sy + dy,
-    x*sx + dx) of plane `plane` of reads[source]. wide: the coefficient may become several runs (skip connections).
+    x*sx + dx) of plane `plane` of reads[source]. wide: the coefficient may become several runs
+    (skip connections).
     """
 
     k: Ints
@@ -89,7 +90,8 @@ class Step:
     """One layer before its numbers are integers.
 
     op: "sum" (function of terms / divisor + bias) or "max" (the code of largest rank among what the
-    terms read). dense_macs, macs: multiply-accumulates per image, of the dense layer and those left.
+    terms read). dense_macs, macs: multiply-accumulates per image, of the dense layer and those
+    left.
     """
 
     name: str
@@ -108,7 +110,7 @@ class Step:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lowered:
-    """A network of steps, in an order in which they can run. inputs, outputs: (port name, value)."""
+    """A network of steps, in an order in which they run. inputs, outputs: (port name, value)."""
 
     values: tuple[Value, ...]
     steps: tuple[Step, ...]

@@ -1,7 +1,7 @@
 """Proof that no sum of a layer can leave its register, from its taps and what they can read.
 
-Every tap's range holds zero (padding reads as zero), so the bounds of a run or a channel bound each of
-its prefixes as well. Runs whose S could overflow are split in two or more of the same factor.
+Every tap's range holds zero (padding reads as zero), so the bounds of a run or a channel bound each
+of its prefixes as well. Runs whose S could overflow are split in two or more of the same factor.
 """
 
 from __future__ import annotations
@@ -106,8 +106,8 @@ def prove(layer: Layer, path: str, values: Sequence[Value], config: Config) -> N
                                   ("total_bits", t_low, t_high, config.total_bits)):
         needed = max(_bits(low), _bits(high))
         if needed > bits:
-            raise CompileError(f"layer {path}: its sums do not fit {name} = {bits} of configuration "
-                               f"{config.name!r}; it needs {name} = {needed}")
+            raise CompileError(f"layer {path}: its sums do not fit {name} = {bits} of "
+                               f"configuration {config.name!r}; it needs {name} = {needed}")
     _prove_factors(layer, config)
     _prove_requantize(layer, t_low, t_high)
 

@@ -1,8 +1,9 @@
 """Real coefficients to the machine's integers: run factors, scales, biases, thresholds.
 
-T_k = s_k * real sum; v = real value in units of sv; m_k = 2^(16+t) / (s_k * sv). s_k makes the largest
-factor of a channel as large as its field and the proof of T allow, sv is the finest unit in which all
-thresholds (CODE) or the tensor's own scale (RADIX) fit, t the largest shift for which every m_k fits.
+T_k = s_k * real sum; v = real value in units of sv; m_k = 2^(16+t) / (s_k * sv). s_k makes the
+largest factor of a channel as large as its field and the proof of T allow, sv is the finest unit in
+which all thresholds (CODE) or the tensor's own scale (RADIX) fit, t the largest shift for which
+every m_k fits.
 """
 
 from __future__ import annotations

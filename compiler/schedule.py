@@ -20,7 +20,10 @@ from .splits import Walk
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Job:
-    """One RUN: channels first..end-1 of a layer, one residue of one piece. entries: base entries."""
+    """One RUN: channels first..end-1 of a layer, one residue of one piece.
+
+    entries: the base entries that it reads, of all that the layer has.
+    """
 
     layer: int
     first: int

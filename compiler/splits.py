@@ -1,11 +1,12 @@
 """Which tensors are cut into phase planes, and which layers read a copy instead.
 
-A RUN advances all its sources by one raster step: a source that is read with stride s by a layer that
-computes every q-th output at a time must be split in s * q phases. So the splits of the tensors of a layer hang
-together, over all layers; where no split up to 4 suits everybody, a layer reads a copy of its own.
+A RUN advances all its sources by one raster step: a source that is read with stride s by a layer
+that computes every q-th output at a time must be split in s * q phases. So the splits of the
+tensors of a layer hang together, over all layers; where no split up to 4 suits everybody, a layer
+reads a copy of its own.
 
-With N > 1 images, tensors that only layers of 1 x 1 outputs read hold their images interleaved, so that
-the images fill the lanes; if others read them too, the former read a copy.
+With N > 1 images, tensors that only layers of 1 x 1 outputs read hold their images interleaved, so
+that the images fill the lanes; if others read them too, the former read a copy.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import math
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 
+import networkx as nx
 import numpy as np
 
 from ..arch.fixed import PRODUCT_SHIFT
@@ -41,7 +43,7 @@ class Walk:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """A network with its copies; per value: split (y, x), interleaved, pad code; per layer its walk."""
+    """A network with its copies. splits (y, x), interleaved, pads: per value; walks: per layer."""
 
     net: Scaled
     splits: tuple[tuple[int, int], ...]
@@ -223,7 +225,8 @@ def copy_layer(name: str, source: int, output: int, value: Value) -> Layer:
 
 def _interleaved(net: Scaled) -> set[int]:
     """Values that some layer reads, and only layers of 1 x 1 outputs."""
-    flat, others = set(), set()
+    flat: set[int] = set()
+    others: set[int] = set()
     for layer in net.layers:
         one = net.values[layer.output].shape[1:] == (1, 1)
         (flat if one else others).update(source.tensor for source in layer.sources)
@@ -237,71 +240,68 @@ def _walk(bond: _Bond | None, splits: Sequence[tuple[int, int]]) -> Walk:
     return Walk(bond.rows or splits[value][0] // sy, bond.columns or splits[value][1] // sx)
 
 
-# ---- solving ------------------------------------------------------------------------------------
+# ---- solving ---------------------------------------------------------------------------------
 def _solve(bonds: Sequence[_Bond]) -> dict[int, tuple[int, int]] | None:
     """Least splits (y, x) of all values that suit every bond, or None.
 
     A split is (a, a), (1, a) or (a, 1): others the layout's phase strides cannot express.
     """
-    down = _ratios([[(v, sy) for v, sy, _ in b.sources] for b in bonds if b.rows is None])
-    across = _ratios([[(v, sx) for v, _, sx in b.sources] for b in bonds if b.columns is None])
+    down = _parts([[(v, sy) for v, sy, _ in b.sources] for b in bonds if b.rows is None])
+    across = _parts([[(v, sx) for v, _, sx in b.sources] for b in bonds if b.columns is None])
     if down is None or across is None:
         return None
-    values = sorted({v for b in bonds for v, _, _ in b.sources})
-    factors: dict[tuple[int, int], int] = {}
+    found = {v: (1, 1) for b in bonds for v, _, _ in b.sources}
     while True:
-        found = {}
-        settled = True
-        for value in values:
-            pair = []
-            for axis, ratios in enumerate((down, across)):
-                part, ratio = ratios.get(value, (None, 1))
-                pair.append((axis, part, ratio * factors.get((axis, part), 1) if part is not None
-                             else 1))
-            (_, part_y, y), (_, part_x, x) = pair
-            if max(y, x) > SPLIT_MAX:
-                return None
-            found[value] = (y, x)
-            if y != x and min(y, x) > 1:
-                both = math.lcm(y, x)
-                factors[0, part_y] = factors.get((0, part_y), 1) * (both // y)
-                factors[1, part_x] = factors.get((1, part_x), 1) * (both // x)
-                settled = False
-        if settled:
+        found = {v: (down.split(v), across.split(v)) for v in found}
+        if any(max(pair) > SPLIT_MAX for pair in found.values()):
+            return None
+        odd = next((v for v, (y, x) in found.items() if y != x and min(y, x) > 1), None)
+        if odd is None:
             return found
+        both = math.lcm(*found[odd])
+        down.grow(odd, both)
+        across.grow(odd, both)
 
 
-def _ratios(bonds: list[list[tuple[int, int]]]) -> dict[int, tuple[int, int]] | None:
-    """Per value: its connected part and the least split (all q of the part integers), or None."""
-    split: dict[int, tuple[int, Fraction]] = {}
-    walks: list[tuple[int, Fraction]] = []
-    by_value: dict[int, list[int]] = {}
+@dataclasses.dataclass
+class _Parts:
+    """Values whose splits have fixed ratios: the part of each, its least split, a part's factor."""
+
+    part: dict[int, int]
+    least: dict[int, int]
+    factor: dict[int, int]
+
+    def split(self, value: int) -> int:
+        """1 for a value that no bond holds."""
+        return self.least.get(value, 1) * self.factor.get(self.part.get(value, -1), 1)
+
+    def grow(self, value: int, split: int) -> None:
+        """Multiply the splits of the value's part so that the value's becomes this one."""
+        self.factor[self.part[value]] *= split // self.split(value)
+
+
+def _parts(bonds: list[list[tuple[int, int]]]) -> _Parts | None:
+    """The parts of bonds [(value, stride)] with split = stride * q, all q least; None if none can.
+
+    In the graph of values and bonds an edge is a stride; along it q and splits follow from another.
+    """
+    graph: nx.Graph = nx.Graph()
     for i, bond in enumerate(bonds):
-        for value, _ in bond:
-            by_value.setdefault(value, []).append(i)
-    seen: set[int] = set()
-    for start in range(len(bonds)):
-        if start in seen:
-            continue
-        queue = [(start, Fraction(1))]
-        seen.add(start)
-        while queue:
-            i, q = queue.pop()
-            walks.append((start, q))
-            for value, stride in bonds[i]:
-                if value in split:
-                    if split[value][1] != q * stride:
-                        return None
-                    continue
-                split[value] = (start, q * stride)
-                for other in by_value[value]:
-                    if other not in seen:
-                        seen.add(other)
-                        step = next(s for v, s in bonds[other] if v == value)
-                        queue.append((other, q * stride / step))
-    least: dict[int, Fraction] = {}
-    for start in {s for s, _ in walks}:
-        qs = [q for s, q in walks if s == start]
+        graph.add_edges_from((("bond", i), ("value", v), {"stride": s}) for v, s in bond)
+    out = _Parts({}, {}, {})
+    for number, members in enumerate(nx.connected_components(graph)):
+        start = min(members)
+        size = {start: Fraction(1)}
+        for a, b in nx.bfs_edges(graph, start):
+            stride = graph.edges[a, b]["stride"]
+            size[b] = size[a] * stride if b[0] == "value" else size[a] / stride
+        qs = [size[m] for m in members if m[0] == "bond"]
         denominator = math.lcm(*(q.denominator for q in qs))
-        least[start] = Fraction(denominator, math.gcd(*(int(q * denominator) for q in qs)))
-    return {v: (part, int(ratio * least[part])) for v, (part, ratio) in split.items()}
+        unit = Fraction(denominator, math.gcd(*(int(q * denominator) for q in qs)))
+        for kind, i in members:
+            if kind == "value":
+                out.part[i], out.least[i] = number, int(size[kind, i] * unit)
+            elif any(size["value", v] != size[kind, i] * s for v, s in bonds[i]):
+                return None
+        out.factor[number] = 1
+    return out

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 
 import numpy as np
 
@@ -115,8 +114,8 @@ def _ramps(words: Ints, memory: int) -> list[tuple[int, int, int, int, int]]:
         step = int(steps[first]) if first < len(steps) else -1
         count = 1
         if step >= 0:
-            same = itertools.takewhile(lambda s: s == step, steps[first:].tolist())
-            count += sum(1 for _ in same)
+            others = np.flatnonzero(steps[first:] != step)
+            count += int(others[0]) if others.size else len(steps) - first
         out.append((first, count, int(address[first]), max(step, 0), int(pair[first])))
         first += count
     return out
