@@ -62,6 +62,8 @@ def _check_conv(node: Node, op: Conv, inputs: list[Node]) -> None:
     _require(op.bias.shape == (out,), node, "has a bias of another size")
     _require(node.shape == (out, *output_size(op, source)), node, f"cannot make {node.shape}")
     _require(all(skip.shape == node.shape for skip in inputs[1:]), node, "adds another shape")
+    _require(len(inputs) == 1 or not isinstance(inputs[0].op, Input), node,
+             "reads the input's planes and a skip tensor")
 
 
 def _check_pool(node: Node, op: MaxPool | AvgPool, source: Node) -> None:

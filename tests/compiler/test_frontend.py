@@ -301,6 +301,17 @@ def test_example_inputs_are_checked(examples: tuple, sentence: str) -> None:
         trace(nn.Conv2d(1, 2, 1), examples)
 
 
+def test_outputs_know_their_dimensions() -> None:
+    graph = traced(Function(lambda x: (x + x, x.mean((2, 3)), x.mean(3))), 2, 3, 4)
+    assert [node.op.dims for node in graph if isinstance(node.op, Output)] == [4, 2, 3]
+
+
+def test_half_flattened_outputs_are_refused() -> None:
+    with pytest.raises(CompileError, match=r"^output 0 of the network has the shape \(1, 2, 12\); "
+                                           "return whole maps or flatten everything behind"):
+        trace(Function(lambda x: x.flatten(2)), (torch.zeros(1, 2, 3, 4),))
+
+
 def test_branches_on_values_are_refused() -> None:
     with pytest.raises(CompileError, match="run on the example input and not branch on values"):
         trace(Function(lambda x: x if x.sum() > 0 else F.relu(x)), (torch.zeros(1, 1, 2, 2),))

@@ -1,0 +1,60 @@
+"""Segments of elementwise functions against a search for the nearest value."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kcnn.compiler.layers import function
+from kcnn.compiler.quantised import Codebook
+from kcnn.compiler.segments import segments
+
+NAMES = ["identity", "relu", "relu6", "hardsigmoid", "hardswish", "sigmoid", "tanh", "silu", "gelu",
+         "gelu_tanh", "leaky_relu(0.01)", "leaky_relu(-0.5)", "clamp(-1.0,1.0)", "clamp(2.0,1.0)",
+         "elu(1.0)"]
+
+
+@settings(max_examples=60)
+@given(st.sampled_from(NAMES), st.lists(st.integers(-127, 127), max_size=15),
+       st.floats(1e-4, 0.2))
+def test_every_place_gets_a_nearest_value(name: str, values: list[int], scale: float) -> None:
+    book = Codebook(scale, np.unique(np.array([*values, 0], np.int64)))
+    found = segments(name, book)
+    assert len(found.starts) == len(found.ranks) - 1
+    assert (np.diff(found.starts) > 0).all() and (np.diff(found.ranks) != 0).all()
+    x = np.concatenate([np.linspace(-5, 5, 4001), np.linspace(-300, 300, 2001),
+                        found.starts, found.starts - 1e-9])
+    y = function(name).apply(x)
+    real = book.values * scale
+    least = np.abs(y[:, None] - real).min(axis=1)
+    np.testing.assert_allclose(np.abs(y - real[found(x)]), least, atol=2e-9)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_functions_that_never_fall_need_a_segment_a_value(name: str) -> None:
+    book = Codebook(0.02, np.unique(np.append(np.arange(-100, 127, 15), 0)))
+    f = function(name)
+    assert len(segments(name, book)) <= len(book.values) * (1 + len(f.turns))
+
+
+def test_segments_of_the_identity_start_half_way_between_values() -> None:
+    found = segments("identity", Codebook(0.5, np.array([-2, 0, 1, 5])))
+    np.testing.assert_allclose(found.starts, [-0.5, 0.25, 1.5], atol=1e-12)
+    assert found.ranks.tolist() == [0, 1, 2, 3]
+
+
+def test_relu_maps_everything_below_its_first_boundary_to_zero() -> None:
+    found = segments("relu", Codebook(1.0, np.array([-3, 0, 2])))
+    np.testing.assert_allclose(found.starts, [1.0], atol=1e-12)
+    assert found.ranks.tolist() == [1, 2]
+
+
+def test_a_function_that_falls_and_rises_meets_values_twice() -> None:
+    found = segments("gelu", Codebook(0.01, np.array([-15, -8, 0, 50])))
+    assert found.ranks.tolist() == [2, 1, 0, 1, 2, 3]
+
+
+def test_one_value() -> None:
+    found = segments("silu", Codebook(1.0, np.array([0])))
+    assert found.ranks.tolist() == [0] and len(found.starts) == 0
