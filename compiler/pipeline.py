@@ -112,7 +112,8 @@ def _fits(net: Scaled, config: Config, batch: int) -> bool:
 
 def _meta(quantised: Quantised, clusters: int, name: str, seed: int) -> dict[str, object]:
     parameters = sum(node.op.weight.size + node.op.bias.size
-                     for node in quantised.graph if isinstance(node.op, Conv))
+                     for node in quantised.graph
+                     if isinstance(node.op, Conv) and node.op.kind in ("Conv2d", "Linear"))
     dims = {node.name: node.op.dims for node in quantised.graph if isinstance(node.op, Output)}
     return {"source": name, "output_dims": dims, "float32_bytes": 4 * parameters,
             "clusters": clusters, "seed": seed, "kcnn": metadata.version("kcnn")}
