@@ -6,6 +6,8 @@ the layer table, dependency tokens, and every access to memory and tables (`haza
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -267,6 +269,8 @@ def _check_tensor(config: Config, tensor: Tensor) -> None:
     sizes = (*layout.shape, layout.planes, layout.rows, layout.split)
     cells = layout.rows * config.row_codes
     for holds, sentence in (
+        (max(map(abs, vars(layout).values())) < 1 << 31,
+         "a number of its layout has more than 32 bits"),
         (min(sizes) >= 1, "a size of its layout is below 1"),
         (layout.first_row >= 0 and layout.first_row + layout.rows <= config.rows,
          f"rows {layout.first_row} to {layout.first_row + layout.rows} are not in the memory's "
@@ -279,7 +283,7 @@ def _check_tensor(config: Config, tensor: Tensor) -> None:
         (_values_fit(config, tensor),
          f"it needs {config.codes} values of {config.value_bits} bits and one plane, or radix "
          "planes that hold its bits and pad code 0"),
-        (max(layout.shape) <= cells and int(np.prod(layout.shape)) * layout.planes <= cells,
+        (math.prod(layout.shape) * layout.planes <= cells,
          f"its elements do not fit its {layout.rows} rows"),
     ):
         _refuse_unless(holds, place, sentence)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -37,7 +38,7 @@ def canonical(value: Any) -> str:
 def parse(text: str | bytes, where: str) -> dict[str, Any]:
     """Inverse of `canonical` for a table of fields; raises FormatError."""
     try:
-        value = json.loads(text, parse_constant=_no_constant)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{where}: not JSON ({error}); recompile the network") from None
     if not isinstance(value, dict):
@@ -47,6 +48,11 @@ def parse(text: str | bytes, where: str) -> dict[str, Any]:
 
 def _no_constant(name: str) -> Any:
     raise ValueError(f"{name} is no number")
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    return value if math.isfinite(value) else _no_constant(text)
 
 
 def put_list(array: Ints) -> list[int]:
