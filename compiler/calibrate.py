@@ -79,4 +79,5 @@ def fill(graph: Graph, x: Floats, histograms: dict[str, Histogram]) -> None:
 
 def _single(value: float) -> float:
     """Rounded to float32, so that the last bits of a sum's order do not count."""
-    return float(np.float32(value))
+    with np.errstate(over="ignore"):
+        return float(np.float32(value))

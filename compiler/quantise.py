@@ -116,7 +116,7 @@ def codebook(points: Points, functions: set[str], config: Config) -> Codebook:
     Zero is a value of its own. Every function of the layers that write the tensor must have at most
     2^AB segments; where one falls somewhere, that takes some of the values.
     """
-    for values in _candidates(points, config.codes - 1):
+    for values in candidates(points, config.codes - 1):
         book = rounded_codebook(values, levels(config))
         if all(len(segments(function, book)) <= config.codes for function in functions):
             return book
@@ -128,7 +128,7 @@ def levels(config: Config) -> int:
     return min((1 << (config.value_bits - 1)) - 1, max(LEVELS, config.codes - 1))
 
 
-def _candidates(points: Points, most: int) -> Iterator[Floats]:
+def candidates(points: Points, most: int) -> Iterator[Floats]:
     """Real values beside zero, best first: so many negative, so many positive ones."""
     split = int(np.searchsorted(points.values, 0))
     below = Clusterings(Points(-points.values[:split][::-1], points.counts[:split][::-1]),
