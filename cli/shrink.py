@@ -21,6 +21,9 @@ def single_layer(program: Program, number: int) -> Program:
     index = {tensor: at for at, tensor in enumerate([*sources, layer.output])}
     data = _Data(program)
     work = [data.copy(instruction) for instruction in _work(program, layer)]
+    out = program.tensors[layer.output].layout
+    first = next(at for at, instruction in enumerate(work) if isinstance(instruction, Run))
+    work.insert(first, isa.Fill(row=out.first_row, rows=out.rows, code=out.pad))
     code = sum(ins.BYTES for ins in work) + (len(sources) + 2) * isa.SHORT_BYTES
     stream_base = align(code)
     table_base = align(stream_base + len(data.streams))

@@ -1,0 +1,179 @@
+"""`kcnn compile`, and what the other verbs do with what it makes."""
+
+from __future__ import annotations
+
+import json
+import textwrap
+
+import numpy as np
+import pytest
+import torch
+from kcnn.arch import kbin
+from kcnn.cli import compare, engines, golden
+from kcnn.cli.__main__ import run
+from kcnn.cli.run import encode
+from kcnn.cli.shrink import single_layer
+
+MODEL = """
+    import torch
+    from torch import nn
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(3)
+            self.stem = nn.Conv2d(2, 6, 3, stride=2, padding=1)
+            self.norm = nn.BatchNorm2d(6)
+            self.left = nn.Conv2d(6, 4, (1, 3), padding=(0, 1), groups=2)
+            self.right = nn.Conv2d(6, 4, 3, padding=2, dilation=2)
+            self.pool = nn.MaxPool2d(2)
+            self.head = nn.Linear(8 * 2 * 3, 5)
+
+        def forward(self, x):
+            x = torch.relu(self.norm(self.stem(x)))
+            x = torch.cat([self.left(x), torch.relu(self.right(x))], 1)
+            return self.head(self.pool(x).flatten(1))
+
+    def network():
+        return Net().eval(), (torch.zeros(1, 2, 8, 12),)
+
+    def raw():
+        return (*network(), lambda pixels: pixels / 100)
+
+    def other():
+        return nn.Conv2d(2, 3, 3).eval(), (torch.zeros(1, 2, 8, 12),)
+
+    def norm():
+        return nn.Sequential(nn.Conv2d(2, 3, 3), nn.InstanceNorm2d(3)).eval(), (torch.zeros(1, 2, 8, 12),)
+
+    def wide():
+        return nn.Conv2d(2, 512, 3, padding=1).eval(), (torch.zeros(1, 2, 8, 12),)
+
+    def failing():
+        return (*network(), lambda pixels: pixels.missing)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """model.py, its data, and net.kbin and batch.kbin compiled from it."""
+    folder = tmp_path_factory.mktemp("compile")
+    (folder / "model.py").write_text(textwrap.dedent(MODEL))
+    x = np.random.default_rng(5).normal(size=(24, 2, 8, 12)).astype(np.float32)
+    np.savez(folder / "x.npz", x=x)
+    np.savez(folder / "pixels.npz", x=100 * x)
+    np.save(folder / "few.npy", x[:3])
+    for name, more in (("net", []), ("batch", ["--batch", "2"])):
+        assert run(["compile", f"{folder}/model.py:network", "--calibration",
+                    f"{folder}/x.npz", "--config", "tiny", "-o", f"{folder}/{name}.kbin",
+                    *more]) == 0
+    return folder
+
+
+def test_the_same_inputs_give_the_same_bytes(kcnn, folder, tmp_path):
+    ran = kcnn("compile", f"{folder}/model.py:network", "--calibration", folder / "x.npz",
+               "--config", "tiny", "-o", tmp_path / "again.kbin", "--explain", "--json",
+               tmp_path / "e.json")
+    assert ran.code == 0 and "clustered weights" in ran.out
+    assert (tmp_path / "again.kbin").read_bytes() == (folder / "net.kbin").read_bytes()
+    figures = json.loads((tmp_path / "e.json").read_text())
+    integer = [row["integer"] for row in figures["sqnr"] if row["integer"] is not None]
+    assert len(integer) == 5 and all(5 < found < 60 for found in integer)
+
+
+def test_an_exported_file_is_a_model_too(kcnn, folder, tmp_path):
+    module = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.ReLU()).eval()
+    torch.export.save(torch.export.export(module, (torch.zeros(1, 2, 8, 12),)),
+                      tmp_path / "net.pt2")
+    ran = kcnn("compile", tmp_path / "net.pt2", "--calibration", folder / "x.npz", "--config",
+               "tiny", "-o", tmp_path / "net.kbin")
+    assert ran.code == 0 and len(kbin.read(tmp_path / "net.kbin").layers) == 1
+
+
+def test_preprocess_is_applied_to_the_calibration_images(kcnn, folder, tmp_path):
+    ran = kcnn("compile", f"{folder}/model.py:raw", "--calibration", folder / "pixels.npz",
+               "--config", "tiny", "-o", tmp_path / "raw.kbin")
+    assert ran.code == 0
+    scaled, plain = kbin.read(tmp_path / "raw.kbin"), kbin.read(folder / "net.kbin")
+    assert scaled.tensors[0].scale == pytest.approx(plain.tensors[0].scale, rel=1e-5)
+
+
+def test_all_engines_agree_and_are_near_the_float_network(kcnn, folder, tmp_path):
+    for name in ("net", "batch"):
+        ran = kcnn("cosim", folder / f"{name}.kbin", "--input", folder / "few.npy",
+                   "--engines", "reference,tlm", "--golden", f"{folder}/model.py:network",
+                   "--min-sqnr", "5", "--json", tmp_path / "c.json")
+        assert ran.code == 0, ran
+        figures = json.loads((tmp_path / "c.json").read_text())
+        rows = [row for row in figures["tensors"] if "sqnr" in row]
+        assert len(rows) >= 4 and all(5 < row["sqnr"] < 60 for row in rows)
+        assert figures["top1_agreement"] in (0, 1 / 3, 2 / 3, 1)
+
+
+def test_too_little_sqnr_exits_with_1(kcnn, folder):
+    ran = kcnn("cosim", folder / "net.kbin", "--input", folder / "few.npy", "--engines",
+               "reference", "--golden", f"{folder}/model.py:network", "--min-sqnr", "90")
+    assert ran.code == 1 and "less than 90.0 dB" in ran.out
+
+
+def test_sqnr_is_that_of_torch(folder):
+    program = kbin.read(folder / "net.kbin")
+    graph = golden.load(f"{folder}/model.py:network", program)
+    x = np.load(folder / "few.npy")
+    outcomes = [{"reference": engines.execute("reference", program, encode(program, [x[i:i + 1]]),
+                                              engines.memory_model(program, None))}
+                for i in range(3)]
+    row = golden.fidelity(program, graph, [x], outcomes)[-1]
+    from kcnn.arch import host
+    from kcnn.compiler.model import load_model
+    with torch.no_grad():
+        exact = load_model(f"{folder}/model.py:network").module(torch.tensor(x)).numpy()
+    tensor = program.tensors[row.tensor]
+    found = np.concatenate([host.decode(batch["reference"].tensors[row.tensor], tensor,
+                                        program.config) for batch in outcomes]).reshape(3, 5)
+    noise = np.square(exact - found).sum()
+    assert row.sqnr == pytest.approx(10 * np.log10(np.square(exact).sum() / noise), abs=0.01)
+    assert row.largest_error == pytest.approx(np.abs(exact - found).max(), rel=1e-4)
+
+
+def test_outputs_have_torchs_shape(kcnn, folder, tmp_path):
+    outputs = []
+    for name in ("net", "batch"):
+        ran = kcnn("run", folder / f"{name}.kbin", "--input", folder / "few.npy", "--engine", "tlm",
+                   "-o", tmp_path / "y.npy")
+        assert ran.code == 0
+        outputs.append(np.load(tmp_path / "y.npy"))
+        assert outputs[-1].shape == (3, 5)
+    assert (outputs[0] == outputs[1]).all()
+
+
+def test_every_layer_can_stand_alone(folder):
+    for name in ("net", "batch"):
+        program = kbin.read(folder / f"{name}.kbin")
+        model = engines.memory_model(program, None)
+        images = np.load(folder / "few.npy")[:program.batch]
+        whole = engines.execute("reference", program, encode(program, [images]), model)
+        for number, layer in enumerate(program.layers):
+            alone = kbin.load(kbin.save(single_layer(program, number)), layer.name)
+            codes = [whole.tensors[tensor]
+                     for tensor in dict.fromkeys(source.tensor for source in layer.sources)]
+            reference = engines.execute("reference", alone, codes, model)
+            machine = engines.execute("tlm", alone, codes, model)
+            assert not compare.differences(alone, reference, machine)
+            assert (machine.outputs[0] == whole.tensors[layer.output]).all()
+
+
+@pytest.mark.parametrize("model, sentence", [
+    ("norm", "supported layers are"), ("wide", "needs memory_codes ="), ("nothing", "nothing"),
+    ("failing", "its preprocess fails")])
+def test_what_cannot_be_compiled_is_named(kcnn, folder, tmp_path, model, sentence):
+    ran = kcnn("compile", f"{folder}/model.py:{model}", "--calibration", folder / "x.npz",
+               "--config", "tiny", "-o", tmp_path / "net.kbin")
+    assert ran.code == 2 and sentence in ran.err and ran.err.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_another_float_network_is_refused(kcnn, folder):
+    ran = kcnn("cosim", folder / "net.kbin", "--input", folder / "few.npy", "--engines",
+               "reference", "--golden", f"{folder}/model.py:other")
+    assert ran.code == 2 and "give the network that the binary was compiled from" in ran.err
