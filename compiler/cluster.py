@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from .quantised import Floats, Ints
 
-# points beyond which values are gathered in bins first
-MOST_POINTS = 4096
+# Points beyond which values are gathered in bins first. A 16th of the range, as a cluster of 4-bit
+# codes has it, then holds 128 points: nothing measurable is lost, and time grows with their number.
+MOST_POINTS = 2048
+TINY = np.finfo(float).tiny
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,7 +93,7 @@ class _Sums:
 
     def cost(self, start: Ints, end: Ints) -> Floats:
         """Sum of squared distances of points start..end-1 from their mean."""
-        count = np.maximum(self.counts[end] - self.counts[start], np.finfo(float).tiny)
+        count = np.maximum(self.counts[end] - self.counts[start], TINY)
         value = self.values[end] - self.values[start]
         return np.maximum(self.squares[end] - self.squares[start] - value ** 2 / count, 0.0)
 
