@@ -17,7 +17,12 @@ from typing import NamedTuple
 from ..arch.config import Config
 from ..arch.errors import KcnnError
 from .machine import MachinePorts, machine
-from .quirks import conversion_warnings_as_errors, forget_designs, refuse_shadow_lists
+from .quirks import (
+    conversion_warnings_as_errors,
+    forget_designs,
+    refuse_reserved_names,
+    refuse_shadow_lists,
+)
 
 TOP = "machine"
 SUFFIXES = {"verilog": ".v", "vhdl": ".vhd"}
@@ -68,6 +73,7 @@ def write(config: Config, hdl: str, folder: Path) -> None:
     design = machine(ports.clk, ports.reset, ports.start, ports.done, ports.mem, ports.trace,
                      config)
     refuse_shadow_lists(design)
+    refuse_reserved_names(design)
     extra = {"testbench": False} if hdl == "verilog" else {}
     with conversion_warnings_as_errors():
         design.convert(hdl=hdl, path=str(folder), name=TOP, initial_values=True,

@@ -45,6 +45,47 @@ def refuse_shadow_lists(design: _Block) -> None:
             refuse_shadow_lists(sub)
 
 
+RESERVED = frozenset("""
+    accept_on alias always always_comb always_ff always_latch and assert assign assume automatic
+    before begin bind bins binsof bit break buf bufif0 bufif1 byte case casex casez cell chandle
+    checker class clocking cmos config const constraint context continue cover covergroup coverpoint
+    cross deassign default defparam design disable dist do edge else end endcase endchecker endclass
+    endclocking endconfig endfunction endgenerate endgroup endinterface endmodule endpackage
+    endprimitive endprogram endproperty endsequence endspecify endtable endtask enum event
+    eventually expect export extends extern final first_match for force foreach forever fork
+    forkjoin function generate genvar global highz0 highz1 if iff ifnone ignore_bins illegal_bins
+    implements implies import incdir include initial inout input inside instance int integer
+    interconnect interface intersect join join_any join_none large let liblist library local
+    localparam logic longint macromodule matches medium modport module nand negedge nettype new
+    nexttime nmos nor noshowcancelled not notif0 notif1 null or output package packed parameter pmos
+    posedge primitive priority program property protected pull0 pull1 pulldown pullup
+    pulsestyle_ondetect pulsestyle_onevent pure rand randc randcase randsequence rcmos real realtime
+    ref reg reject_on release repeat restrict return rnmos rpmos rtran rtranif0 rtranif1 s_always
+    s_eventually s_nexttime s_until s_until_with scalared sequence shortint shortreal showcancelled
+    signed small soft solve specify specparam static string strong strong0 strong1 struct super
+    supply0 supply1 sync_accept_on sync_reject_on table tagged task this throughout time
+    timeprecision timeunit tran tranif0 tranif1 tri tri0 tri1 triand trior trireg type typedef union
+    unique unique0 unsigned until until_with untyped use uwire var vectored virtual void wait
+    wait_order wand weak weak0 weak1 while wildcard wire with within wor xnor xor
+    abs access after alias all architecture array attribute block body buffer bus component
+    configuration constant disconnect downto elsif entity exit file generic group guarded impure
+    inertial is label linkage literal loop map mod new next nor of on open others out postponed
+    procedure process pure range record register reject rem report rol ror select severity shared
+    signal sla sll sra srl subtype then to transport unaffected units until variable when
+""".split())
+
+
+def refuse_reserved_names(design: _Block) -> None:
+    """Raise TypeError for a variable that Verilog, SystemVerilog or VHDL keeps for itself."""
+    for sub in design.subs:
+        if isinstance(sub, _Block):
+            refuse_reserved_names(sub)
+            continue
+        names = set(sub.funcobj.__code__.co_varnames)
+        for name in sorted(name for name in names if name.lower() in RESERVED):
+            raise TypeError(f"{design.name}: {name} is a reserved word")
+
+
 @contextlib.contextmanager
 def conversion_warnings_as_errors() -> Iterator[None]:
     """Undriven, unread and unused signals, keywords and clashing names raise ConversionWarning."""

@@ -17,7 +17,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import replay_benches
-from kcnn.rtl.quirks import conversion_warnings_as_errors, forget_designs, refuse_shadow_lists
+from kcnn.rtl.quirks import (
+    conversion_warnings_as_errors,
+    forget_designs,
+    refuse_reserved_names,
+    refuse_shadow_lists,
+)
 from myhdl import ResetSignal, StopSimulation, block, delay, instance
 from tools import need, output_of
 
@@ -72,6 +77,7 @@ def convert(make: Make, folder: Path) -> list[Port]:
         function, ports = make()
         design = function(**ports)
         refuse_shadow_lists(design)
+        refuse_reserved_names(design)
         with conversion_warnings_as_errors():
             design.convert(hdl=hdl, path=str(folder), name="dut", initial_values=True, **extra)
     return _ports_of((folder / "dut.v").read_text())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kcnn.rtl.quirks import forget_designs, refuse_shadow_lists
+from kcnn.rtl.quirks import forget_designs, refuse_reserved_names, refuse_shadow_lists
 from myhdl import ResetSignal, Signal, always_comb, always_seq, block, intbv, modbv
 from replay import replay
 
@@ -85,3 +85,20 @@ def test_names_start_afresh():
                       signed(12), signed(8)).name
 
     assert name() == name() == "summer0"
+
+
+@block
+def variable_named_cell(clk, word, last):
+    @always_comb
+    def pass_on():
+        cell = intbv(0)[8:]
+        cell[:] = word
+        last.next = cell
+    return pass_on
+
+
+def test_a_variable_with_a_reserved_name_is_refused():
+    forget_designs()
+    design = variable_named_cell(Signal(bool(0)), Signal(intbv(0)[8:]), Signal(intbv(0)[8:]))
+    with pytest.raises(TypeError, match="variable_named_cell0: cell is a reserved word"):
+        refuse_reserved_names(design)
