@@ -1,7 +1,7 @@
 """Area of the machine's blocks, by Yosys for Xilinx 7: `python bench/area.py [--config FILE]`.
 
-Every block of the machine is converted and synthesised alone, then the core as a whole (all but
-sequencer, port, load and store units). LUT counts logic cells and the sites of LUT RAM and shift
+Every block of the machine is converted and synthesised alone, then the core and the stream fetcher
+as a whole, which the area goal counts. LUT counts logic cells and the sites of LUT RAM and shift
 registers; the sum of the blocks exceeds the core, since Yosys optimises across blocks.
 """
 
@@ -15,21 +15,24 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import myhdl
 from kcnn.arch.config import Config
+from kcnn.cli import report
+from kcnn.rtl.machine import MachinePorts, machine
 from kcnn.rtl.quirks import forget_designs
 from myhdl import Signal, block
 from myhdl._block import _Block
-from rich.console import Console
-from rich.table import Table
 
 # the core that the area goal is stated for: at most 80 LUT a lane
 GOAL = Config(name="area", lanes=32, share=8, drain=1, code_bits=4, memory_codes=65536,
               tap_slots=4096, base_entries=1024, port_bits=64)
 GOAL_LUTS = 80
+CORE = "core"
+COUNTED = (CORE, "stream_fetcher")
 # LUT sites that a memory cell takes
 SITES = {"RAM32X1S": 1, "RAM64X1S": 1, "RAM128X1S": 2, "RAM256X1S": 4, "RAM32X1D": 2,
          "RAM64X1D": 2, "RAM128X1D": 4, "RAM32M": 4, "RAM64M": 4, "SRL16E": 1, "SRLC16E": 1,
@@ -134,3 +137,86 @@ def synthesise(design: _Block, name: str) -> Area:
         text = Path(folder, "cells.json").read_text()
     found = json.loads(text[text.index("{"):])["design"]["num_cells_by_type"]
     return Area.of(found)
+
+
+# ---- the machine's blocks ----------------------------------------------------------------------
+def children(instance: _Block) -> dict[str, tuple[_Block, int]]:
+    """The blocks of a block, one of each name, and how often it is there."""
+    subs = [sub for sub in instance.subs if isinstance(sub, _Block)]
+    counts = Counter(sub.func.__name__ for sub in subs)
+    return {sub.func.__name__: (sub, counts[sub.func.__name__]) for sub in reversed(subs)}
+
+
+def descendant(instance: _Block, name: str) -> _Block:
+    """The block of that name somewhere inside; KeyError if there is none."""
+    for sub in instance.subs:
+        if isinstance(sub, _Block):
+            if sub.func.__name__ == name:
+                return sub
+            try:
+                return descendant(sub, name)
+            except KeyError:
+                continue
+    raise KeyError(name)
+
+
+def the_machine(config: Config) -> _Block:
+    """The machine of a configuration, afresh."""
+    forget_designs()
+    ports = MachinePorts(config)
+    return machine(ports.clk, ports.reset, ports.start, ports.done, ports.mem, ports.trace, config)
+
+
+def measure(instance: _Block) -> Area:
+    """The area of a block, alone."""
+    name = instance.func.__name__
+    return synthesise(alone(instance), f"{name}_alone")
+
+
+def goal_area(config: Config) -> list[tuple[str, int, Area]]:
+    """What the goal counts, each as a whole: all but sequencer, port, load and store units."""
+    top = the_machine(config)
+    return [(name, 1, measure(descendant(top, name))) for name in COUNTED]
+
+
+def blocks(config: Config) -> list[tuple[str, int, Area]]:
+    """Every block of the core and of the machine, alone."""
+    top = the_machine(config)
+    parts = children(descendant(top, CORE)) | children(top)
+    del parts[CORE]
+    found = []
+    for name, (instance, count) in parts.items():
+        print(name, file=sys.stderr)
+        found.append((name, count, measure(instance)))
+    return found
+
+
+def show(title: str, config: Config, rows: list[tuple[str, int, Area]]) -> None:
+    """The table; LUT a lane counts all blocks of that name."""
+    report.table(
+        f"{title} (P={config.lanes} M={config.share} D={config.drain} AB={config.code_bits})",
+        ("block", "number", "LUT", "of it RAM", "FF", "DSP", "BRAM36", "LUT a lane"),
+        [(name, count, area.luts, area.lut_ram, area.flip_flops, area.dsps,
+          f"{area.block_rams:g}", f"{count * area.luts / config.lanes:.1f}")
+         for name, count, area in rows])
+
+
+def main() -> None:
+    """Measure and print; exit code 1 if the goal is missed."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--config", help="preset or TOML file; default: that of the area goal")
+    parser.add_argument("--core", action="store_true", help="only what the goal counts")
+    arguments = parser.parse_args()
+    config = Config.load(arguments.config) if arguments.config else GOAL
+    if not arguments.core:
+        show(f"Blocks of {config.name}, each alone", config, blocks(config))
+    counted = goal_area(config)
+    show(f"{config.name}: all but sequencer, port, load and store", config, counted)
+    used = sum(area.luts for _, _, area in counted) / config.lanes
+    print(f"{used:.1f} LUT a lane")
+    if config == GOAL and used > GOAL_LUTS:
+        sys.exit(f"more than {GOAL_LUTS} LUT a lane")
+
+
+if __name__ == "__main__":
+    main()

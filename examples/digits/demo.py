@@ -25,10 +25,6 @@ from kcnn.cli import figures, report
 from kcnn.cli.bounds import layer_clocks
 from kcnn.cli.engines import outputs
 from kcnn.compiler import emulate, pipeline
-from kcnn.compiler.frontend import trace
-from kcnn.compiler.model import Model
-from kcnn.compiler.passes import canonicalise
-from kcnn.compiler.quantise import quantise
 from kcnn.compiler.quantised import Quantised
 from kcnn.rtl.convert import convert
 from kcnn.rtl.simulate import simulate as simulate_rtl
@@ -65,12 +61,6 @@ def step(what: str) -> Iterator[None]:
 
 
 # ---- accuracy --------------------------------------------------------------------------------
-def quantised_of(network: Model, digits: train.Digits, config: Config) -> Quantised:
-    """What the compiler makes of the network before it becomes integers."""
-    graph = canonicalise(trace(network.module, network.example_inputs))
-    return quantise(graph, digits.calibration, config, CLUSTERS)
-
-
 def accuracies(module: nn.Module, program: Program, quantised: Quantised,
                digits: train.Digits) -> dict[str, float]:
     """Accuracy over the test split, in percent, after every step of the way."""
@@ -134,15 +124,15 @@ def show_size(module: nn.Module, program: Program, path: Path) -> None:
     dense = sum(layer.dense_macs for layer in program.layers)
     kept = sum(layer.macs for layer in program.layers)
     products = sum(_multiplications(program, layer) for layer in figures.layers(program, None))
-    size = path.stat().st_size
+    whole, size = path.stat().st_size, len(kbin.save(program, strip=True))
+    rows = [("weights, bytes: float32, tap streams", float_bytes, len(program.streams)),
+            ("network, bytes: float32, binary (stripped)", float_bytes, size),
+            ("additions: dense, taps", dense, kept),
+            ("multiplications: dense, runs", dense, products)]
     report.table("What is left", ("", "before", "after", "share"), [
-        ("weights, bytes (float32, tap streams)", float_bytes, len(program.streams),
-         report.percent(len(program.streams) / float_bytes)),
-        (f"everything, bytes (float32, {path.name})", float_bytes, size,
-         report.percent(size / float_bytes)),
-        ("additions (dense, taps)", dense, kept, report.percent(kept / dense)),
-        ("multiplications (dense, runs)", dense, products, report.percent(products / dense)),
-    ])
+        (*row, report.percent(row[2] / row[1])) for row in rows])
+    report.say(f"{path.name} itself has {whole:,} bytes: it also holds the layer table, which only "
+               "the reference reads")
 
 
 def _multiplications(program: Program, row: figures.LayerFigures) -> int:
@@ -187,12 +177,13 @@ def demo(out: Path, epochs: int = train.EPOCHS, images: int = 3) -> int:
         train.save(module, digits, out)
     config = Config.preset("tiny")
     with step(f"compiling for {config.name}, {CLUSTERS} magnitudes a layer"):
-        network = Model(module, (tensor(digits.test_x[:1]),))
-        program = pipeline.compile(network, digits.calibration, config, clusters=CLUSTERS)
+        compiled = pipeline.compile(module, (tensor(digits.test_x[:1]),), digits.calibration,
+                                    config, clusters=CLUSTERS, name="digits")
+        program = compiled.program
         path = out / "digits.kbin"
         kbin.write(path, program)
     with step(f"accuracy over {len(digits.test_y)} test images"):
-        steps = accuracies(module, program, quantised_of(network, digits, config), digits)
+        steps = accuracies(module, program, compiled.quantised, digits)
     show_accuracy(steps)
     show_size(module, program, path)
     with step(f"simulating {images} images on the TLM and on the MyHDL RTL"):

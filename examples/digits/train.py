@@ -22,7 +22,10 @@ from torch import nn
 
 EPOCHS = 15
 BATCH = 32
-LEARNING_RATE = 5e-3
+LEARNING_RATE = 1e-2
+WEIGHT_DECAY = 0.1
+# keeps the logits small, so that fewer images stand on the edge of two classes after clustering
+LABEL_SMOOTHING = 0.1
 SEED = 0
 CALIBRATION_IMAGES = 256
 FEW_IMAGES = 3
@@ -59,13 +62,15 @@ def train(digits: Digits, epochs: int = EPOCHS) -> nn.Module:
     torch.manual_seed(SEED)
     module = small_cnn()
     x, y = torch.tensor(digits.train_x), torch.tensor(digits.train_y)
-    optimiser = torch.optim.AdamW(module.parameters(), LEARNING_RATE, weight_decay=1e-4)
+    optimiser = torch.optim.AdamW(module.parameters(), LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, LEARNING_RATE, epochs=epochs, steps_per_epoch=-(-len(x) // BATCH))
     for _ in range(epochs):
         for batch in torch.randperm(len(x)).split(BATCH):
             optimiser.zero_grad()
-            nn.functional.cross_entropy(module(x[batch]), y[batch]).backward()
+            loss = nn.functional.cross_entropy(module(x[batch]), y[batch],
+                                               label_smoothing=LABEL_SMOOTHING)
+            loss.backward()
             optimiser.step()
             schedule.step()
     return module.eval()
