@@ -27,7 +27,7 @@ MODEL = """
             self.left = nn.Conv2d(6, 4, (1, 3), padding=(0, 1), groups=2)
             self.right = nn.Conv2d(6, 4, 3, padding=2, dilation=2)
             self.pool = nn.MaxPool2d(2)
-            self.head = nn.Linear(8 * 2 * 3, 5)
+            self.head = nn.Linear(8 * 1 * 2, 5)
 
         def forward(self, x):
             x = torch.relu(self.norm(self.stem(x)))
@@ -35,19 +35,20 @@ MODEL = """
             return self.head(self.pool(x).flatten(1))
 
     def network():
-        return Net().eval(), (torch.zeros(1, 2, 8, 12),)
+        return Net().eval(), (torch.zeros(1, 2, 6, 8),)
 
     def raw():
         return (*network(), lambda pixels: pixels / 100)
 
     def other():
-        return nn.Conv2d(2, 3, 3).eval(), (torch.zeros(1, 2, 8, 12),)
+        return nn.Conv2d(2, 3, 3).eval(), (torch.zeros(1, 2, 6, 8),)
 
     def norm():
-        return nn.Sequential(nn.Conv2d(2, 3, 3), nn.InstanceNorm2d(3)).eval(), (torch.zeros(1, 2, 8, 12),)
+        module = nn.Sequential(nn.Conv2d(2, 3, 3), nn.InstanceNorm2d(3))
+        return module.eval(), (torch.zeros(1, 2, 6, 8),)
 
     def wide():
-        return nn.Conv2d(2, 512, 3, padding=1).eval(), (torch.zeros(1, 2, 8, 12),)
+        return nn.Conv2d(2, 512, 3, padding=1).eval(), (torch.zeros(1, 2, 6, 8),)
 
     def failing():
         return (*network(), lambda pixels: pixels.missing)
@@ -59,7 +60,7 @@ def folder(tmp_path_factory):
     """model.py, its data, and net.kbin and batch.kbin compiled from it."""
     folder = tmp_path_factory.mktemp("compile")
     (folder / "model.py").write_text(textwrap.dedent(MODEL))
-    x = np.random.default_rng(5).normal(size=(24, 2, 8, 12)).astype(np.float32)
+    x = np.random.default_rng(5).normal(size=(24, 2, 6, 8)).astype(np.float32)
     np.savez(folder / "x.npz", x=x)
     np.savez(folder / "pixels.npz", x=100 * x)
     np.save(folder / "few.npy", x[:3])
@@ -83,7 +84,7 @@ def test_the_same_inputs_give_the_same_bytes(kcnn, folder, tmp_path):
 
 def test_an_exported_file_is_a_model_too(kcnn, folder, tmp_path):
     module = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.ReLU()).eval()
-    torch.export.save(torch.export.export(module, (torch.zeros(1, 2, 8, 12),)),
+    torch.export.save(torch.export.export(module, (torch.zeros(1, 2, 6, 8),)),
                       tmp_path / "net.pt2")
     ran = kcnn("compile", tmp_path / "net.pt2", "--calibration", folder / "x.npz", "--config",
                "tiny", "-o", tmp_path / "net.kbin")
