@@ -64,10 +64,13 @@ class Addressing:
 
     def _find_keys(self) -> None:
         taps = self.layer.taps
-        columns = np.stack([taps.source, taps.dy, taps.dx])
-        keys, inverse = np.unique(columns, axis=1, return_inverse=True)
-        self.key = inverse.ravel()
-        self.key_source, self.key_y, self.key_x = keys
+        columns = (taps.source, taps.dy, taps.dx)
+        number = np.zeros(len(taps.source), np.int64)
+        for column in columns:
+            low = int(column.min(initial=0))
+            number = number * (int(column.max(initial=0)) - low + 1) + column - low
+        _, first, self.key = np.unique(number, return_index=True, return_inverse=True)
+        self.key_source, self.key_y, self.key_x = (column[first] for column in columns)
 
     # ---- kernel positions ------------------------------------------------------------------
     def phases(self) -> list[tuple[int, int]]:

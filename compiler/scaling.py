@@ -24,6 +24,9 @@ from .segments import segments
 
 # a skip connection may have the factor of this many runs
 WIDE_RUNS = 8
+# s_k is chosen among this many values, from the largest possible down to this part of it
+GAINS = 64
+LEAST_GAIN = 0.6
 # below this largest factor a layer's weights are no longer told apart
 LEAST_FACTOR = 8
 SCALE_MAX = (1 << SCALE_BITS) - 1
@@ -126,7 +129,7 @@ def _sum_layer(step: Step, values: list[Value], config: Config) -> tuple[Layer, 
     low, high = tap_ranges(terms, [values[r.value] for r in step.reads], config)
     channels = values[step.output].shape[0]
     worst = _worst(terms, low, high, channels)
-    gain = _gains(step, terms, worst, channels, config)
+    gain = _rounded_best(terms, _gains(step, terms, worst, channels, config))
     target = _target(step, values[step.output].meaning, gain, config)
     shift = _shift(gain, target.unit, step)
     gain = _keep_unsaturated(gain, worst, target, shift)
@@ -175,6 +178,21 @@ def _gains(step: Step, terms: Terms, worst: Floats, channels: int, config: Confi
             f"layer {step.path}: its sums do not fit total_bits = {config.total_bits} of "
             f"configuration {config.name!r}; it needs total_bits = {needed}")
     return gain
+
+
+def _rounded_best(terms: Terms, gain: Floats) -> Floats:
+    """For each channel a slightly smaller s_k if its coefficients lose less by rounding then."""
+    order = np.lexsort((terms.coefficient, terms.k))
+    k, coefficient = terms.k[order], terms.coefficient[order]
+    first = np.flatnonzero(np.append(True, (np.diff(k) != 0) | (np.diff(coefficient) != 0))[:len(k)])
+    k, coefficient, count = k[first], coefficient[first], np.diff(np.append(first, len(k)))
+    tried = np.linspace(1, LEAST_GAIN, GAINS)
+    loss = np.empty((GAINS, len(gain)))
+    for i, part in enumerate(tried):
+        scaled = coefficient * (gain[k] * part)
+        lost = (np.rint(scaled) - scaled) / part
+        loss[i] = np.bincount(k, count * lost ** 2, len(gain))
+    return gain * tried[np.argmin(loss, axis=0)]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
