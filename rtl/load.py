@@ -32,7 +32,7 @@ def row_gatherer(clk, reset, take, first_row, valid, rdata, rows, config: Config
     per_row, code_bits = config.beats_per_row, config.code_bits
     per_beat = config.row_codes // per_row
     width, beat = len(rows.data), per_beat * code_bits
-    longer, spare = width + beat, 8 // config.codes_per_byte
+    longer, top, spare = width + beat, width - beat, 8 // config.codes_per_byte
     left = Signal(intbv(0, min=0, max=per_row + 1))
     row = Signal(modbv(0)[len(rows.address):])
 
@@ -52,12 +52,15 @@ def row_gatherer(clk, reset, take, first_row, valid, rdata, rows, config: Config
                 left.next = left - 1
 
     @always_seq(clk.posedge, reset=None)
-    def shift():
-        both = intbv(0)[longer:]
+    def fill():
         if valid:
-            both[width:] = rows.data
-            both[longer:width] = rdata
-            rows.data.next = both[longer:beat]
+            rows.data.next = rdata
+
+    @always_seq(clk.posedge, reset=None)
+    def shift():
+        if valid:
+            rows.data.next[width:top] = rdata
+            rows.data.next[top:] = rows.data[width:beat]
 
     @always_seq(clk.posedge, reset=None)
     def shrink():
@@ -69,7 +72,9 @@ def row_gatherer(clk, reset, take, first_row, valid, rdata, rows, config: Config
                     both[width + i * code_bits + j] = rdata[i * spare + j]
             rows.data.next = both[longer:beat]
 
-    return gather, (shift if code_bits == spare else shrink)
+    if code_bits != spare:
+        return gather, shrink
+    return gather, (shift if per_row > 1 else fill)
 
 
 @block
@@ -196,6 +201,8 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
     beat_of_row, beat_of_table = Signal(bool(0)), Signal(bool(0))
     entry_done, last_entry = Signal(bool(0)), Signal(bool(0))
     word = Signal(intbv(0)[config.port_bits:])
+    is_load, beats = Signal(bool(0)), Signal(intbv(0)[REST_BITS:])
+    source, span = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))
 
     gatherer = row_gatherer(clk, reset, box.take, first_row, beat_of_row, rdata, rows, config)
     buffer = burst_buffer(clk, reset, bus.grant, beat_of_table, rdata, at, following, word, burst)
@@ -222,12 +229,32 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
         following.next = ahead[slot_bits:beat_shift]
 
     @always_comb
+    def measure():
+        total = intbv(0)[REST_BITS:]
+        place = modbv(0)[ADDRESS_BITS:]
+        is_load.next = box.word[OP_HI:] == op_load
+        if box.word[OP_HI:] == op_load:
+            total[:] = box.word[rows_hi:rows_lo]
+            beats.next = total << row_shift
+            place[:] = box.word[from_hi:from_lo]
+        else:
+            total[:] = box.word[count_hi:count_lo]
+            total[:] = total + (per_beat - 1)
+            beats.next = total >> beat_shift
+            place[:] = box.word[tfrom_hi:tfrom_lo]
+        source.next = place << UNIT_SHIFT
+
+    @always_comb
     def ask():
+        place = modbv(0)[ADDRESS_BITS:]
         bus.address.next = address
         if rest > burst:
             bus.beats.next = burst
+            place[:] = burst
         else:
             bus.beats.next = rest[BEATS_BITS:]
+            place[:] = rest[BEATS_BITS:]
+        span.next = place << beat_bytes
 
     @always_comb
     def end():
@@ -236,35 +263,23 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
 
     @always_seq(clk.posedge, reset=reset)
     def control():
-        total = intbv(0)[REST_BITS:]
-        place = modbv(0)[ADDRESS_BITS:]
         rows_done.next = False
         if bus.grant:
             bus.req.next = False
             rest.next = rest - bus.beats
-            place[:] = bus.beats
-            place[:] = place << beat_bytes
-            address.next = address + place
+            address.next = address + span
         if box.take:
-            if box.word[OP_HI:] == op_load:
-                total[:] = box.word[rows_hi:rows_lo]
-                rest.next = total << row_shift
-                place[:] = box.word[from_hi:from_lo]
-                address.next = place << UNIT_SHIFT
+            rest.next = beats
+            address.next = source
+            entries.next = box.word[count_hi:count_lo]
+            if is_load:
                 bus.req.next = True
                 state.next = State.IN_ROWS
+            elif box.word[kind_hi:kind_lo] == kind_ramp:
+                state.next = State.IN_RAMP
             else:
-                total[:] = box.word[count_hi:count_lo]
-                entries.next = box.word[count_hi:count_lo]
-                total[:] = total + (per_beat - 1)
-                rest.next = total >> beat_shift
-                place[:] = box.word[tfrom_hi:tfrom_lo]
-                address.next = place << UNIT_SHIFT
-                if box.word[kind_hi:kind_lo] == kind_ramp:
-                    state.next = State.IN_RAMP
-                else:
-                    bus.req.next = True
-                    state.next = State.IN_BEATS
+                bus.req.next = True
+                state.next = State.IN_BEATS
         elif state == State.IN_ROWS:
             if bus.last:
                 if rest == 0:
@@ -310,7 +325,7 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
         elif entry_done:
             slot.next = slot + 1
 
-    return (gatherer, buffer, cutter, decode, progress, walk, ask, end, control, entry)
+    return (gatherer, buffer, cutter, decode, progress, walk, measure, ask, end, control, entry)
 
 
 def _slice(name: str) -> tuple[int, int]:

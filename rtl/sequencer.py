@@ -27,7 +27,7 @@ def narrow_fetch(clk, bus, rdata, resting, at, head, rest):
     Asks for those that hold the 16 or 48 bytes at address `at`.
     """
     beat = len(rdata)
-    head_all, rest_all = HEAD_BITS + beat, REST_BITS + beat
+    head_top, rest_top = HEAD_BITS - beat, REST_BITS - beat
     head_beats, rest_beats = HEAD_BITS // beat, REST_BITS // beat
 
     @always_comb
@@ -40,19 +40,24 @@ def narrow_fetch(clk, bus, rdata, resting, at, head, rest):
 
     @always_seq(clk.posedge, reset=None)
     def shift():
-        longer_head = intbv(0)[head_all:]
-        longer_rest = intbv(0)[rest_all:]
         if bus.valid:
             if resting:
-                longer_rest[REST_BITS:] = rest
-                longer_rest[rest_all:REST_BITS] = rdata
-                rest.next = longer_rest[rest_all:beat]
+                rest.next[REST_BITS:rest_top] = rdata
+                rest.next[rest_top:] = rest[REST_BITS:beat]
             else:
-                longer_head[HEAD_BITS:] = head
-                longer_head[head_all:HEAD_BITS] = rdata
-                head.next = longer_head[head_all:beat]
+                head.next[HEAD_BITS:head_top] = rdata
+                head.next[head_top:] = head[HEAD_BITS:beat]
 
-    return ask, shift
+    @always_seq(clk.posedge, reset=None)
+    def shift_rest():
+        if bus.valid:
+            if resting:
+                rest.next[REST_BITS:rest_top] = rdata
+                rest.next[rest_top:] = rest[REST_BITS:beat]
+            else:
+                head.next = rdata
+
+    return ask, (shift if beat < HEAD_BITS else shift_rest)
 
 
 @block

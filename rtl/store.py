@@ -76,6 +76,7 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
     row_hi = row_lo + len(rows.read_address)
     state = Signal(State.AT_REST)
     address = Signal(modbv(0)[ADDRESS_BITS:])
+    span, target = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))
     rest = Signal(intbv(0)[rows_hi - rows_lo:])
     count = Signal(intbv(0, min=0, max=per_burst + 1))
     row = Signal(modbv(0)[row_hi - row_lo:])
@@ -88,6 +89,12 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
                         config)
 
     @always_comb
+    def measure():
+        place = modbv(0)[ADDRESS_BITS:]
+        place[:] = box.word[to_hi:to_lo]
+        target.next = place << UNIT_SHIFT
+
+    @always_comb
     def burst():
         if rest > per_burst:
             count.next = per_burst
@@ -97,9 +104,12 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
     @always_comb
     def ask():
         beats = intbv(0)[BEATS_BITS:]
+        place = modbv(0)[ADDRESS_BITS:]
         beats[:] = count
         bus.beats.next = beats << row_shift
         bus.address.next = address
+        place[:] = count
+        span.next = place << byte_shift
 
     @always_comb
     def look():
@@ -118,19 +128,15 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
 
     @always_seq(clk.posedge, reset=reset)
     def control():
-        place = modbv(0)[ADDRESS_BITS:]
         over.next = False
         if bus.grant:
             bus.req.next = False
             rest.next = rest - count
-            place[:] = count
-            place[:] = place << byte_shift
-            address.next = address + place
+            address.next = address + span
         if box.take:
             rest.next = box.word[rows_hi:rows_lo]
             row.next = box.word[row_hi:row_lo]
-            place[:] = box.word[to_hi:to_lo]
-            address.next = place << UNIT_SHIFT
+            address.next = target
             state.next = State.IN_READ
         elif state == State.IN_READ:
             row.next = row + 1
@@ -164,4 +170,4 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
             else:
                 beat.next = beat + 1
 
-    return buffer, burst, ask, look, walk, control, pointers
+    return buffer, measure, burst, ask, look, walk, control, pointers

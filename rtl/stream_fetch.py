@@ -46,10 +46,13 @@ def pump(clk, reset, take, word, bus, popped, all_in, config: Config):
     f_from, f_units = Run.field("stream"), Run.field("stream_units")
     from_hi, from_lo, units_hi, units_lo = f_from.hi, f_from.lo, f_units.hi, f_units.lo
     rest = Signal(intbv(0)[REST_BITS:])
-    room = Signal(intbv(0, min=0, max=depth + 1))
+    room, room_left = (Signal(modbv(0)[bits_for(depth + 1):]) for _ in range(2))
     following = Signal(intbv(0, min=0, max=burst + 1))
     beats = Signal(intbv(0, min=0, max=burst + 1))
     flying, ask = Signal(bool(0)), Signal(bool(0))
+    room_bits = len(room)
+    beats_of_all = Signal(intbv(0)[REST_BITS:])
+    source, span = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))
 
     @always_comb
     def next_burst():
@@ -64,35 +67,46 @@ def pump(clk, reset, take, word, bus, popped, all_in, config: Config):
         all_in.next = not flying and rest == 0
 
     @always_comb
+    def measure():
+        total = intbv(0)[REST_BITS:]
+        place = modbv(0)[ADDRESS_BITS:]
+        total[:] = word[units_hi:units_lo]
+        total[:] = total << fewer
+        total[:] = total + round_up
+        beats_of_all.next = total >> more
+        place[:] = word[from_hi:from_lo]
+        source.next = place << UNIT_SHIFT
+
+    @always_comb
     def show():
+        place = modbv(0)[ADDRESS_BITS:]
         bus.beats.next = beats
+        place[:] = beats
+        span.next = place << beat_shift
+
+    @always_comb
+    def count():
+        free = modbv(0)[room_bits:]
+        free[:] = room
+        if popped:
+            free[:] = free + 1
+        if ask:
+            free[:] = free - following
+        room_left.next = free
 
     @always_seq(clk.posedge, reset=reset)
     def control():
-        total = intbv(0)[REST_BITS:]
-        place = modbv(0)[ADDRESS_BITS:]
-        free = intbv(0, min=0, max=depth + 2)
         if take:
-            total[:] = word[units_hi:units_lo]
-            total[:] = total << fewer
-            total[:] = total + round_up
-            rest.next = total >> more
-            place[:] = word[from_hi:from_lo]
-            bus.address.next = place << UNIT_SHIFT
+            rest.next = beats_of_all
+            bus.address.next = source
             room.next = depth
         else:
-            free[:] = room
-            if popped:
-                free[:] = free + 1
+            room.next = room_left
             if ask:
-                free[:] = free - following
                 rest.next = rest - following
                 beats.next = following
-            room.next = free
-            if bus.grant:
-                place[:] = beats
-                place[:] = place << beat_shift
-                bus.address.next = bus.address + place
+            elif bus.grant:
+                bus.address.next = bus.address + span
         if ask:
             bus.req.next = True
             flying.next = True
@@ -101,7 +115,7 @@ def pump(clk, reset, take, word, bus, popped, all_in, config: Config):
         if bus.grant:
             bus.req.next = False
 
-    return next_burst, decide, show, control
+    return next_burst, decide, measure, show, count, control
 
 
 @block

@@ -69,6 +69,8 @@ def units(clk, reset, load_box, compute_box, store_box, load, compute, store, st
     compute_gives_prev = Signal(bool(0))
     compute_gives_next = Signal(bool(0))
     store_gives = Signal(bool(0))
+    load_gives_now, load_takes_now, store_gives_now, store_takes_now = _bits()
+    compute_gives_back, compute_takes_back, compute_gives_on, compute_takes_on = _bits()
     of_load, of_compute, of_store = int(Unit.LOAD), int(Unit.COMPUTE), int(Unit.STORE)
 
     @always_comb
@@ -115,32 +117,38 @@ def units(clk, reset, load_box, compute_box, store_box, load, compute, store, st
         elif store.ending:
             store.idle.next = True
 
+    @always_comb
+    def moves():
+        load_gives_now.next = load.ending and load_gives
+        load_takes_now.next = load_box.take and load_flags[POP_NEXT]
+        compute_gives_back.next = compute.ending and compute_gives_prev
+        compute_takes_back.next = compute_box.take and compute_flags[POP_PREV]
+        compute_gives_on.next = compute.ending and compute_gives_next
+        compute_takes_on.next = compute_box.take and compute_flags[POP_NEXT]
+        store_gives_now.next = store.ending and store_gives
+        store_takes_now.next = store_box.take and store_flags[POP_PREV]
+
     @always_seq(clk.posedge, reset=reset)
     def tokens():
-        count = modbv(0)[TOKEN_BITS:]
-        count[:] = load_to_compute
-        if load.ending and load_gives:
-            count[:] = count + 1
-        if compute_box.take and compute_flags[POP_PREV]:
-            count[:] = count - 1
-        load_to_compute.next = count
-        count[:] = compute_to_load
-        if compute.ending and compute_gives_prev:
-            count[:] = count + 1
-        if load_box.take and load_flags[POP_NEXT]:
-            count[:] = count - 1
-        compute_to_load.next = count
-        count[:] = compute_to_store
-        if compute.ending and compute_gives_next:
-            count[:] = count + 1
-        if store_box.take and store_flags[POP_PREV]:
-            count[:] = count - 1
-        compute_to_store.next = count
-        count[:] = store_to_compute
-        if store.ending and store_gives:
-            count[:] = count + 1
-        if compute_box.take and compute_flags[POP_NEXT]:
-            count[:] = count - 1
-        store_to_compute.next = count
+        if load_gives_now and not compute_takes_back:
+            load_to_compute.next = load_to_compute + 1
+        elif compute_takes_back and not load_gives_now:
+            load_to_compute.next = load_to_compute - 1
+        if compute_gives_back and not load_takes_now:
+            compute_to_load.next = compute_to_load + 1
+        elif load_takes_now and not compute_gives_back:
+            compute_to_load.next = compute_to_load - 1
+        if compute_gives_on and not store_takes_now:
+            compute_to_store.next = compute_to_store + 1
+        elif store_takes_now and not compute_gives_on:
+            compute_to_store.next = compute_to_store - 1
+        if store_gives_now and not compute_takes_on:
+            store_to_compute.next = store_to_compute + 1
+        elif compute_takes_on and not store_gives_now:
+            store_to_compute.next = store_to_compute - 1
 
-    return flags, takes, trace, busy, tokens
+    return flags, takes, trace, busy, moves, tokens
+
+
+def _bits() -> tuple[Signal, ...]:
+    return tuple(Signal(bool(0)) for _ in range(4))
