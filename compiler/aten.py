@@ -236,6 +236,10 @@ def _clamp_name(low: float, high: float) -> str:
     return names.get((low, high)) or parametric("clamp", low, high)
 
 
+def softmax(call: Call) -> str:
+    raise call.refuse("it keeps the order of the logits; leave it to whoever reads the output")
+
+
 # ---- pools ---------------------------------------------------------------------------------
 def _pool_arguments(call: Call) -> tuple[tuple[int, int], tuple[int, int], Padding]:
     kernel = _pair(call["kernel_size"])
@@ -243,6 +247,14 @@ def _pool_arguments(call: Call) -> tuple[tuple[int, int], tuple[int, int], Paddi
     if call.dimensions != 4:
         raise call.refuse("its input has no batch dimension")
     return kernel, _pair(call["stride"] or kernel), (top, left, top, left)
+
+
+def _pool(call: Call, op: MaxPool | AvgPool, source: str, shape: Shape) -> str:
+    """The pool's node, or its source where every window is one element."""
+    divides = isinstance(op, AvgPool) and op.divisor > 1
+    if op.kernel == op.stride == (1, 1) and not any(op.padding) and not divides:
+        return source
+    return call.add(op, [source], shape)
 
 
 def max_pool2d(call: Call) -> str:
@@ -253,7 +265,7 @@ def max_pool2d(call: Call) -> str:
     shape = tuple((value[0] if isinstance(value, tuple | list) else value).shape[1:])
     if not cells(op, call.shape(source), shape).all():
         raise call.refuse("some windows lie wholly in the padding; use less padding")
-    return call.add(op, [source], shape)
+    return _pool(call, op, source, shape)
 
 
 def avg_pool2d(call: Call) -> str:
@@ -263,7 +275,7 @@ def avg_pool2d(call: Call) -> str:
                  call.get("divisor_override", 0))
     if not op.count_padding and not cells(op, call.shape(source), call.result).all():
         raise call.refuse("some windows lie wholly in the padding; use less padding")
-    return call.add(op, [source])
+    return _pool(call, op, source, call.result)
 
 
 def _adaptive_kernel(call: Call, source: str) -> tuple[int, int]:
@@ -279,14 +291,14 @@ def _adaptive_kernel(call: Call, source: str) -> tuple[int, int]:
 def adaptive_avg_pool2d(call: Call) -> str:
     source = call.source()
     kernel = _adaptive_kernel(call, source)
-    return call.add(AvgPool(kernel, kernel), [source])
+    return _pool(call, AvgPool(kernel, kernel), source, call.result)
 
 
 def adaptive_max_pool2d(call: Call) -> str:
     source = call.source()
     kernel = _adaptive_kernel(call, source)
     c, h, w = call.shape(source)
-    return call.add(MaxPool(kernel, kernel), [source], (c, h // kernel[0], w // kernel[1]))
+    return _pool(call, MaxPool(kernel, kernel), source, (c, h // kernel[0], w // kernel[1]))
 
 
 def _reduced(call: Call, source: str) -> tuple[int, int]:
@@ -305,14 +317,14 @@ def mean(call: Call) -> str:
     source = call.source()
     kernel = _reduced(call, source)
     c, h, w = call.shape(source)
-    return call.add(AvgPool(kernel, kernel), [source], (c, h // kernel[0], w // kernel[1]))
+    return _pool(call, AvgPool(kernel, kernel), source, (c, h // kernel[0], w // kernel[1]))
 
 
 def amax(call: Call) -> str:
     source = call.source()
     kernel = _reduced(call, source)
     c, h, w = call.shape(source)
-    return call.add(MaxPool(kernel, kernel), [source], (c, h // kernel[0], w // kernel[1]))
+    return _pool(call, MaxPool(kernel, kernel), source, (c, h // kernel[0], w // kernel[1]))
 
 
 # ---- joins and shapes ----------------------------------------------------------------------
@@ -415,6 +427,10 @@ HANDLERS: dict[str, Callable[[Call], str]] = {
     "leaky_relu": leaky_relu,
     "prelu": prelu,
     "elu": elu,
+    "softmax": softmax,
+    "_softmax": softmax,
+    "log_softmax": softmax,
+    "_log_softmax": softmax,
     "hardtanh": hardtanh,
     "clamp": clamp,
     "clamp_min": clamp,

@@ -174,6 +174,15 @@ def test_global_maxima() -> None:
         assert_equal(module, graph, (2, 3, 4))
 
 
+@pytest.mark.parametrize("module", [
+    nn.AdaptiveAvgPool2d((3, 4)), nn.MaxPool2d(1), nn.AvgPool2d(1), nn.AvgPool2d(1, 1),
+    nn.Dropout2d(), nn.Dropout(), nn.Identity(),
+    Function(lambda x: x.contiguous().clone().detach()), Function(lambda x: x.float()),
+])
+def test_layers_that_change_nothing_leave_no_node(module: nn.Module) -> None:
+    assert names(traced(module, 2, 3, 4)) in (["input", "output"], ["x", "output"])
+
+
 def test_several_outputs_keep_their_order() -> None:
     module = Function(lambda x, a, b: (b(a(x)), a(x), x.mean((2, 3))),
                       nn.Conv2d(1, 2, 3), nn.Conv2d(2, 3, 1))
@@ -236,7 +245,11 @@ def test_exports_in_training_mode_are_refused() -> None:
 
 # ---- refusals ---------------------------------------------------------------------------------
 @pytest.mark.parametrize(("module", "sentence"), [
-    (nn.Sequential(nn.Conv2d(2, 4, 3), nn.Softmax(1)), r"1: Softmax \(softmax\) is not supported;"),
+    (nn.Sequential(nn.Conv2d(2, 4, 3), nn.Softmax(1)),
+     r"1: Softmax \(softmax\) is not supported here \(it keeps the order of the logits; leave it "
+     r"to whoever reads the output\);"),
+    (Function(lambda x: F.log_softmax(x.flatten(1), 1)), "forward: log_softmax is not supported"),
+    (nn.InstanceNorm2d(2), r"forward: InstanceNorm2d \(instance_norm\) is not supported;"),
     (nn.Sequential(nn.ConvTranspose2d(2, 4, 3)),
      r"0: ConvTranspose2d \(conv_transpose2d\) is not supported;"),
     (nn.Sequential(nn.Upsample(scale_factor=2)),
@@ -274,7 +287,7 @@ def test_what_is_not_supported_is_named_with_its_path(module: nn.Module, sentenc
 
 def test_refusals_list_what_is_supported() -> None:
     with pytest.raises(CompileError, match=LIST + "$"):
-        trace(nn.Softmax(1), (torch.zeros(1, 2, 2, 2),))
+        trace(nn.PixelShuffle(2), (torch.zeros(1, 4, 2, 2),))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
