@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from myhdl import ConcatSignal, Signal, always, always_comb, block, intbv
+from myhdl import ConcatSignal, always, always_comb, block, intbv
 
 from ..arch.config import bits_for
 from .ram import ram
@@ -31,7 +31,6 @@ def addresses(clk, tap, fields, ports, window, pair, config):
     """
     width, lanes, lane_bits = config.address_bits, config.lanes, config.lane_bits
     row_lo = lane_bits + 1
-    enabled = Signal(bool(1))
     base_data = ConcatSignal(ports.pair, ports.address)
     base_at = ConcatSignal(fields.base_bank, tap.entry)
     base_entry = word(width + 1)
@@ -42,7 +41,7 @@ def addresses(clk, tap, fields, ports, window, pair, config):
     position0 = word(width)
     position1 = word(width)
     position1_next = word(width)         # P further: the even row of a window in the odd word
-    base_table = ram(clk, ports.base_we, ports.base_at, base_data, enabled, base_at, base_entry,
+    base_table = ram(clk, ports.base_we, ports.base_at, base_data, base_at, base_entry,
                      2 * config.base_entries)
 
     @always_comb

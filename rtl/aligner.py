@@ -4,7 +4,7 @@
 
 Code r of the merged word comes from the even or the odd word, whichever belongs to the window; lane
 i wants code (i + offset) mod P of it. So what is left is a rotation by the offset, done from its
-highest bit on: by half a word in one four-way choice together with the merge, then two bits a level.
+highest bit on: half a word in one four-way choice together with the merge, then two bits a level.
 """
 
 from __future__ import annotations

@@ -11,25 +11,23 @@ from __future__ import annotations
 from myhdl import always, block, concat, intbv
 
 from .ram import delay_line
-from .signals import number, word
+from .signals import word
 
 
 @block
 def first_level(clk, ports, bank, value, found, code_bits):
     """Level 0: compares with the middle threshold. ports: TablePorts."""
     middle = 1 << (code_bits - 1)
-    thresholds = [number(len(ports.threshold)) for _ in range(2)]
+    thresholds = [word(len(ports.threshold)) for _ in range(2)]
 
     @always(clk.posedge)
     def search():
-        threshold = intbv(0, min=ports.threshold.min, max=ports.threshold.max)
         at = intbv(0)[1:]
         if ports.cluster_we and ports.cluster_at[code_bits:] == middle:
             at[0] = ports.cluster_at[code_bits]
             thresholds[at].next = ports.threshold
         at[0] = bank
-        threshold[:] = thresholds[at]
-        found.next[0] = value >= threshold
+        found.next[0] = value >= thresholds[at]
 
     return search
 
@@ -41,19 +39,17 @@ def level(clk, ports, bank, value, found, found_out, code_bits):
     rest = code_bits - known             # bits of the segment from this level on
     middle = 1 << (rest - 1)
     top = code_bits + 1
-    thresholds = [number(len(ports.threshold)) for _ in range(2 << known)]
+    thresholds = [word(len(ports.threshold)) for _ in range(2 << known)]
 
     @always(clk.posedge)
     def search():
-        threshold = intbv(0, min=ports.threshold.min, max=ports.threshold.max)
         at = intbv(0)[known + 1:]
         if ports.cluster_we and ports.cluster_at[rest:] == middle:
             at[:] = ports.cluster_at[top:rest]
             thresholds[at].next = ports.threshold
         at[:] = concat(bank, found)
-        threshold[:] = thresholds[at]
         found_out.next[known + 1:1] = found
-        found_out.next[0] = value >= threshold
+        found_out.next[0] = value >= thresholds[at]
 
     return search
 
@@ -83,7 +79,7 @@ def code_map(clk, ports, fields, segment, direct, code, code_bits):
 def clustering(clk, ports, fields, value, direct, code, code_bits):
     """code: in mode CODE that of `value`, AB + 1 cycles later; else `direct`, AB cycles later."""
     later = code_bits - 1
-    values = [number(len(value)) for _ in range(later)]
+    values = [word(len(value)) for _ in range(later)]
     founds = [word(k + 1) for k in range(code_bits)]
     delayed = word(code_bits)
 

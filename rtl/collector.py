@@ -31,17 +31,18 @@ class Fills:
 
 
 @block
-def filler(clk, reset, command, fill, ended, config):
+def filler(clk, reset, go, instruction, fill, ended, config):
     """Counts the rows of a FILL from its take on.
 
-    fill: Fills, driven (combinational); ended: in the FILL's end-stamp cycle.
+    go, instruction: of the Command; fill: Fills, driven (combinational); ended: in the FILL's
+    end-stamp cycle.
     """
     rows_field, row_field, code_field = Fill.field("rows"), Fill.field("row"), Fill.field("code")
     row_bits = len(fill.row)
-    opcode = command.word(HEAD[0].hi, HEAD[0].lo)
-    first_row = command.word(row_field.lo + row_bits, row_field.lo)
-    all_rows = command.word(rows_field.hi, rows_field.lo)
-    new_code = command.word(code_field.lo + config.code_bits, code_field.lo)
+    opcode = instruction(HEAD[0].hi, HEAD[0].lo)
+    first_row = instruction(row_field.lo + row_bits, row_field.lo)
+    all_rows = instruction(rows_field.hi, rows_field.lo)
+    new_code = instruction(code_field.lo + config.code_bits, code_field.lo)
     is_fill = int(Op.FILL)
     more = bit()
     row = word(row_bits)
@@ -51,7 +52,7 @@ def filler(clk, reset, command, fill, ended, config):
 
     @always_comb
     def choose():
-        if command.go:
+        if go:
             fill.now.next = opcode == is_fill
             fill.row.next = first_row
             fill.code.next = new_code
@@ -98,7 +99,7 @@ def aim(clk, reset, served, addresses, hits, wanted, even_row, odd_row, config):
     def find():
         at = intbv(0)[width:]
         number = intbv(0)[row_lo:]
-        cell = intbv(0)[cells:]
+        mark = intbv(0)[cells:]
         even = intbv(0)[row_bits:]
         odd = intbv(0)[row_bits:]
         even[:] = 0
@@ -106,13 +107,13 @@ def aim(clk, reset, served, addresses, hits, wanted, even_row, odd_row, config):
         for d in downrange(positions):
             at[:] = addresses[d]
             number[:] = at[row_lo:]
-            cell[:] = 0
+            mark[:] = 0
             if served[d]:
-                cell[:] = 1
+                mark[:] = 1
                 even[:] = at[width:row_lo]
                 odd[:] = at[width:row_lo]
-            cell[:] = cell << number
-            hits[d].next = cell
+            mark[:] = mark << number
+            hits[d].next = mark
         for d in downrange(positions):
             at[:] = addresses[d]
             if served[d]:
@@ -230,17 +231,18 @@ def trace_port(clk, reset, wanted, fill, rows, write, trace, config):
 
 
 @block
-def collector(clk, reset, command, flow, codes, rows, write, trace, filled, config):
+def collector(clk, reset, go, instruction, flow, codes, rows, write, trace, filled, config):
     """Writes of the activation memory.
 
-    flow: served and addresses of an operation, one cycle before its codes; rows: Rows; filled: the
-    end stamp of a FILL; write: MemoryWrite and trace: Trace, driven.
+    go, instruction: of the Command; flow: served and addresses of an operation, one cycle before
+    its codes; rows: Rows; filled: the end stamp of a FILL; write: MemoryWrite and trace: Trace,
+    driven.
     """
     fill = Fills(config)
     hits = [word(config.row_codes) for _ in range(config.drain)]
     even_row, odd_row = word(bits_for(config.rows)), word(bits_for(config.rows))
     wanted = bit()
-    return (filler(clk, reset, command, fill, filled, config),
+    return (filler(clk, reset, go, instruction, fill, filled, config),
             aim(clk, reset, flow.served, flow.addresses, hits, wanted, even_row, odd_row, config),
             write_port(clk, hits, codes, even_row, odd_row, fill, rows, write, config),
             trace_port(clk, reset, wanted, fill, rows, write, trace, config))

@@ -26,7 +26,7 @@ from .lanes import cluster_sums, decode, maxima, ranks_of
 from .multipliers import RunEnd, lane_multipliers, shared_multipliers
 from .ram import delay_line
 from .requantize import channel_heads, narrow, requantize
-from .signals import bit, number, word
+from .signals import bit, number, word, wrapping
 from .tables import TablePorts, spread
 from .tap_cache import SlotRead, tap_cache
 from .walker import Chunk, chunk_walker
@@ -98,7 +98,7 @@ def accompany(clk, reset, tap, pair, stages, config):
         run_end.valid.next = valids[at_sums]
         run_end.last.next = lasts[at_sums]
         run_end.closing.next = run_late[factor_bits]
-        run_end.factor.next = run_late[factor_bits:].signed()
+        run_end.factor.next = run_late[factor_bits:]
 
     return (follow, join, out, delay_line(clk, table, stages.table, 6 + levels),
             delay_line(clk, run, run_late, length))
@@ -107,17 +107,15 @@ def accompany(clk, reset, tap, pair, stages, config):
 @block
 def select_totals(clk, reads, multiplier, totals, config):
     """totals[d]: what multiplier `multiplier` + d gave in the cycle before."""
-    positions, total_bits = config.drain, config.total_bits
+    positions = config.drain
     group_bits = max(config.multipliers.bit_length() - 1, 1)
 
     @always(clk.posedge)
     def select():
         at = intbv(0)[group_bits:]
-        chosen = intbv(0)[total_bits:]
         for d in range(positions):
             at[:] = multiplier | d
-            chosen[:] = reads[at]
-            totals[d].next = chosen.signed()
+            totals[d].next = reads[at]
 
     return select
 
@@ -126,7 +124,7 @@ def select_totals(clk, reads, multiplier, totals, config):
 def code_of(clk, ports, fields, total, scale, bias, digit, code, config):
     """The code of one position, from its total."""
     v = number(V_BITS)
-    clustered = number(CLUSTER_BITS)
+    clustered = word(CLUSTER_BITS)
     direct = word(config.code_bits)
     return (requantize(clk, total, fields.shift, scale, bias, v),
             narrow(clk, v, total, digit, fields, clustered, direct, config.code_bits),
@@ -151,7 +149,7 @@ def lane_array(clk, reset, fields, ports, codes, stages, at_total, reads, comple
     if config.share == 1:
         return front, lane_multipliers(clk, reset, run_end, fields.maximum, values, at_total,
                                        reads, complete, config)
-    captured = [word(config.sum_bits) for _ in range(lanes)]
+    captured = [wrapping(config.sum_bits) for _ in range(lanes)]
     sums = cluster_sums(clk, reset, run_end.valid, run_end.last, fields.maximum, values, captured,
                         lanes, config.sum_bits)
     return front, sums, shared_multipliers(clk, reset, run_end, captured, at_total, reads,
@@ -170,17 +168,23 @@ def core(clk, reset, command, slots, heads, table, rows, trace, config):
     even_row, odd_row = word(row_bits), word(row_bits)
     even, odd, codes = (word(config.word_bits) for _ in range(3))
     write = MemoryWrite(config)
-    reads = [word(config.total_bits) for _ in range(config.multipliers)]
+    reads = [wrapping(config.total_bits) for _ in range(config.multipliers)]
     totals = [number(config.total_bits) for _ in range(config.drain)]
     new_codes = [word(config.code_bits) for _ in range(config.drain)]
-    scale, bias = word(SCALE_BITS), word(BIAS_BITS)
+    scale, bias = word(SCALE_BITS), wrapping(BIAS_BITS)
+
+    instruction = word(len(command.word))        # to be sliced: a port's slices get no names
+
+    @always_comb
+    def name():
+        instruction.next = command.word
 
     @always_comb
     def end():
         command.ending.next = filled or ended
 
     control = (
-        run_fields(clk, command, fields, taken, config),
+        run_fields(clk, command.go, instruction, fields, taken, config),
         spread(clk, reset, table, ports, config),
         tap_cache(clk, reset, slots, read, config.tap_slots),
         chunk_walker(clk, taken, advance, fields, chunk, config),
@@ -199,5 +203,6 @@ def core(clk, reset, command, slots, heads, table, rows, trace, config):
         channel_heads(clk, heads, flow.head, scale, bias),
         [code_of(clk, ports, fields, totals[d], scale, bias, flow.digit, new_codes[d], config)
          for d in range(config.drain)],
-        collector(clk, reset, command, flow, new_codes, rows, write, trace, filled, config))
-    return end, control, inward, outward
+        collector(clk, reset, command.go, instruction, flow, new_codes, rows, write, trace,
+                  filled, config))
+    return name, end, control, inward, outward

@@ -34,8 +34,8 @@ class Place:
 class Step:
     """D positions of a chunk: addresses[d] is where position d is written if inside[d].
 
-    there: the registers hold a step; index: its number in the chunk; closing: it is the chunk's
-    last one; ending: the channel's; final: the RUN's.
+    there: the registers hold a step; index: its number in the chunk; ends_chunk: it is the
+    chunk's last one; ends_channel, ends_run: the channel's, the RUN's.
     """
 
     def __init__(self, config):
@@ -43,9 +43,9 @@ class Step:
         self.addresses = [word(config.address_bits) for _ in range(config.drain)]
         self.inside = [bit() for _ in range(config.drain)]
         self.index = word(bits_for(config.drain_steps))
-        self.closing = bit()
-        self.ending = bit()
-        self.final = bit()
+        self.ends_chunk = bit()
+        self.ends_channel = bit()
+        self.ends_run = bit()
 
 
 @block
@@ -150,9 +150,9 @@ def walk(clk, reset, start, advance, fields, place, after, first, step, config):
         elif advance:
             step.there.next = running
             step.index.next = index
-            step.closing.next = closing
-            step.ending.next = beyond
-            step.final.next = beyond and left == 1
+            step.ends_chunk.next = closing
+            step.ends_channel.next = beyond
+            step.ends_run.next = beyond and left == 1
             if running:
                 if closing:
                     index.next = 0

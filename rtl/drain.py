@@ -29,8 +29,8 @@ DIGIT_BITS = 2
 
 
 class Operation(Step):
-    """A step for one digit; `inside` are the positions still to be written, and closing, ending and
-    final hold only with the last digit.
+    """A step for one digit; `inside` are the positions still to be written. ends_chunk,
+    ends_channel and ends_run hold only with the last digit.
     """
 
     def __init__(self, config):
@@ -65,7 +65,7 @@ def digits(clk, reset, take, advance, fields, step, turn, config):
     """
     width, positions = config.address_bits, config.drain
     last = bit()
-    closing, ending, final = bit(), bit(), bit()
+    ends_chunk, ends_channel, ends_run = bit(), bit(), bit()
     sources, insides = step.addresses, step.inside
     addresses, pending = turn.addresses, turn.inside
 
@@ -89,22 +89,22 @@ def digits(clk, reset, take, advance, fields, step, turn, config):
                 pending[d].next = insides[d]
             turn.digit.next = 0
             turn.index.next = step.index
-            closing.next = step.closing
-            ending.next = step.ending
-            final.next = step.final
+            ends_chunk.next = step.ends_chunk
+            ends_channel.next = step.ends_channel
+            ends_run.next = step.ends_run
             last.next = fields.last_digit == 0
-            turn.closing.next = step.closing and fields.last_digit == 0
-            turn.ending.next = step.ending and fields.last_digit == 0
-            turn.final.next = step.final and fields.last_digit == 0
+            turn.ends_chunk.next = step.ends_chunk and fields.last_digit == 0
+            turn.ends_channel.next = step.ends_channel and fields.last_digit == 0
+            turn.ends_run.next = step.ends_run and fields.last_digit == 0
         elif take:
             for d in range(positions):
                 total[:] = addresses[d] + fields.dst_plane
                 addresses[d].next = total[width:]
             turn.digit.next = following[DIGIT_BITS:]
             last.next = following == fields.last_digit
-            turn.closing.next = closing and following == fields.last_digit
-            turn.ending.next = ending and following == fields.last_digit
-            turn.final.next = final and following == fields.last_digit
+            turn.ends_chunk.next = ends_chunk and following == fields.last_digit
+            turn.ends_channel.next = ends_channel and following == fields.last_digit
+            turn.ends_run.next = ends_run and following == fields.last_digit
 
     return refill, fill, repeat
 
@@ -160,9 +160,9 @@ def conflicts(clk, reset, take, fire, turn, operation, served, rest, config):
                     same_word[e * positions + d].next = one[:lane_bits] == other[:lane_bits]
             operation.digit.next = turn.digit
             operation.index.next = turn.index
-            operation.closing.next = turn.closing
-            operation.ending.next = turn.ending
-            operation.final.next = turn.final
+            operation.ends_chunk.next = turn.ends_chunk
+            operation.ends_channel.next = turn.ends_channel
+            operation.ends_run.next = turn.ends_run
         elif fire:
             for d in range(positions):
                 if served[d]:
@@ -211,29 +211,29 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
     @always_comb
     def judge():
         fire.next = operation.there and ready != 0
-        drained.next = operation.there and ready != 0 and not rest and operation.closing
+        drained.next = operation.there and ready != 0 and not rest and operation.ends_chunk
 
     @always_seq(clk.posedge, reset=reset)
     def count():
         trail = intbv(0)[trail_bits + 1:]
-        final = intbv(0)[final_bits + 1:]
+        mark = intbv(0)[final_bits + 1:]
         if complete and not drained:
             ready.next = ready + 1
         elif drained and not complete:
             ready.next = ready - 1
         if drained:
             bank.next = bank + 1
-            if operation.ending:
+            if operation.ends_channel:
                 channel.next = channel + 1
         for d in range(positions):
             trail[:] = trails[d]
             trail[:] = trail << 1
             trail[0] = fire and served[d]
             trails[d].next = trail[trail_bits:]
-        final[:] = finals
-        final[:] = final << 1
-        final[0] = drained and operation.final
-        finals.next = final[final_bits:]
+        mark[:] = finals
+        mark[:] = mark << 1
+        mark[0] = drained and operation.ends_run
+        finals.next = mark[final_bits:]
 
     @always(clk.posedge)
     def follow():

@@ -56,20 +56,23 @@ class _Slices:
 
 
 @block
-def run_fields(clk, command, fields, taken, config):
+def run_fields(clk, go, instruction, fields, taken, config):
     """Keeps the operands of the RUN that is taken.
 
-    command: Command; fields: Fields, driven. taken: high in the cycle after the take of a RUN.
+    go, instruction: of the Command; fields: Fields, driven. taken: high in the cycle after the take
+    of a RUN.
     """
-    source = _Slices(command.word, config)
+    source = _Slices(instruction, config)
     opcode, code_mode, pass_mode = int(Op.RUN), int(Mode.CODE), int(Mode.PASS)
-    clips = tuple((1 << V_BITS) - (1 << max(w - 1, 0)) for w in range(1 << len(fields.radix_width)))
+    every = (1 << V_BITS) - 1
+    clips = tuple(every >> max(w - 1, 0) << max(w - 1, 0)
+                  for w in range(1 << len(fields.radix_width)))
     width = config.address_bits
 
     @always(clk.posedge)
     def take():
-        taken.next = command.go and source.opcode == opcode
-        if command.go:
+        taken.next = go and source.opcode == opcode
+        if go:
             fields.origin.next = source.origin
             fields.image_pitch.next = source.image_pitch
             fields.chunk_pitch.next = source.chunk_pitch

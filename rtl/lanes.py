@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from myhdl import Signal, always, always_comb, always_seq, block, concat, intbv
 
-from .signals import bit
+from .signals import bit, wrapping
 
 TABLE_LANES = 3          # lanes that read one decode table: the read ports of a small LUT RAM
 
@@ -71,17 +71,15 @@ def decode3(clk, we, at, value, table, rank0, rank1, rank2, value0, value1, valu
 
     @always(clk.posedge)
     def look_up():
-        index0 = intbv(0)[top:]
-        index1 = intbv(0)[top:]
-        index2 = intbv(0)[top:]
+        index = intbv(0)[top:]
         if we:
             entries[at].next = value
-        index0[:] = concat(table, rank0)
-        index1[:] = concat(table, rank1)
-        index2[:] = concat(table, rank2)
-        value0.next = entries[index0]
-        value1.next = entries[index1]
-        value2.next = entries[index2]
+        index[:] = concat(table, rank0)
+        value0.next = entries[index]
+        index[:] = concat(table, rank1)
+        value1.next = entries[index]
+        index[:] = concat(table, rank2)
+        value2.next = entries[index]
 
     return look_up
 
@@ -105,9 +103,9 @@ def decode1(clk, we, at, value, table, rank, decoded, code_bits):
 
 @block
 def decode(clk, ports, table, ranks, values, code_bits):
-    """values[i]: what ranks[i] of the cycle before stands for in decode table `table`, {pair, half}.
+    """values[i]: what ranks[i] of the cycle before stands for in a decode table.
 
-    ports: TablePorts.
+    ports: TablePorts; table: {pair, half}.
     """
     writes = ports.decode_we, ports.decode_at, ports.value
     whole = len(ranks) - len(ranks) % TABLE_LANES
@@ -123,33 +121,25 @@ def cluster_sums(clk, reset, valid, last, maximum, values, captured, lanes, sum_
     """Sums of the values of each run (MAX: its last value).
 
     valid, last: of the tap that `values` belong to. captured[i]: the sum of the run whose last tap
-    came in the cycle before, kept until the next run's; as sum_bits bits, two's complement.
+    came in the cycle before, kept until the next run's.
     """
-    sums = [Signal(intbv(0)[sum_bits:]) for _ in range(lanes)]
-    within = bit()
-    keep = bit()
-
-    @always_seq(clk.posedge, reset=reset)
-    def runs():
-        if valid:
-            within.next = not last
+    sums = [wrapping(sum_bits) for _ in range(lanes)]
+    clear = bit()
 
     @always_comb
     def mode():
-        keep.next = within and not maximum
+        clear.next = reset or (valid and (last or maximum))
 
     @always(clk.posedge)
     def add():
-        kept = intbv(0, min=-(1 << (sum_bits - 1)), max=1 << (sum_bits - 1))
-        total = intbv(0, min=-(1 << sum_bits), max=1 << sum_bits)
-        if valid:
+        if clear:
             for i in range(lanes):
-                kept[:] = 0
-                if keep:
-                    kept[:] = sums[i].signed()
-                total[:] = values[i] + kept
-                sums[i].next = total[sum_bits:]
-                if last:
-                    captured[i].next = total[sum_bits:]
+                sums[i].next = 0
+        elif valid:
+            for i in range(lanes):
+                sums[i].next = values[i] + sums[i]
+        if valid and last:
+            for i in range(lanes):
+                captured[i].next = values[i] + sums[i]
 
-    return runs, mode, add
+    return mode, add

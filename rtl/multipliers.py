@@ -2,8 +2,8 @@
 
     cycle c + i: step i, of lanes i*P/M + j    + 1: operand    + 2: product    + 3: total, kept
 
-T lies in TB banks, so that a chunk can be drained while the next ones are computed. Sums and totals
-are kept as plain bits: lanes outside the rectangle may overflow, and then wrap.
+T lies in TB banks, so that a chunk can be drained while the next ones are computed. Lanes outside
+the rectangle may overflow, and then wrap.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from myhdl import Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
 from ..arch.config import bits_for
-from .signals import bit, number, word
+from .signals import bit, number, word, wrapping
 
 
 class RunEnd:
@@ -24,7 +24,7 @@ class RunEnd:
         self.valid = bit()
         self.last = bit()
         self.closing = bit()
-        self.factor = number(config.factor_bits)
+        self.factor = wrapping(config.factor_bits)
 
 
 @block
@@ -92,19 +92,16 @@ def operands_of(clk, step, captured, operands, config):
     """operands[j]: sum of lane step*P/M + j in the cycle before."""
     count = config.multipliers
     lane_bits, group_bits = config.lane_bits, count.bit_length() - 1
-    sum_bits = config.sum_bits
 
     @always(clk.posedge)
     def select():
         base = intbv(0)[lane_bits:]
         lane = intbv(0)[lane_bits:]
-        chosen = intbv(0)[sum_bits:]
         base[:] = step
         base[:] = base << group_bits
         for j in range(count):
             lane[:] = base | j
-            chosen[:] = captured[lane]
-            operands[j].next = chosen.signed()
+            operands[j].next = captured[lane]
 
     return select
 
@@ -116,26 +113,27 @@ def multiplier(clk, operand, factor, at_read, fresh, at_write, write, at_drain, 
     The total before (none if `fresh`) is read beside the product, and added one cycle later.
     """
     bits = len(read)
-    totals = [Signal(intbv(0)[bits:]) for _ in range(depth)]
+    totals = [wrapping(bits) for _ in range(depth)]
     product = number(len(operand) + len(factor))
-    before = word(bits)
-    total = word(bits)
+    before, total, addend = wrapping(bits), wrapping(bits), wrapping(bits)
+
+    @always_comb
+    def cut():
+        addend.next = product[bits:]
 
     @always(clk.posedge)
     def work():
-        amount = intbv(0, min=-(1 << bits), max=1 << bits)
         product.next = operand * factor
         if fresh:
             before.next = 0
         else:
             before.next = totals[at_read]
-        amount[:] = before.signed() + product
-        total.next = amount[bits:]
+        total.next = before + addend
         if write:
             totals[at_write].next = total
         read.next = totals[at_drain]
 
-    return work
+    return cut, work
 
 
 @block
@@ -143,25 +141,26 @@ def multiplier_of_two(clk, operand, factor, at_read, fresh, at_write, write, at_
                       depth):
     """As `multiplier` for M = 2, where the total before is read in the cycle of the addition."""
     bits = len(read)
-    totals = [Signal(intbv(0)[bits:]) for _ in range(depth)]
+    totals = [wrapping(bits) for _ in range(depth)]
     product = number(len(operand) + len(factor))
-    total = word(bits)
+    total, addend = wrapping(bits), wrapping(bits)
+
+    @always_comb
+    def cut():
+        addend.next = product[bits:]
 
     @always(clk.posedge)
     def work():
-        before = intbv(0)[bits:]
-        amount = intbv(0, min=-(1 << bits), max=1 << bits)
         product.next = operand * factor
-        before[:] = 0
-        if not fresh:
-            before[:] = totals[at_read]
-        amount[:] = before.signed() + product
-        total.next = amount[bits:]
+        if fresh:
+            total.next = addend
+        else:
+            total.next = addend + totals[at_read]
         if write:
             totals[at_write].next = total
         read.next = totals[at_drain]
 
-    return work
+    return cut, work
 
 
 @block
@@ -217,21 +216,18 @@ def accumulate(clk, reset, tap, maximum, counts, fresh, write, bank, complete, c
 def lane_multiplier(clk, value, factor, counts, fresh, write, bank, at_drain, read, depth):
     """A lane's own multiplier (M = 1) and its totals."""
     bits = len(read)
-    totals = [Signal(intbv(0)[bits:]) for _ in range(depth)]
+    totals = [wrapping(bits) for _ in range(depth)]
     product = number(len(value) + len(factor))
-    total = word(bits)
+    total = wrapping(bits)
 
     @always(clk.posedge)
     def work():
-        before = intbv(0)[bits:]
-        amount = intbv(0, min=-(1 << bits), max=1 << bits)
         product.next = value * factor
-        before[:] = 0
-        if not fresh:
-            before[:] = total
-        amount[:] = before.signed() + product
         if counts:
-            total.next = amount[bits:]
+            if fresh:
+                total.next = product
+            else:
+                total.next = total + product
         if write:
             totals[bank].next = total
         read.next = totals[at_drain]

@@ -6,12 +6,26 @@ from myhdl import Signal, always, always_comb, block, intbv
 
 
 @block
-def ram(clk, we, write_address, write_data, re, read_address, read_data, depth):
+def ram(clk, we, write_address, write_data, read_address, read_data, depth):
     """A memory of `depth` words, all 0 at the start.
 
-    read_data: the word that `read_address` named in the last cycle with `re` (as it was before a
-    write in that cycle).
+    read_data: the word that `read_address` named in the cycle before (as it was before a write).
     """
+    width = len(write_data)
+    memory = [Signal(intbv(0)[width:]) for _ in range(depth)]
+
+    @always(clk.posedge)
+    def access():
+        if we:
+            memory[write_address].next = write_data
+        read_data.next = memory[read_address]
+
+    return access
+
+
+@block
+def held_ram(clk, we, write_address, write_data, re, read_address, read_data, depth):
+    """As `ram`, but read_data changes only after a cycle with `re`."""
     width = len(write_data)
     memory = [Signal(intbv(0)[width:]) for _ in range(depth)]
 

@@ -16,7 +16,7 @@ from ..arch.fixed import (
     V_BITS,
 )
 from .ram import delay_line
-from .signals import CHANNEL_RING, number, word
+from .signals import CHANNEL_RING, number, word, wrapping
 
 U_MAX = (1 << (U_BITS - 1)) - 1
 CLUSTER_MAX = (1 << (CLUSTER_BITS - 1)) - 1
@@ -30,7 +30,7 @@ def channel_heads(clk, heads, index, scale, bias):
     heads: Heads; scale: of channel `index` in the cycle before; bias: two cycles before.
     """
     scales = [Signal(intbv(0)[SCALE_BITS:]) for _ in range(CHANNEL_RING)]
-    biases = [Signal(intbv(0)[BIAS_BITS:]) for _ in range(CHANNEL_RING)]
+    biases = [wrapping(BIAS_BITS) for _ in range(CHANNEL_RING)]
     later = word(len(index))
 
     @always(clk.posedge)
@@ -55,17 +55,18 @@ def requantize(clk, total, shift, scale, bias, v):
     shifted = number(len(total))
     u = number(U_BITS)
     product = number(U_BITS + SCALE_BITS + 1)
-    wide_bits = V_BITS + PRODUCT_SHIFT
+    total_of_both = number(V_BITS + PRODUCT_SHIFT)
 
     @always(clk.posedge)
     def compute():
-        moved = intbv(0, min=total.min, max=total.max)
-        moved[:] = total
-        if shift[0]:
-            moved[:] = moved >> 2
-        if shift[1]:
-            moved[:] = moved >> 4
-        shifted.next = moved
+        if shift == 0:
+            shifted.next = total
+        elif shift == 1:
+            shifted.next = total >> 2
+        elif shift == 2:
+            shifted.next = total >> 4
+        else:
+            shifted.next = total >> 6
         if shifted > U_MAX:
             u.next = U_MAX
         elif shifted < -U_MAX - 1:
@@ -73,27 +74,29 @@ def requantize(clk, total, shift, scale, bias, v):
         else:
             u.next = shifted
         product.next = u * scale
+        total_of_both.next = product + bias
 
-    @always(clk.posedge)
-    def finish():
-        wide = intbv(0, min=-(1 << (wide_bits - 1)), max=1 << (wide_bits - 1))
-        wide[:] = product + bias.signed()
-        v.next = wide[wide_bits:PRODUCT_SHIFT].signed()
+    @always_comb
+    def cut():
+        v.next = total_of_both >> PRODUCT_SHIFT
 
-    return compute, finish
+    return compute, cut
 
 
 @block
 def narrow(clk, v, total, digit, fields, clustered, direct, code_bits):
-    """What v becomes: `clustered`, saturated for the search, 1 cycle after v; and `direct`, a cycle
-    later, the code of the other modes: a digit of v, or the low bits of the total (PASS).
+    """What v becomes: `clustered`, saturated for the search and counted from the least value on, 1
+    cycle after v; and a cycle later `direct`, the code of the other modes: a digit of v, or the low
+    bits of the total (PASS).
 
     total: of v, 4 cycles before; digit: 1 cycle after v; fields: Fields.
     """
-    passed = word(code_bits)
-    total_code = word(code_bits)
-    clipped = word(V_BITS)
-    ones = (1 << V_BITS) - 1
+    passed, total_code = word(code_bits), word(code_bits)
+    two, three, four = 2 * code_bits, 3 * code_bits, 4 * code_bits
+    wide = max(four, V_BITS)
+    extension = (1 << wide) - (1 << V_BITS)
+    clipped = word(four)
+    ones, middle = (1 << V_BITS) - 1, CLUSTER_MAX + 1
     line = delay_line(clk, total_code, passed, PASS_DELAY)
 
     @always_comb
@@ -102,16 +105,19 @@ def narrow(clk, v, total, digit, fields, clustered, direct, code_bits):
 
     @always(clk.posedge)
     def saturate():
-        bits = intbv(0)[V_BITS:]
-        over = intbv(0)[V_BITS:]
         if v > CLUSTER_MAX:
-            clustered.next = CLUSTER_MAX
-        elif v < -CLUSTER_MAX - 1:
-            clustered.next = -CLUSTER_MAX - 1
+            clustered.next = CLUSTER_MAX + middle
+        elif v < -middle:
+            clustered.next = 0
         else:
-            clustered.next = v
+            clustered.next = v[CLUSTER_BITS:] ^ middle
+
+    @always(clk.posedge)
+    def clip():
+        bits = intbv(0)[wide:]
+        over = intbv(0)[V_BITS:]
         bits[:] = v[V_BITS:]
-        over[:] = bits
+        over[:] = v[V_BITS:]
         if v < 0:
             over[:] = over ^ ones
         over[:] = over & fields.clip
@@ -119,19 +125,21 @@ def narrow(clk, v, total, digit, fields, clustered, direct, code_bits):
             bits[:] = fields.clip
             if v >= 0:
                 bits[:] = bits ^ ones
-        clipped.next = bits
+        if v < 0:
+            bits[:] = bits | extension
+        clipped.next = bits[four:]
 
     @always(clk.posedge)
     def choose():
-        moved = intbv(0, min=-(1 << (V_BITS - 1)), max=1 << (V_BITS - 1))
-        moved[:] = clipped.signed()
-        if digit[0]:
-            moved[:] = moved >> code_bits
-        if digit[1]:
-            moved[:] = moved >> (2 * code_bits)
         if fields.maximum:
             direct.next = passed
+        elif digit == 0:
+            direct.next = clipped[code_bits:]
+        elif digit == 1:
+            direct.next = clipped[two:code_bits]
+        elif digit == 2:
+            direct.next = clipped[three:two]
         else:
-            direct.next = moved[code_bits:]
+            direct.next = clipped[four:three]
 
-    return line, take, saturate, choose
+    return line, take, saturate, clip, choose

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from myhdl import Signal, intbv
+from myhdl import Signal, intbv, modbv
 
 from ..arch.config import Config, bits_for
 from ..arch.fixed import BIAS_BITS, SCALE_BITS
@@ -25,6 +25,14 @@ def word(width: int) -> Signal:
 def number(width: int) -> Signal:
     """A two's complement number of `width` bits, 0 at the start."""
     return Signal(intbv(0, min=-(1 << (width - 1)), max=1 << (width - 1)))
+
+
+def wrapping(width: int) -> Signal:
+    """As `number`, but takes the lowest `width` bits of what it is given.
+
+    VHDL agrees if the operands are no wider, or if it is given plain bits.
+    """
+    return Signal(modbv(0, min=-(1 << (width - 1)), max=1 << (width - 1)))
 
 
 def slot_bits(config: Config) -> int:

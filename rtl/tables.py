@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from myhdl import always, always_seq, block, intbv
+from myhdl import always, always_seq, block, concat, intbv
 
 from ..arch.config import bits_for
 from ..arch.fixed import CLUSTER_BITS
 from ..arch.isa import Table
-from .signals import bit, number, word
+from .signals import bit, word, wrapping
 
 THRESHOLD_BITS = CLUSTER_BITS + 1       # one bit more: a threshold can lie above every value
 
@@ -16,7 +16,8 @@ class TablePorts:
     """One write a cycle: `at` {bank, entry} and an enable for each table.
 
     base: {pair, address}; offset: address; decode: `at` is {pair, half, code}, value;
-    cluster: threshold, cut to THRESHOLD_BITS without changing any comparison, and code.
+    cluster: threshold, counted from the least value on and cut to THRESHOLD_BITS without changing
+    any comparison, and code.
     """
 
     def __init__(self, config):
@@ -28,10 +29,10 @@ class TablePorts:
         self.pair = bit()
         self.decode_we = bit()
         self.decode_at = word(config.code_bits + 2)
-        self.value = number(config.value_bits)
+        self.value = wrapping(config.value_bits)
         self.cluster_we = bit()
         self.cluster_at = word(config.code_bits + 1)
-        self.threshold = number(THRESHOLD_BITS)
+        self.threshold = word(THRESHOLD_BITS)
         self.code = word(config.code_bits)
 
 
@@ -46,7 +47,9 @@ def spread(clk, reset, table, ports, config):
     codes, code_bits = config.codes, config.code_bits
     pair_at, code_hi = 24, 16 + config.code_bits
     negative_hi = 16 + config.value_bits
-    always_over, never = 1 << (CLUSTER_BITS - 1), -(1 << (CLUSTER_BITS - 1))
+    sign_at = CLUSTER_BITS - 1
+    top_bits = 16 - sign_at              # alike if the threshold has no more than CLUSTER_BITS
+    negative, beyond = (1 << top_bits) - 1, 1 << CLUSTER_BITS
 
     @always_seq(clk.posedge, reset=reset)
     def enable():
@@ -59,29 +62,29 @@ def spread(clk, reset, table, ports, config):
 
     @always(clk.posedge)
     def carry():
-        threshold = intbv(0, min=-(1 << 15), max=1 << 15)
-        ports.base_at.next[base_bits:] = table.index[base_bits:]
-        ports.base_at.next[base_bits] = table.bank
-        ports.offset_at.next[offset_bits:] = table.index[offset_bits:]
-        ports.offset_at.next[offset_bits] = table.bank
+        ports.base_at.next = concat(table.bank, table.index[base_bits:])
+        ports.offset_at.next = concat(table.bank, table.index[offset_bits:])
+        ports.decode_at.next = concat(table.bank, table.half, table.index[code_bits:])
+        ports.cluster_at.next = concat(table.bank, table.index[code_bits:])
         ports.address.next = table.data[width:]
         ports.pair.next = table.data[pair_at]
-        ports.decode_at.next[code_bits:] = table.index[code_bits:]
-        ports.decode_at.next[code_bits] = table.half
-        ports.decode_at.next[code_bits + 1] = table.bank
-        if table.half:
-            ports.value.next = table.data[negative_hi:16].signed()
-        else:
-            ports.value.next = table.data[value_bits:].signed()
-        ports.cluster_at.next[code_bits:] = table.index[code_bits:]
-        ports.cluster_at.next[code_bits] = table.bank
-        threshold[:] = table.data[16:].signed()
-        if threshold > always_over:
-            ports.threshold.next = always_over
-        elif threshold < never:
-            ports.threshold.next = never
-        else:
-            ports.threshold.next = threshold
         ports.code.next = table.data[code_hi:16]
+        if table.half:
+            ports.value.next = table.data[negative_hi:16]
+        else:
+            ports.value.next = table.data[value_bits:]
 
-    return enable, carry
+    @always(clk.posedge)
+    def limit():
+        top = intbv(0)[top_bits:]
+        top[:] = table.data[16:sign_at]
+        if top == 0:
+            ports.threshold.next = concat(intbv(1)[2:], table.data[sign_at:])
+        elif top == negative:
+            ports.threshold.next = table.data[sign_at:]
+        elif table.data[15]:
+            ports.threshold.next = 0
+        else:
+            ports.threshold.next = beyond
+
+    return enable, carry, limit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from myhdl import ConcatSignal, always, always_comb, always_seq, block
 
-from .ram import ram
+from .ram import held_ram
 from .signals import bit, word
 
 
@@ -35,7 +35,7 @@ def tap_cache(clk, reset, slots, read, depth):
     last0 = word(len(slots.address))
     last1 = word(len(slots.address))
     full0, full1 = bit(), bit()
-    memory = ram(clk, slots.we, write_at, slots.slot, read.re, read_at, read.slot, 2 * depth)
+    memory = held_ram(clk, slots.we, write_at, slots.slot, read.re, read_at, read.slot, 2 * depth)
 
     @always_seq(clk.posedge, reset=reset)
     def occupy():

@@ -165,7 +165,7 @@ def table_writes(state: State, config: Config) -> Iterator[tuple[int, int, int, 
 
 
 class Driver:
-    """A stimulus for `replay`: sets the core up, then executes jobs, slots coming at random times."""
+    """A stimulus for `replay`: sets a core up, then executes jobs; slots come at random times."""
 
     def __init__(self, config: Config, state: State, jobs: list[Job], rest: float = 0.2) -> None:
         self.config, self.state, self.jobs, self.rest = config, state, jobs, rest
