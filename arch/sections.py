@@ -8,12 +8,14 @@ Descriptors, for a host in any language (all little-endian, in this order):
     int32[values]        codebooks; values_at and values_count of a tensor count entries
     bytes[names]         UTF-8 names; name_at and name_bytes count bytes
 
-Layer table: length of a JSON text (uint32), the text (`records.py`, with [dtype, count] for each
-array), then the arrays one after the other in the order of the text's reading.
+Layer table: zlib-compressed; inside, the length of a JSON text (uint32), the text (`records.py`,
+with [dtype, count] for each array), then the arrays one after the other in the order of the text's
+reading.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -175,7 +177,18 @@ def encode_layers(program: Program) -> bytes:
         "layers": [records.layer_to_plain(layer, put) for layer in program.layers],
     }
     text = records.canonical(plain).encode()
-    return len(text).to_bytes(4, "little") + text + b"".join(arrays)
+    return zlib.compress(len(text).to_bytes(4, "little") + text + b"".join(arrays), 9)
+
+
+def _inflate(data: bytes, where: str) -> bytes:
+    inflate = zlib.decompressobj()
+    try:
+        text = inflate.decompress(data)
+    except zlib.error as error:
+        raise FormatError(f"{where}: not compressed ({error}); recompile the network") from None
+    if not inflate.eof or inflate.unused_data:
+        raise FormatError(f"{where}: cut off or followed by other data; recompile the network")
+    return text
 
 
 def _smallest(array: Ints) -> str:
@@ -195,7 +208,7 @@ def decode_layers(data: bytes, ported: list[Tensor], where: str
 
     ported: the tensors of the descriptors, in their order.
     """
-    reader = Reader(data, where)
+    reader = Reader(_inflate(data, where), where)
     text = reader.take("|u1", int(reader.take("<u4", 1)[0])).tobytes()
     plain = records.parse(text, where)
 

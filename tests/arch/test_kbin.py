@@ -198,12 +198,6 @@ def changed(section, old, new):
     (Section.META, b'{"made"', b'["made"', "section meta at offset .*: not JSON"),
     (Section.META, b'{"made":"by hand"}', b'{"made": "byhand"}', "section meta at offset .*: not "
                                                                  "in the one form that kcnn"),
-    (Section.LAYERS, b'"layers"', b'"layerz"', "section layers at offset .*: malformed"),
-    (Section.LAYERS, b'"mode":0', b'"mode":x', "section layers at offset .*: not JSON"),
-    (Section.LAYERS, b'"op":"sum"', b'"op":"sun"', "layer 'layer': op 'sun' is neither sum"),
-    (Section.LAYERS, b'"macs"', b'"maxs"', "section layers at offset .*: malformed"),
-    (Section.LAYERS, b'["|u1",16]', b'["|u1",61]', "section layers at offset .*: ends at byte"),
-    (Section.LAYERS, b'["|u1",16]', b'["|x1",16]', "section layers at offset .*: malformed"),
     (Section.DESCRIPTORS, struct.pack("<d", 0.5), struct.pack("<d", np.nan), "scale=nan"),
     (Section.DESCRIPTORS, struct.pack("<3I", 2, 1, 1), struct.pack("<3I", 2, 1, 9),
      "section descriptors at offset .*: ends at byte"),
@@ -254,3 +248,26 @@ def test_read_says_what_is_missing(tmp_path):
     with pytest.raises(KcnnError, match=r"gone\.kbin: cannot be read \(No such file .*\); give the "
                                         "path of a .kbin file"):
         kbin.read(tmp_path / "gone.kbin")
+
+
+@pytest.mark.parametrize("old, new, sentence", [
+    (b'"layers"', b'"layerz"', "malformed"),
+    (b'"mode":0', b'"mode":x', "not JSON"),
+    (b'"macs"', b'"maxs"', "malformed"),
+    (b'["|u1",16]', b'["|u1",61]', "ends at byte"),
+    (b'["|u1",16]', b'["|x1",16]', "malformed"),
+])
+def test_a_layer_table_of_another_form_is_refused(old, new, sentence):
+    plain = zlib.decompress(sections.encode_layers(SMALL))
+    assert old in plain
+    with pytest.raises(FormatError, match=f"^here: {sentence}"):
+        sections.decode_layers(zlib.compress(plain.replace(old, new, 1)),
+                               [SMALL.tensors[i] for i in sections.port_tensors(SMALL)], "here")
+
+
+def test_a_layer_table_must_be_one_compressed_text():
+    data = sections.encode_layers(SMALL)
+    with pytest.raises(FormatError, match="^here: not compressed"):
+        sections.decode_layers(zlib.decompress(data), [], "here")
+    with pytest.raises(FormatError, match="^here: cut off"):
+        sections.decode_layers(data[:-1], [], "here")
