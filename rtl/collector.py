@@ -102,33 +102,34 @@ def aim(clk, reset, served, addresses, hits, wanted, even_row, odd_row, config):
         mark = intbv(0)[cells:]
         even = intbv(0)[row_bits:]
         odd = intbv(0)[row_bits:]
-        even[:] = 0
-        odd[:] = 0
-        for d in downrange(positions):
-            at[:] = addresses[d]
-            number[:] = at[row_lo:]
-            mark[:] = 0
-            if served[d]:
-                mark[:] = 1
-                even[:] = at[width:row_lo]
-                odd[:] = at[width:row_lo]
-            mark[:] = mark << number
-            hits[d].next = mark
-        for d in downrange(positions):
-            at[:] = addresses[d]
-            if served[d]:
-                if at[lane_bits]:
-                    odd[:] = at[width:row_lo]
-                else:
+        if served != 0:
+            even[:] = 0
+            odd[:] = 0
+            for d in downrange(positions):
+                at[:] = addresses[d]
+                number[:] = at[row_lo:]
+                mark[:] = 0
+                if served[d]:
+                    mark[:] = 1
                     even[:] = at[width:row_lo]
-        even_row.next = even
-        odd_row.next = odd
+                    odd[:] = at[width:row_lo]
+                mark[:] = mark << number
+                hits[d].next = mark
+            for d in downrange(positions):
+                at[:] = addresses[d]
+                if served[d]:
+                    if at[lane_bits]:
+                        odd[:] = at[width:row_lo]
+                    else:
+                        even[:] = at[width:row_lo]
+            even_row.next = even
+            odd_row.next = odd
 
     return decide, find
 
 
 @block
-def write_port(clk, hits, codes, even_row, odd_row, fill, rows, write, config):
+def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, config):
     """The registers before the memory: a row of LOAD or FILL, or the cells of an operation.
 
     hits, codes: of the operation's positions; write: MemoryWrite, driven.
@@ -161,41 +162,45 @@ def write_port(clk, hits, codes, even_row, odd_row, fill, rows, write, config):
         cell1 = intbv(0)[code_bits:]
         cell2 = intbv(0)[code_bits:]
         cell3 = intbv(0)[code_bits:]
-        row[:] = rows.data
-        first[:] = codes[0]
-        if fill.now:
-            first[:] = fill.code
-        for q in range(quads):
-            hit[:] = hits[0]
-            hit[:] = hit >> (4 * q)
-            enable[:] = hit[4:]
-            cell0[:] = first
-            cell1[:] = first
-            cell2[:] = first
-            cell3[:] = first
-            for d in range(1, positions):
-                hit[:] = hits[d]
-                hit[:] = hit >> (4 * q)
-                chosen[:] = hit[4:]
-                code[:] = codes[d]
-                enable[:] = enable | chosen
-                if chosen[0]:
-                    cell0[:] = code
-                if chosen[1]:
-                    cell1[:] = code
-                if chosen[2]:
-                    cell2[:] = code
-                if chosen[3]:
-                    cell3[:] = code
-            if rows.we:
-                parts[q].next = row[quad_bits:]
-            else:
-                parts[q].next = concat(cell3, cell2, cell1, cell0)
-            if rows.we or fill.now:
+        if rows.we:
+            row[:] = rows.data
+            for q in range(quads):
                 enables[q].next = 15
-            else:
+                parts[q].next = row[quad_bits:]
+                row[:] = row >> quad_bits
+        elif fill.now or wanted:
+            first[:] = codes[0]
+            if fill.now:
+                first[:] = fill.code
+            for q in range(quads):
+                hit[:] = hits[0]
+                hit[:] = hit >> (4 * q)
+                enable[:] = hit[4:]
+                cell0[:] = first
+                cell1[:] = first
+                cell2[:] = first
+                cell3[:] = first
+                for d in range(1, positions):
+                    hit[:] = hits[d]
+                    hit[:] = hit >> (4 * q)
+                    chosen[:] = hit[4:]
+                    code[:] = codes[d]
+                    enable[:] = enable | chosen
+                    if chosen[0]:
+                        cell0[:] = code
+                    if chosen[1]:
+                        cell1[:] = code
+                    if chosen[2]:
+                        cell2[:] = code
+                    if chosen[3]:
+                        cell3[:] = code
+                if fill.now:
+                    enable[:] = 15
                 enables[q].next = enable
-            row[:] = row >> quad_bits
+                parts[q].next = concat(cell3, cell2, cell1, cell0)
+        else:
+            for q in range(quads):
+                enables[q].next = 0
 
     return locate, place
 
@@ -244,5 +249,5 @@ def collector(clk, reset, go, instruction, flow, codes, rows, write, trace, fill
     wanted = bit()
     return (filler(clk, reset, go, instruction, fill, filled, config),
             aim(clk, reset, flow.served, flow.addresses, hits, wanted, even_row, odd_row, config),
-            write_port(clk, hits, codes, even_row, odd_row, fill, rows, write, config),
+            write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, config),
             trace_port(clk, reset, wanted, fill, rows, write, trace, config))

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from myhdl import always, always_comb, always_seq, block, concat, intbv
+from myhdl import Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
 from ..arch.config import bits_for
 from ..arch.fixed import BIAS_BITS, CLUSTER_BITS, SCALE_BITS, V_BITS
@@ -138,7 +138,7 @@ def lane_array(clk, reset, fields, ports, codes, stages, at_total, reads, comple
     stages: Stages; reads[j]: total of multiplier j at `at_total`, a cycle before.
     """
     lanes = config.lanes
-    ranks = [word(config.code_bits) for _ in range(lanes)]
+    ranks = [Signal(modbv(0)[config.code_bits:]) for _ in range(lanes)]
     best = [word(config.code_bits) for _ in range(lanes)]
     values = [number(config.value_bits) for _ in range(lanes)]
     run_end = stages.run_end

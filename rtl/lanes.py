@@ -21,12 +21,10 @@ def ranks_of(clk, codes, order, ranks, lanes, code_bits):
     def add():
         rest = intbv(0)[width:]
         code = intbv(0)[code_bits:]
-        rank = intbv(0)[code_bits + 1:]
         rest[:] = codes
         for i in range(lanes):
             code[:] = rest[code_bits:]
-            rank[:] = code + order
-            ranks[i].next = rank[code_bits:]
+            ranks[i].next = code + order
             rest[:] = rest >> code_bits
 
     return add

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from myhdl import Signal, always, always_comb, block, intbv
+from myhdl import Signal, always, always_comb, block, concat, intbv
 
 
 @block
@@ -66,18 +66,18 @@ def cell_ram(clk, enables, write_address, write_data, read_address, read_data, d
 
 @block
 def delay_line(clk, source, delayed, cycles):
-    """`delayed` is `source` of `cycles` (at least 1) cycles ago."""
+    """`delayed` is `source` of `cycles` (at least 2) cycles ago."""
     width = len(source)
-    stages = [Signal(intbv(0)[width:]) for _ in range(cycles)]
+    length = cycles * width
+    kept = length - width
+    line = Signal(intbv(0)[length:])
 
     @always(clk.posedge)
     def shift():
-        stages[0].next = source
-        for k in range(1, cycles):
-            stages[k].next = stages[k - 1]
+        line.next = concat(line[kept:], source)
 
     @always_comb
     def last():
-        delayed.next = stages[cycles - 1]
+        delayed.next = line[length:kept]
 
     return shift, last

@@ -48,8 +48,7 @@ def spread(clk, reset, table, ports, config):
     pair_at, code_hi = 24, 16 + config.code_bits
     negative_hi = 16 + config.value_bits
     sign_at = CLUSTER_BITS - 1
-    top_bits = 16 - sign_at              # alike if the threshold has no more than CLUSTER_BITS
-    negative, beyond = (1 << top_bits) - 1, 1 << CLUSTER_BITS
+    negative, beyond = (1 << (16 - sign_at)) - 1, 1 << CLUSTER_BITS
 
     @always_seq(clk.posedge, reset=reset)
     def enable():
@@ -62,29 +61,29 @@ def spread(clk, reset, table, ports, config):
 
     @always(clk.posedge)
     def carry():
-        ports.base_at.next = concat(table.bank, table.index[base_bits:])
-        ports.offset_at.next = concat(table.bank, table.index[offset_bits:])
-        ports.decode_at.next = concat(table.bank, table.half, table.index[code_bits:])
-        ports.cluster_at.next = concat(table.bank, table.index[code_bits:])
-        ports.address.next = table.data[width:]
-        ports.pair.next = table.data[pair_at]
-        ports.code.next = table.data[code_hi:16]
-        if table.half:
-            ports.value.next = table.data[negative_hi:16]
-        else:
-            ports.value.next = table.data[value_bits:]
+        if table.we:
+            ports.base_at.next = concat(table.bank, table.index[base_bits:])
+            ports.offset_at.next = concat(table.bank, table.index[offset_bits:])
+            ports.decode_at.next = concat(table.bank, table.half, table.index[code_bits:])
+            ports.cluster_at.next = concat(table.bank, table.index[code_bits:])
+            ports.address.next = table.data[width:]
+            ports.pair.next = table.data[pair_at]
+            ports.code.next = table.data[code_hi:16]
+            if table.half:
+                ports.value.next = table.data[negative_hi:16]
+            else:
+                ports.value.next = table.data[value_bits:]
 
     @always(clk.posedge)
     def limit():
-        top = intbv(0)[top_bits:]
-        top[:] = table.data[16:sign_at]
-        if top == 0:
-            ports.threshold.next = concat(intbv(1)[2:], table.data[sign_at:])
-        elif top == negative:
-            ports.threshold.next = table.data[sign_at:]
-        elif table.data[15]:
-            ports.threshold.next = 0
-        else:
-            ports.threshold.next = beyond
+        if table.we:
+            if table.data[16:sign_at] == 0:
+                ports.threshold.next = concat(intbv(1)[2:], table.data[sign_at:])
+            elif table.data[16:sign_at] == negative:
+                ports.threshold.next = table.data[sign_at:]
+            elif table.data[15]:
+                ports.threshold.next = 0
+            else:
+                ports.threshold.next = beyond
 
     return enable, carry, limit
