@@ -1,0 +1,162 @@
+"""Training and test data of one network: read from `.npz` files, checked, split.
+
+A file holds one of
+
+    x_train, y_train, x_test, y_test    float32 (N, C, H, W) as the network takes them, int labels
+    x_train, y_train                    the same, the held-out part in a second file
+    images, labels                      uint8 (N, H, W) or (N, H, W, C), with the model's preprocess
+
+and a file of the test split `x_test, y_test`, `x, y` or `images, labels`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from .errors import CompressError
+
+# float32 (N, C, H, W) pixels 0..255 to what the network takes
+Preprocess = Callable[[Tensor], Tensor]
+Arrays = Mapping[str, NDArray]
+BATCH = 256
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Data:
+    """x_*: float32 (N, C, H, W), finite; y_*: int64 (N,). Neither part is empty."""
+
+    x_train: Tensor
+    y_train: Tensor
+    x_test: Tensor
+    y_test: Tensor
+
+    @property
+    def example(self) -> Tensor:
+        """One image of the training part, (1, C, H, W)."""
+        return self.x_train[:1]
+
+
+def load(path: Path, test: Path | None = None, preprocess: Preprocess | None = None) -> Data:
+    """Both parts from one file, or the held-out part from `test`.
+
+    preprocess is applied to `images` only. Raises CompressError.
+    """
+    arrays = _read(path)
+    train = _part(arrays, ("x_train", "images"), ("y_train", "labels"), path, preprocess)
+    if test is not None:
+        held = _part(_read(test), ("x_test", "images", "x"), ("y_test", "labels", "y"), test,
+                     preprocess)
+    elif "x_test" in arrays:
+        held = _part(arrays, ("x_test",), ("y_test",), path, preprocess)
+    else:
+        raise CompressError(f"{path}: holds no x_test, y_test; give the held-out images in a "
+                            "second file with --test")
+    if train[0].shape[1:] != held[0].shape[1:]:
+        raise CompressError(f"{test or path}: test images have the shape "
+                            f"{tuple(held[0].shape[1:])}, training images "
+                            f"{tuple(train[0].shape[1:])}; give both alike")
+    return Data(*train, *held)
+
+
+def split(data: Data, fraction: float, seed: int) -> Data:
+    """The training part alone, `fraction` of every class of it as the new test part.
+
+    What decides with the result cannot see the real test part. The order of images is kept; the
+    same seed gives the same split.
+    """
+    if not 0 < fraction < 1:
+        raise CompressError(f"the validation part must be between 0 and 1 of the training data, "
+                            f"found {fraction}; 0.1 is usual")
+    generator = torch.Generator().manual_seed(seed)
+    held = torch.zeros(len(data.y_train), dtype=torch.bool)
+    for label in torch.unique(data.y_train):
+        mine = torch.nonzero(data.y_train == label).ravel()
+        order = torch.randperm(len(mine), generator=generator)
+        held[mine[order[:round(fraction * len(mine))]]] = True
+    if held.all() or not held.any():
+        raise CompressError(f"{len(held)} training images are too few to hold back {fraction} of "
+                            "every class; give more images")
+    return Data(data.x_train[~held], data.y_train[~held], data.x_train[held], data.y_train[held])
+
+
+def accuracy(module: nn.Module, x: Tensor, y: Tensor) -> float:
+    """Share of images, 0..1, whose largest logit is that of the label; in inference mode."""
+    return float((logits(module, x).argmax(1) == y).double().mean())
+
+
+def logits(module: nn.Module, x: Tensor) -> Tensor:
+    """Outputs (N, classes) in inference mode, in batches of BATCH; the module's mode is kept."""
+    training = module.training
+    module.eval()
+    with torch.no_grad():
+        found = torch.cat([module(part) for part in x.split(BATCH)])
+    module.train(training)
+    return found.flatten(1)
+
+
+def batches(data: Data, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
+    """The training part once, shuffled, `size` images at a time."""
+    for rows in torch.randperm(len(data.x_train), generator=generator).split(size):
+        yield data.x_train[rows], data.y_train[rows]
+
+
+# ---- files ---------------------------------------------------------------------------------
+def _read(path: Path) -> dict[str, NDArray]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except OSError as error:
+        raise CompressError(f"{path}: cannot be read ({error.strerror or error}); "
+                            "give the path of an .npz file") from None
+    except (ValueError, EOFError, TypeError, zipfile.BadZipFile):
+        raise CompressError(f"{path}: no .npz file of plain numbers; write it with numpy.savez"
+                            ) from None
+
+
+def _part(arrays: Arrays, xs: tuple[str, ...], ys: tuple[str, ...], path: Path,
+          preprocess: Preprocess | None) -> tuple[Tensor, Tensor]:
+    for x, y in zip(xs, ys, strict=True):
+        if x in arrays and y in arrays:
+            images = (_pixels(arrays[x], path, preprocess) if x == "images"
+                      else _images(arrays[x], f"{path}: array {x!r}"))
+            return images, _labels(arrays[y], len(images), f"{path}: array {y!r}")
+    wanted = " or ".join(f"{x}, {y}" for x, y in zip(xs, ys, strict=True))
+    raise CompressError(f"{path}: holds the arrays {', '.join(sorted(arrays)) or '(none)'}; "
+                        f"{wanted} are needed")
+
+
+def _pixels(array: NDArray, path: Path, preprocess: Preprocess | None) -> Tensor:
+    where = f"{path}: array 'images'"
+    if array.dtype != np.uint8 or array.ndim not in (3, 4):
+        raise CompressError(f"{where} is {array.dtype} of shape {array.shape}; uint8 (N, H, W) or "
+                            "(N, H, W, C) is needed")
+    if preprocess is None:
+        raise CompressError(f"{where} holds pixels 0..255, and the model's file has no function "
+                            "preprocess; write one, or store x_train as the network takes it")
+    channels_last = array.reshape(*array.shape[:3], -1)
+    pixels = torch.from_numpy(np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2))).float()
+    return _images(preprocess(pixels).numpy(), f"{where} after preprocess")
+
+
+def _images(array: NDArray, where: str) -> Tensor:
+    if array.dtype != np.float32 or array.ndim != 4 or 0 in array.shape:
+        raise CompressError(f"{where} is {array.dtype} of shape {array.shape}; float32 "
+                            "(N, C, H, W) with at least one image is needed")
+    if not np.isfinite(array).all():
+        raise CompressError(f"{where} holds numbers that are not finite; remove those images")
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _labels(array: NDArray, count: int, where: str) -> Tensor:
+    if array.dtype.kind not in "iu" or array.shape != (count,) or (array < 0).any():
+        raise CompressError(f"{where} is {array.dtype} of shape {array.shape}; one class number, "
+                            f"0 or more, for each of the {count} images is needed")
+    return torch.from_numpy(array.astype(np.int64))
