@@ -184,7 +184,9 @@ def _rounded_best(terms: Terms, gain: Floats) -> Floats:
     """For each channel a slightly smaller s_k if its coefficients lose less by rounding then."""
     order = np.lexsort((terms.coefficient, terms.k))
     k, coefficient = terms.k[order], terms.coefficient[order]
-    first = np.flatnonzero(np.append(True, (np.diff(k) != 0) | (np.diff(coefficient) != 0))[:len(k)])
+    new = np.ones(len(k), bool)
+    new[1:] = (np.diff(k) != 0) | (np.diff(coefficient) != 0)
+    first = np.flatnonzero(new)
     k, coefficient, count = k[first], coefficient[first], np.diff(np.append(first, len(k)))
     tried = np.linspace(1, LEAST_GAIN, GAINS)
     loss = np.empty((GAINS, len(gain)))
