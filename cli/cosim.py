@@ -153,7 +153,8 @@ def show(program: Program, verdict: Verdict, fidelities: Sequence[Fidelity]) -> 
         extra = [report.decibel(row.sqnr), f"{row.largest_error:.4g}"] if row else []
         rows.append((program.tensors[tensor].name, _elements(program, tensor), *marks, *extra))
     rows.append(("cycles", None, *(verdict.cycles.get(name) for name in others)))
-    report.table(f"compared with {verdict.names[0]}, {len(verdict.outcomes)} batches of "
+    batches = len(verdict.outcomes)
+    report.table(f"compared with {verdict.names[0]}, {batches} batch{'es' * (batches > 1)} of "
                  f"{program.batch}", columns, rows)
     if fidelities:
         report.say(golden.agreement_line(fidelities))
