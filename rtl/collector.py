@@ -184,6 +184,8 @@ def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, c
                     hit[:] = hits[d]
                     hit[:] = hit >> (4 * q)
                     chosen[:] = hit[4:]
+                    if fill.now:                     # hits are those of an operation before it
+                        chosen[:] = 0
                     code[:] = codes[d]
                     enable[:] = enable | chosen
                     if chosen[0]:
