@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from myhdl import ConcatSignal, always, always_comb, block, intbv
+from myhdl import ConcatSignal, Signal, always, always_comb, block, concat, intbv, modbv
 
 from ..arch.config import bits_for
 from .ram import ram
@@ -40,7 +40,8 @@ def addresses(clk, tap, fields, ports, window, pair, config):
     total = word(width)
     position0 = word(width)
     position1 = word(width)
-    position1_next = word(width)         # P further: the even row of a window in the odd word
+    # P further, for the even row of a window that begins in the odd word
+    position1_next = Signal(modbv(0)[width:])
     base_table = ram(clk, ports.base_we, ports.base_at, base_data, base_at, base_entry,
                      2 * config.base_entries)
 
@@ -51,25 +52,25 @@ def addresses(clk, tap, fields, ports, window, pair, config):
     @always(clk.posedge)
     def look_up():
         at = intbv(0)[offset_bits:]
-        at[offset_bits - 1] = fields.offset_bank
-        at[offset_bits - 1:] = tap.kernel
         if ports.offset_we:
             offsets[ports.offset_at].next = ports.address
-        offset.next = offsets[at]
+        if tap.active:
+            at[:] = concat(fields.offset_bank, tap.kernel)
+            offset.next = offsets[at]
 
     @always(clk.posedge)
     def add():
         wide = intbv(0)[width + 1:]
-        position0.next = tap.chunk_position
-        position1.next = position0
-        wide[:] = position0 + lanes
-        position1_next.next = wide[width:]
-        wide[:] = base_entry[width:] + offset
-        total.next = wide[width:]
-        wide[:] = total + position1
-        window.odd_row.next = wide[width:row_lo]
-        window.offset.next = wide[row_lo:]
-        wide[:] = total + position1_next
-        window.even_row.next = wide[width:row_lo]
+        if tap.active:
+            position0.next = tap.chunk_position
+            position1.next = position0
+            position1_next.next = position0 + lanes
+            wide[:] = base_entry[width:] + offset
+            total.next = wide[width:]
+            wide[:] = total + position1
+            window.odd_row.next = wide[width:row_lo]
+            window.offset.next = wide[row_lo:]
+            wide[:] = total + position1_next
+            window.even_row.next = wide[width:row_lo]
 
     return base_table, out, look_up, add

@@ -30,7 +30,7 @@ def odd_masks(lanes, code_bits):
 
 
 @block
-def merge(clk, offset, even, odd, merged, turn, config):
+def merge(clk, active, offset, even, odd, merged, turn, config):
     """offset: of the window, one cycle before its words `even` and `odd`.
 
     merged: turned by half a word, one cycle after the words; turn: what is left of the offset.
@@ -45,29 +45,31 @@ def merge(clk, offset, even, odd, merged, turn, config):
 
     @always(clk.posedge)
     def choose():
-        mask.next = masks[offset]
+        if active:
+            mask.next = masks[offset]
 
     @always(clk.posedge)
     def blend():
         low = intbv(0)[bits:]
         high = intbv(0)[bits:]
-        by_half.next = offset[rest]
-        later.next = offset[rest:]
-        turn.next = later
-        low[:] = even
-        high[:] = odd
-        if by_half:
-            low[:] = concat(even[half:], even[bits:half])
-            high[:] = concat(odd[half:], odd[bits:half])
-        high[:] = high ^ low
-        high[:] = high & mask
-        merged.next = high ^ low
+        if active:
+            by_half.next = offset[rest]
+            later.next = offset[rest:]
+            turn.next = later
+            low[:] = even
+            high[:] = odd
+            if by_half:
+                low[:] = concat(even[half:], even[bits:half])
+                high[:] = concat(odd[half:], odd[bits:half])
+            high[:] = high ^ low
+            high[:] = high & mask
+            merged.next = high ^ low
 
     return choose, blend
 
 
 @block
-def rotate(clk, source, turn, target, config):
+def rotate(clk, active, source, turn, target, config):
     """The last levels: target is `source` rotated down by `turn` codes, of up to two bits."""
     bits = config.word_bits
     fine, coarse = config.code_bits, 2 * config.code_bits
@@ -77,19 +79,20 @@ def rotate(clk, source, turn, target, config):
     @always(clk.posedge)
     def level():
         value = intbv(0)[bits:]
-        value[:] = source
-        if turn[0]:
-            value[:] = concat(value[fine:], value[bits:fine])
-        if two:
-            if turn[top]:
-                value[:] = concat(value[coarse:], value[bits:coarse])
-        target.next = value
+        if active:
+            value[:] = source
+            if turn[0]:
+                value[:] = concat(value[fine:], value[bits:fine])
+            if two:
+                if turn[top]:
+                    value[:] = concat(value[coarse:], value[bits:coarse])
+            target.next = value
 
     return level
 
 
 @block
-def rotate_coarsely(clk, source, turn, target, turn_left, config):
+def rotate_coarsely(clk, active, source, turn, target, turn_left, config):
     """One level: rotates by the upper two bits of `turn`; turn_left, a cycle later: the others."""
     bits = config.word_bits
     left = len(turn) - 2
@@ -98,28 +101,30 @@ def rotate_coarsely(clk, source, turn, target, turn_left, config):
     @always(clk.posedge)
     def level():
         value = intbv(0)[bits:]
-        value[:] = source
-        if turn[left]:
-            value[:] = concat(value[fine:], value[bits:fine])
-        if turn[left + 1]:
-            value[:] = concat(value[coarse:], value[bits:coarse])
-        target.next = value
-        turn_left.next = turn[left:]
+        if active:
+            value[:] = source
+            if turn[left]:
+                value[:] = concat(value[fine:], value[bits:fine])
+            if turn[left + 1]:
+                value[:] = concat(value[coarse:], value[bits:coarse])
+            target.next = value
+            turn_left.next = turn[left:]
 
     return level
 
 
 @block
-def aligner(clk, offset, even, odd, codes, config):
+def aligner(clk, active, offset, even, odd, codes, config):
     """codes: P codes from cell `offset` of the row pair on, lane 0 lowest.
 
-    offset: one cycle before even and odd; codes: 1 + rotate_levels cycles after even and odd.
+    active: there may be a window inside; offset: one cycle before even and odd; codes:
+    1 + rotate_levels cycles after even and odd.
     """
     rest = config.lane_bits - 1
     source, turn = word(config.word_bits), word(rest)
-    levels = [merge(clk, offset, even, odd, source, turn, config)]
+    levels = [merge(clk, active, offset, even, odd, source, turn, config)]
     for _ in range(rotate_levels(config) - 1):
         target, turn_left = word(config.word_bits), word(len(turn) - 2)
-        levels.append(rotate_coarsely(clk, source, turn, target, turn_left, config))
+        levels.append(rotate_coarsely(clk, active, source, turn, target, turn_left, config))
         source, turn = target, turn_left
-    return levels, rotate(clk, source, turn, codes, config)
+    return levels, rotate(clk, active, source, turn, codes, config)

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from myhdl import always, block, concat, intbv
 
-from .ram import delay_line
+from .delay import delay_line
 from .signals import word
 
 
 @block
-def first_level(clk, ports, bank, value, found, code_bits):
+def first_level(clk, active, ports, bank, value, found, code_bits):
     """Level 0: compares with the middle threshold. ports: TablePorts."""
     middle = 1 << (code_bits - 1)
     thresholds = [word(len(ports.threshold)) for _ in range(2)]
@@ -26,14 +26,15 @@ def first_level(clk, ports, bank, value, found, code_bits):
         if ports.cluster_we and ports.cluster_at[code_bits:] == middle:
             at[0] = ports.cluster_at[code_bits]
             thresholds[at].next = ports.threshold
-        at[0] = bank
-        found.next[0] = value >= thresholds[at]
+        if active:
+            at[0] = bank
+            found.next[0] = value >= thresholds[at]
 
     return search
 
 
 @block
-def level(clk, ports, bank, value, found, found_out, code_bits):
+def level(clk, active, ports, bank, value, found, found_out, code_bits):
     """A further level: `found` are the bits so far, found_out has one more, a cycle later."""
     known = len(found)
     rest = code_bits - known             # bits of the segment from this level on
@@ -47,15 +48,16 @@ def level(clk, ports, bank, value, found, found_out, code_bits):
         if ports.cluster_we and ports.cluster_at[rest:] == middle:
             at[:] = ports.cluster_at[top:rest]
             thresholds[at].next = ports.threshold
-        at[:] = concat(bank, found)
-        found_out.next[known + 1:1] = found
-        found_out.next[0] = value >= thresholds[at]
+        if active:
+            at[:] = concat(bank, found)
+            found_out.next[known + 1:1] = found
+            found_out.next[0] = value >= thresholds[at]
 
     return search
 
 
 @block
-def code_map(clk, ports, fields, segment, direct, code, code_bits):
+def code_map(clk, active, ports, fields, segment, direct, code, code_bits):
     """code: in mode CODE that of the segment, else `direct`, both of the cycle before."""
     codes = [word(code_bits) for _ in range(2 << code_bits)]
 
@@ -65,18 +67,19 @@ def code_map(clk, ports, fields, segment, direct, code, code_bits):
         mapped = intbv(0)[code_bits:]
         if ports.cluster_we:
             codes[ports.cluster_at].next = ports.code
-        at[:] = concat(fields.cluster_bank, segment)
-        mapped[:] = codes[at]
-        if fields.clustered:
-            code.next = mapped
-        else:
-            code.next = direct
+        if active:
+            at[:] = concat(fields.cluster_bank, segment)
+            mapped[:] = codes[at]
+            if fields.clustered:
+                code.next = mapped
+            else:
+                code.next = direct
 
     return look_up
 
 
 @block
-def clustering(clk, ports, fields, value, direct, code, code_bits):
+def clustering(clk, active, ports, fields, value, direct, code, code_bits):
     """code: in mode CODE that of `value`, AB + 1 cycles later; else `direct`, AB cycles later."""
     later = code_bits - 1
     values = [word(len(value)) for _ in range(later)]
@@ -85,14 +88,15 @@ def clustering(clk, ports, fields, value, direct, code, code_bits):
 
     @always(clk.posedge)
     def carry():
-        values[0].next = value
-        for k in range(1, later):
-            values[k].next = values[k - 1]
+        if active:
+            values[0].next = value
+            for k in range(1, later):
+                values[k].next = values[k - 1]
 
-    levels = [first_level(clk, ports, fields.cluster_bank, value, founds[0], code_bits)]
+    levels = [first_level(clk, active, ports, fields.cluster_bank, value, founds[0], code_bits)]
     for k in range(1, code_bits):
-        levels.append(level(clk, ports, fields.cluster_bank, values[k - 1], founds[k - 1],
+        levels.append(level(clk, active, ports, fields.cluster_bank, values[k - 1], founds[k - 1],
                             founds[k], code_bits))
-    line = delay_line(clk, direct, delayed, later)
-    chosen = code_map(clk, ports, fields, founds[code_bits - 1], delayed, code, code_bits)
+    line = delay_line(clk, active, direct, delayed, later)
+    chosen = code_map(clk, active, ports, fields, founds[code_bits - 1], delayed, code, code_bits)
     return carry, levels, line, chosen

@@ -19,12 +19,12 @@ from .addresses import Window, addresses
 from .aligner import aligner
 from .clustering import clustering
 from .collector import collector
+from .delay import delay_line
 from .drain import Flow, drain
 from .fields import Fields, run_fields
 from .issue import Tap, issue
 from .lanes import cluster_sums, decode, maxima, ranks_of
 from .multipliers import RunEnd, lane_multipliers, shared_multipliers
-from .ram import delay_line
 from .requantize import channel_heads, narrow, requantize
 from .signals import bit, number, word, wrapping
 from .tables import TablePorts, spread
@@ -82,9 +82,10 @@ def accompany(clk, reset, tap, pair, stages, config):
 
     @always_seq(clk.posedge, reset=reset)
     def follow():
-        valids.next = concat(valids[length - 1:], tap.valid)
-        lasts.next = concat(lasts[length - 1:], tap.last)
-        negative.next = tap.negative
+        if tap.active:
+            valids.next = concat(valids[length - 1:], tap.valid)
+            lasts.next = concat(lasts[length - 1:], tap.last)
+            negative.next = tap.negative
 
     @always_comb
     def join():
@@ -100,12 +101,12 @@ def accompany(clk, reset, tap, pair, stages, config):
         run_end.closing.next = run_late[factor_bits]
         run_end.factor.next = run_late[factor_bits:]
 
-    return (follow, join, out, delay_line(clk, table, stages.table, 6 + levels),
-            delay_line(clk, run, run_late, length))
+    return (follow, join, out, delay_line(clk, tap.active, table, stages.table, 6 + levels),
+            delay_line(clk, tap.active, run, run_late, length))
 
 
 @block
-def select_totals(clk, reads, multiplier, totals, config):
+def select_totals(clk, active, reads, multiplier, totals, config):
     """totals[d]: what multiplier `multiplier` + d gave in the cycle before."""
     positions = config.drain
     group_bits = max(config.multipliers.bit_length() - 1, 1)
@@ -113,26 +114,27 @@ def select_totals(clk, reads, multiplier, totals, config):
     @always(clk.posedge)
     def select():
         at = intbv(0)[group_bits:]
-        for d in range(positions):
-            at[:] = multiplier | d
-            totals[d].next = reads[at]
+        if active:
+            for d in range(positions):
+                at[:] = multiplier | d
+                totals[d].next = reads[at]
 
     return select
 
 
 @block
-def code_of(clk, ports, fields, total, scale, bias, digit, code, config):
+def code_of(clk, active, ports, fields, total, scale, bias, digit, code, config):
     """The code of one position, from its total."""
     v = number(V_BITS)
     clustered = word(CLUSTER_BITS)
     direct = word(config.code_bits)
-    return (requantize(clk, total, fields.shift, scale, bias, v),
-            narrow(clk, v, total, digit, fields, clustered, direct, config.code_bits),
-            clustering(clk, ports, fields, clustered, direct, code, config.code_bits))
+    return (requantize(clk, active, total, fields.shift, scale, bias, v),
+            narrow(clk, active, v, total, digit, fields, clustered, direct, config.code_bits),
+            clustering(clk, active, ports, fields, clustered, direct, code, config.code_bits))
 
 
 @block
-def lane_array(clk, reset, fields, ports, codes, stages, at_total, reads, complete, config):
+def lane_array(clk, reset, active, fields, ports, codes, stages, at_total, reads, complete, config):
     """Lanes and multipliers: from the aligned codes to the totals.
 
     stages: Stages; reads[j]: total of multiplier j at `at_total`, a cycle before.
@@ -142,17 +144,17 @@ def lane_array(clk, reset, fields, ports, codes, stages, at_total, reads, comple
     best = [word(config.code_bits) for _ in range(lanes)]
     values = [number(config.value_bits) for _ in range(lanes)]
     run_end = stages.run_end
-    front = (ranks_of(clk, codes, fields.order, ranks, lanes, config.code_bits),
+    front = (ranks_of(clk, active, codes, fields.order, ranks, lanes, config.code_bits),
              maxima(clk, reset, stages.max_valid, stages.max_last, fields.maximum, ranks, best,
                     lanes),
-             decode(clk, ports, stages.table, best, values, config.code_bits))
+             decode(clk, active, ports, stages.table, best, values, config.code_bits))
     if config.share == 1:
         return front, lane_multipliers(clk, reset, run_end, fields.maximum, values, at_total,
                                        reads, complete, config)
     captured = [wrapping(config.sum_bits) for _ in range(lanes)]
     sums = cluster_sums(clk, reset, run_end.valid, run_end.last, fields.maximum, values, captured,
                         lanes, config.sum_bits)
-    return front, sums, shared_multipliers(clk, reset, run_end, captured, at_total, reads,
+    return front, sums, shared_multipliers(clk, reset, active, run_end, captured, at_total, reads,
                                            complete, config)
 
 
@@ -194,14 +196,15 @@ def core(clk, reset, command, slots, heads, table, rows, trace, config):
         addresses(clk, tap, fields, ports, window, pair, config),
         memory_reads(window, rows, even_row, odd_row, even, odd),
         activation_memory(clk, write, even_row, odd_row, even, odd, config),
-        aligner(clk, window.offset, even, odd, codes, config),
+        aligner(clk, tap.active, window.offset, even, odd, codes, config),
         accompany(clk, reset, tap, pair, stages, config),
-        lane_array(clk, reset, fields, ports, codes, stages, flow.at_total, reads, complete,
-                   config))
+        lane_array(clk, reset, tap.active, fields, ports, codes, stages, flow.at_total, reads,
+                   complete, config))
     outward = (
-        select_totals(clk, reads, flow.multiplier, totals, config),
-        channel_heads(clk, heads, flow.head, scale, bias),
-        [code_of(clk, ports, fields, totals[d], scale, bias, flow.digit, new_codes[d], config)
+        select_totals(clk, flow.active, reads, flow.multiplier, totals, config),
+        channel_heads(clk, flow.active, heads, flow.head, scale, bias),
+        [code_of(clk, flow.active, ports, fields, totals[d], scale, bias, flow.digit, new_codes[d],
+                 config)
          for d in range(config.drain)],
         collector(clk, reset, command.go, instruction, flow, new_codes, rows, write, trace,
                   filled, config))

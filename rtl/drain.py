@@ -21,8 +21,8 @@ from myhdl import (
 
 from ..arch.config import bits_for
 from ..arch.timing import drain_latency
+from .delay import activity, delay_line
 from .destination import Step, destinations
-from .ram import delay_line
 from .signals import CHANNEL_RING, bit, word
 
 DIGIT_BITS = 2
@@ -39,15 +39,17 @@ class Operation(Step):
 
 
 class Flow:
-    """The operations on their way, for the pipeline behind: in cycle o + n of the operation in o,
+    """The operations on their way, for the pipeline behind. active: there may be any.
 
-    at_total: {bank, multiplier step} (n = 1); multiplier: of the first position (n = 2); head: of
-    the channel (n = 4); digit (n = 8); served, addresses: of the positions to write (n = 8 + AB).
+    In cycle o + n of the operation in o: at_total, {bank, multiplier step} (n = 1); multiplier of
+    the first position (n = 2); head: of the channel (n = 4); digit (n = 8); served, addresses: of
+    the positions to write (n = 8 + AB).
     """
 
     def __init__(self, config):
         banks = bits_for(config.total_banks)
         group_bits = config.multipliers.bit_length() - 1
+        self.active = bit()
         self.at_total = word(banks + config.lane_bits - group_bits)
         self.multiplier = word(max(group_bits, 1))
         self.head = word(bits_for(CHANNEL_RING))
@@ -205,12 +207,14 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
     trails = [word(trail_bits) for _ in range(positions)]
     finals = word(final_bits)
     heads = [word(len(channel)) for _ in range(4)]
+    running = bit()                      # an operation goes or is on its way
     lane0 = word(lane_bits)
     bank0 = word(len(bank))
 
     @always_comb
     def judge():
         fire.next = operation.there and ready != 0
+        running.next = (operation.there and ready != 0) or flow.active
         drained.next = operation.there and ready != 0 and not rest and operation.ends_chunk
 
     @always_seq(clk.posedge, reset=reset)
@@ -225,26 +229,28 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
             bank.next = bank + 1
             if operation.ends_channel:
                 channel.next = channel + 1
-        for d in range(positions):
-            trail[:] = trails[d]
-            trail[:] = trail << 1
-            trail[0] = fire and served[d]
-            trails[d].next = trail[trail_bits:]
-        mark[:] = finals
-        mark[:] = mark << 1
-        mark[0] = drained and operation.ends_run
-        finals.next = mark[final_bits:]
+        if running:
+            for d in range(positions):
+                trail[:] = trails[d]
+                trail[:] = trail << 1
+                trail[0] = fire and served[d]
+                trails[d].next = trail[trail_bits:]
+            mark[:] = finals
+            mark[:] = mark << 1
+            mark[0] = drained and operation.ends_run
+            finals.next = mark[final_bits:]
 
     @always(clk.posedge)
     def follow():
         lane = intbv(0)[lane_bits:]
-        lane[:] = operation.index
-        lane[:] = lane << position_bits
-        lane0.next = lane
-        bank0.next = bank
-        heads[0].next = channel
-        for k in range(1, 4):
-            heads[k].next = heads[k - 1]
+        if running:
+            lane[:] = operation.index
+            lane[:] = lane << position_bits
+            lane0.next = lane
+            bank0.next = bank
+            heads[0].next = channel
+            for k in range(1, 4):
+                heads[k].next = heads[k - 1]
 
     @always_comb
     def out():
@@ -269,12 +275,13 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
     def out_only():
         flow.multiplier.next = 0
 
-    lines = [delay_line(clk, operation.digit, flow.digit, 8)]
-    lines += [delay_line(clk, operation.addresses[d], flow.addresses[d], trail_bits)
+    moving = activity(clk, reset, fire, flow.active, final_bits)
+    lines = [delay_line(clk, running, operation.digit, flow.digit, 8)]
+    lines += [delay_line(clk, running, operation.addresses[d], flow.addresses[d], trail_bits)
               for d in range(positions)]
     total = out_alone if config.share == 1 else out_shared
     group = out_group if group_bits else out_only
-    return judge, count, follow, out, total, group, lines
+    return judge, count, follow, out, total, group, moving, lines
 
 
 @block

@@ -10,17 +10,21 @@ from __future__ import annotations
 from myhdl import always, always_comb, always_seq, block, intbv
 
 from ..arch.config import bits_for
+from ..arch.timing import rotate_levels
+from .delay import activity
 from .signals import bit, word
 
 
 class Tap:
     """A tap in the cycle after its issue.
 
-    valid: there is one; last: of its run; closing: of its chunk; entry: of the base table; kernel:
-    entry of the offset table; chunk_position: raster address of its chunk, origin included.
+    active: there may be one anywhere in lanes and multipliers; valid: there is one; last: of its
+    run; closing: of its chunk; entry: of the base table; kernel: entry of the offset table;
+    chunk_position: raster address of its chunk, origin included.
     """
 
     def __init__(self, config):
+        self.active = bit()
         self.valid = bit()
         self.last = bit()
         self.closing = bit()
@@ -124,19 +128,21 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
         place = intbv(0)[position_bits:]
         if read.re:
             position.next = chunk.position
-        tap.last.next = read.slot[last_at]
-        tap.closing.next = closing
-        tap.negative.next = read.slot[position_bits]
-        tap.factor.next = read.slot[last_at:factor_lo]
-        place[:] = read.slot[position_bits:]
-        tap.kernel.next = place[kernel_bits:] & kernel_mask
-        if fields.kernel_bits[0]:
-            place[:] = place >> 1
-        if fields.kernel_bits[1]:
-            place[:] = place >> 2
-        if fields.kernel_bits[2]:
-            place[:] = place >> 4
-        tap.entry.next = place[entry_bits:]
-        tap.chunk_position.next = position
+        if issuing:
+            tap.last.next = read.slot[last_at]
+            tap.closing.next = closing
+            tap.negative.next = read.slot[position_bits]
+            tap.factor.next = read.slot[last_at:factor_lo]
+            place[:] = read.slot[position_bits:]
+            tap.kernel.next = place[kernel_bits:] & kernel_mask
+            if fields.kernel_bits[0]:
+                place[:] = place >> 1
+            if fields.kernel_bits[1]:
+                place[:] = place >> 2
+            if fields.kernel_bits[2]:
+                place[:] = place >> 4
+            tap.entry.next = place[entry_bits:]
+            tap.chunk_position.next = position
 
-    return decide, present, turn_over, stage0, stage1, mask, hold
+    moving = activity(clk, reset, issuing, tap.active, rotate_levels(config) + share + 14)
+    return decide, present, turn_over, stage0, stage1, mask, hold, moving

@@ -13,7 +13,7 @@ TABLE_LANES = 3          # lanes that read one decode table: the read ports of a
 
 
 @block
-def ranks_of(clk, codes, order, ranks, lanes, code_bits):
+def ranks_of(clk, active, codes, order, ranks, lanes, code_bits):
     """ranks[i] = (code i + order) mod 2^AB of the codes in the cycle before."""
     width = lanes * code_bits
 
@@ -21,11 +21,12 @@ def ranks_of(clk, codes, order, ranks, lanes, code_bits):
     def add():
         rest = intbv(0)[width:]
         code = intbv(0)[code_bits:]
-        rest[:] = codes
-        for i in range(lanes):
-            code[:] = rest[code_bits:]
-            ranks[i].next = code + order
-            rest[:] = rest >> code_bits
+        if active:
+            rest[:] = codes
+            for i in range(lanes):
+                code[:] = rest[code_bits:]
+                ranks[i].next = code + order
+                rest[:] = rest >> code_bits
 
     return add
 
@@ -59,7 +60,8 @@ def maxima(clk, reset, valid, last, maximum, ranks, best, lanes):
 
 
 @block
-def decode3(clk, we, at, value, table, rank0, rank1, rank2, value0, value1, value2, code_bits):
+def decode3(clk, active, we, at, value, table, rank0, rank1, rank2, value0, value1, value2,
+            code_bits):
     """Three lanes' decode table; a write goes to entry `at`, {pair, half, rank}.
 
     valueN: a cycle later, the entry {table, rankN}; table: {pair, half}.
@@ -72,18 +74,19 @@ def decode3(clk, we, at, value, table, rank0, rank1, rank2, value0, value1, valu
         index = intbv(0)[top:]
         if we:
             entries[at].next = value
-        index[:] = concat(table, rank0)
-        value0.next = entries[index]
-        index[:] = concat(table, rank1)
-        value1.next = entries[index]
-        index[:] = concat(table, rank2)
-        value2.next = entries[index]
+        if active:
+            index[:] = concat(table, rank0)
+            value0.next = entries[index]
+            index[:] = concat(table, rank1)
+            value1.next = entries[index]
+            index[:] = concat(table, rank2)
+            value2.next = entries[index]
 
     return look_up
 
 
 @block
-def decode1(clk, we, at, value, table, rank, decoded, code_bits):
+def decode1(clk, active, we, at, value, table, rank, decoded, code_bits):
     """One lane's decode table, as `decode3`."""
     entries = [Signal(intbv(0, min=value.min, max=value.max)) for _ in range(4 << code_bits)]
     top = code_bits + 2
@@ -93,23 +96,25 @@ def decode1(clk, we, at, value, table, rank, decoded, code_bits):
         index = intbv(0)[top:]
         if we:
             entries[at].next = value
-        index[:] = concat(table, rank)
-        decoded.next = entries[index]
+        if active:
+            index[:] = concat(table, rank)
+            decoded.next = entries[index]
 
     return look_up
 
 
 @block
-def decode(clk, ports, table, ranks, values, code_bits):
+def decode(clk, active, ports, table, ranks, values, code_bits):
     """values[i]: what ranks[i] of the cycle before stands for in a decode table.
 
     ports: TablePorts; table: {pair, half}.
     """
     writes = ports.decode_we, ports.decode_at, ports.value
     whole = len(ranks) - len(ranks) % TABLE_LANES
-    threes = [decode3(clk, *writes, table, *ranks[i:i + TABLE_LANES], *values[i:i + TABLE_LANES],
-                      code_bits) for i in range(0, whole, TABLE_LANES)]
-    ones = [decode1(clk, *writes, table, ranks[i], values[i], code_bits)
+    threes = [decode3(clk, active, *writes, table, *ranks[i:i + TABLE_LANES],
+                      *values[i:i + TABLE_LANES], code_bits)
+              for i in range(0, whole, TABLE_LANES)]
+    ones = [decode1(clk, active, *writes, table, ranks[i], values[i], code_bits)
             for i in range(whole, len(ranks))]
     return threes, ones
 

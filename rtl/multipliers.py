@@ -28,7 +28,7 @@ class RunEnd:
 
 
 @block
-def steps(clk, reset, tap, step, at_read, at_write, write, fresh, factor, complete, config):
+def steps(clk, reset, moving, tap, step, at_read, at_write, write, fresh, factor, complete, config):
     """Control of the shared multipliers.
 
     tap: RunEnd. step: 0 in the cycle after a run's last tap, then 1, ...; at_read, at_write:
@@ -64,17 +64,19 @@ def steps(clk, reset, tap, step, at_read, at_write, write, fresh, factor, comple
                 step.next = 0
             else:
                 step.next = step + 1
-        actives.next = concat(actives[2:], active)
-        closings.next[0] = active and closes and step == last_step
-        closings.next[1] = closings[0]
+        if moving:
+            actives.next = concat(actives[2:], active)
+            closings.next[0] = active and closes and step == last_step
+            closings.next[1] = closings[0]
 
     @always(clk.posedge)
     def follow():
-        at[0].next = concat(bank, step)
-        at[1].next = at[0]
-        at[2].next = at[1]
-        firsts.next = concat(firsts[1:], first)
-        factor.next = factor0
+        if moving:
+            at[0].next = concat(bank, step)
+            at[1].next = at[0]
+            at[2].next = at[1]
+            firsts.next = concat(firsts[1:], first)
+            factor.next = factor0
 
     @always_comb
     def out():
@@ -88,7 +90,7 @@ def steps(clk, reset, tap, step, at_read, at_write, write, fresh, factor, comple
 
 
 @block
-def operands_of(clk, step, captured, operands, config):
+def operands_of(clk, moving, step, captured, operands, config):
     """operands[j]: sum of lane step*P/M + j in the cycle before."""
     count = config.multipliers
     lane_bits, group_bits = config.lane_bits, count.bit_length() - 1
@@ -97,17 +99,19 @@ def operands_of(clk, step, captured, operands, config):
     def select():
         base = intbv(0)[lane_bits:]
         lane = intbv(0)[lane_bits:]
-        base[:] = step
-        base[:] = base << group_bits
-        for j in range(count):
-            lane[:] = base | j
-            operands[j].next = captured[lane]
+        if moving:
+            base[:] = step
+            base[:] = base << group_bits
+            for j in range(count):
+                lane[:] = base | j
+                operands[j].next = captured[lane]
 
     return select
 
 
 @block
-def multiplier(clk, operand, factor, at_read, fresh, at_write, write, at_drain, read, depth):
+def multiplier(clk, moving, operand, factor, at_read, fresh, at_write, write, at_drain, read,
+               depth):
     """One shared multiplier and its totals. read: the total `at_drain` of the cycle before.
 
     The total before (none if `fresh`) is read beside the product, and added one cycle later.
@@ -123,12 +127,13 @@ def multiplier(clk, operand, factor, at_read, fresh, at_write, write, at_drain, 
 
     @always(clk.posedge)
     def work():
-        product.next = operand * factor
-        if fresh:
-            before.next = 0
-        else:
-            before.next = totals[at_read]
-        total.next = before + addend
+        if moving:
+            product.next = operand * factor
+            if fresh:
+                before.next = 0
+            else:
+                before.next = totals[at_read]
+            total.next = before + addend
         if write:
             totals[at_write].next = total
         read.next = totals[at_drain]
@@ -137,8 +142,8 @@ def multiplier(clk, operand, factor, at_read, fresh, at_write, write, at_drain, 
 
 
 @block
-def multiplier_of_two(clk, operand, factor, at_read, fresh, at_write, write, at_drain, read,
-                      depth):
+def multiplier_of_two(clk, moving, operand, factor, at_read, fresh, at_write, write, at_drain,
+                      read, depth):
     """As `multiplier` for M = 2, where the total before is read in the cycle of the addition."""
     bits = len(read)
     totals = [wrapping(bits) for _ in range(depth)]
@@ -151,11 +156,12 @@ def multiplier_of_two(clk, operand, factor, at_read, fresh, at_write, write, at_
 
     @always(clk.posedge)
     def work():
-        product.next = operand * factor
-        if fresh:
-            total.next = addend
-        else:
-            total.next = addend + totals[at_read]
+        if moving:
+            product.next = operand * factor
+            if fresh:
+                total.next = addend
+            else:
+                total.next = addend + totals[at_read]
         if write:
             totals[at_write].next = total
         read.next = totals[at_drain]
@@ -164,7 +170,7 @@ def multiplier_of_two(clk, operand, factor, at_read, fresh, at_write, write, at_
 
 
 @block
-def shared_multipliers(clk, reset, tap, captured, at_drain, reads, complete, config):
+def shared_multipliers(clk, reset, moving, tap, captured, at_drain, reads, complete, config):
     """P/M multipliers (M > 1).
 
     tap: RunEnd; captured: sums, from the cycle after a run's last tap on. reads[j]: total of
@@ -177,10 +183,11 @@ def shared_multipliers(clk, reset, tap, captured, at_drain, reads, complete, con
     factor = number(config.factor_bits)
     operands = [number(config.sum_bits) for _ in range(config.multipliers)]
     unit = multiplier_of_two if config.share == 2 else multiplier
-    return (steps(clk, reset, tap, step, at_read, at_write, write, fresh, factor, complete, config),
-            operands_of(clk, step, captured, operands, config),
-            [unit(clk, operands[j], factor, at_read, fresh, at_write, write, at_drain, reads[j],
-                  depth) for j in range(config.multipliers)])
+    return (steps(clk, reset, moving, tap, step, at_read, at_write, write, fresh, factor, complete,
+                  config),
+            operands_of(clk, moving, step, captured, operands, config),
+            [unit(clk, moving, operands[j], factor, at_read, fresh, at_write, write, at_drain,
+                  reads[j], depth) for j in range(config.multipliers)])
 
 
 @block

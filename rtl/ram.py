@@ -1,8 +1,8 @@
-"""Memories: block RAM with one write and one read port, and delay lines."""
+"""Memories with one write and one read port."""
 
 from __future__ import annotations
 
-from myhdl import Signal, always, always_comb, block, concat, intbv
+from myhdl import Signal, always, block, intbv
 
 
 @block
@@ -62,22 +62,3 @@ def cell_ram(clk, enables, write_address, write_data, read_address, read_data, d
         read_data.next = memory[read_address]
 
     return access
-
-
-@block
-def delay_line(clk, source, delayed, cycles):
-    """`delayed` is `source` of `cycles` (at least 2) cycles ago."""
-    width = len(source)
-    length = cycles * width
-    kept = length - width
-    line = Signal(intbv(0)[length:])
-
-    @always(clk.posedge)
-    def shift():
-        line.next = concat(line[kept:], source)
-
-    @always_comb
-    def last():
-        delayed.next = line[length:kept]
-
-    return shift, last

@@ -15,7 +15,7 @@ from ..arch.fixed import (
     U_BITS,
     V_BITS,
 )
-from .ram import delay_line
+from .delay import delay_line
 from .signals import CHANNEL_RING, number, word, wrapping
 
 U_MAX = (1 << (U_BITS - 1)) - 1
@@ -24,7 +24,7 @@ PASS_DELAY = 5           # from the total to v
 
 
 @block
-def channel_heads(clk, heads, index, scale, bias):
+def channel_heads(clk, active, heads, index, scale, bias):
     """The ring of m_k and bias_k.
 
     heads: Heads; scale: of channel `index` in the cycle before; bias: two cycles before.
@@ -39,15 +39,16 @@ def channel_heads(clk, heads, index, scale, bias):
             scales[heads.index].next = heads.scale
         if heads.bias_we:
             biases[heads.index].next = heads.bias
-        scale.next = scales[index]
-        later.next = index
-        bias.next = biases[later]
+        if active:
+            scale.next = scales[index]
+            later.next = index
+            bias.next = biases[later]
 
     return look_up
 
 
 @block
-def requantize(clk, total, shift, scale, bias, v):
+def requantize(clk, active, total, shift, scale, bias, v):
     """v, 4 cycles after `total`.
 
     shift: t/2, constant; scale: m_k, 2 cycles after its total; bias: bias_k, 3 cycles after.
@@ -59,22 +60,23 @@ def requantize(clk, total, shift, scale, bias, v):
 
     @always(clk.posedge)
     def compute():
-        if shift == 0:
-            shifted.next = total
-        elif shift == 1:
-            shifted.next = total >> 2
-        elif shift == 2:
-            shifted.next = total >> 4
-        else:
-            shifted.next = total >> 6
-        if shifted > U_MAX:
-            u.next = U_MAX
-        elif shifted < -U_MAX - 1:
-            u.next = -U_MAX - 1
-        else:
-            u.next = shifted
-        product.next = u * scale
-        total_of_both.next = product + bias
+        if active:
+            if shift == 0:
+                shifted.next = total
+            elif shift == 1:
+                shifted.next = total >> 2
+            elif shift == 2:
+                shifted.next = total >> 4
+            else:
+                shifted.next = total >> 6
+            if shifted > U_MAX:
+                u.next = U_MAX
+            elif shifted < -U_MAX - 1:
+                u.next = -U_MAX - 1
+            else:
+                u.next = shifted
+            product.next = u * scale
+            total_of_both.next = product + bias
 
     @always_comb
     def cut():
@@ -84,7 +86,7 @@ def requantize(clk, total, shift, scale, bias, v):
 
 
 @block
-def narrow(clk, v, total, digit, fields, clustered, direct, code_bits):
+def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
     """What v becomes: `clustered`, saturated for the search and counted from the least value on, 1
     cycle after v; and a cycle later `direct`, the code of the other modes: a digit of v, or the low
     bits of the total (PASS).
@@ -97,7 +99,7 @@ def narrow(clk, v, total, digit, fields, clustered, direct, code_bits):
     extension = (1 << wide) - (1 << V_BITS)
     clipped = word(four)
     ones, middle = (1 << V_BITS) - 1, CLUSTER_MAX + 1
-    line = delay_line(clk, total_code, passed, PASS_DELAY)
+    line = delay_line(clk, active, total_code, passed, PASS_DELAY)
 
     @always_comb
     def take():
@@ -105,41 +107,44 @@ def narrow(clk, v, total, digit, fields, clustered, direct, code_bits):
 
     @always(clk.posedge)
     def saturate():
-        if v > CLUSTER_MAX:
-            clustered.next = CLUSTER_MAX + middle
-        elif v < -middle:
-            clustered.next = 0
-        else:
-            clustered.next = v[CLUSTER_BITS:] ^ middle
+        if active:
+            if v > CLUSTER_MAX:
+                clustered.next = CLUSTER_MAX + middle
+            elif v < -middle:
+                clustered.next = 0
+            else:
+                clustered.next = v[CLUSTER_BITS:] ^ middle
 
     @always(clk.posedge)
     def clip():
         bits = intbv(0)[wide:]
         over = intbv(0)[V_BITS:]
-        bits[:] = v[V_BITS:]
-        over[:] = v[V_BITS:]
-        if v < 0:
-            over[:] = over ^ ones
-        over[:] = over & fields.clip
-        if over != 0:
-            bits[:] = fields.clip
-            if v >= 0:
-                bits[:] = bits ^ ones
-        if v < 0:
-            bits[:] = bits | extension
-        clipped.next = bits[four:]
+        if active:
+            bits[:] = v[V_BITS:]
+            over[:] = v[V_BITS:]
+            if v < 0:
+                over[:] = over ^ ones
+            over[:] = over & fields.clip
+            if over != 0:
+                bits[:] = fields.clip
+                if v >= 0:
+                    bits[:] = bits ^ ones
+            if v < 0:
+                bits[:] = bits | extension
+            clipped.next = bits[four:]
 
     @always(clk.posedge)
     def choose():
-        if fields.maximum:
-            direct.next = passed
-        elif digit == 0:
-            direct.next = clipped[code_bits:]
-        elif digit == 1:
-            direct.next = clipped[two:code_bits]
-        elif digit == 2:
-            direct.next = clipped[three:two]
-        else:
-            direct.next = clipped[four:three]
+        if active:
+            if fields.maximum:
+                direct.next = passed
+            elif digit == 0:
+                direct.next = clipped[code_bits:]
+            elif digit == 1:
+                direct.next = clipped[two:code_bits]
+            elif digit == 2:
+                direct.next = clipped[three:two]
+            else:
+                direct.next = clipped[four:three]
 
     return line, take, saturate, clip, choose
