@@ -183,26 +183,26 @@ def save_weights(module: nn.Module, path: Path) -> None:
 
 
 # ---- shapes for accounting ------------------------------------------------------------------
-# name, kind, (K, C / groups, kh, kw), outputs a channel, and, in percent, as published with
-# pruning by magnitude (Han et al., NIPS 2015): surviving weights, non-zero values of the output
+# name, kind, (K, C / groups, kh, kw), outputs a channel, inputs, and, in percent, as published
+# with pruning by magnitude (Han et al., NIPS 2015): surviving weights, non-zero output values
 _ALEXNET = (
-    ("conv1", "conv", (96, 3, 11, 11), 55 * 55, 84, 88),
-    ("conv2", "conv", (256, 48, 5, 5), 27 * 27, 38, 52),
-    ("conv3", "conv", (384, 256, 3, 3), 13 * 13, 35, 37),
-    ("conv4", "conv", (384, 192, 3, 3), 13 * 13, 37, 40),
-    ("conv5", "conv", (256, 192, 3, 3), 13 * 13, 37, 34),
-    ("fc6", "fc", (4096, 9216, 1, 1), 1, 9, 36),
-    ("fc7", "fc", (4096, 4096, 1, 1), 1, 9, 40),
-    ("fc8", "fc", (1000, 4096, 1, 1), 1, 25, 100),
+    ("conv1", "conv", (96, 3, 11, 11), 55 * 55, 3 * 227 * 227, 84, 88),
+    ("conv2", "conv", (256, 48, 5, 5), 27 * 27, 96 * 27 * 27, 38, 52),
+    ("conv3", "conv", (384, 256, 3, 3), 13 * 13, 256 * 13 * 13, 35, 37),
+    ("conv4", "conv", (384, 192, 3, 3), 13 * 13, 384 * 13 * 13, 37, 40),
+    ("conv5", "conv", (256, 192, 3, 3), 13 * 13, 384 * 13 * 13, 37, 34),
+    ("fc6", "fc", (4096, 9216, 1, 1), 1, 9216, 9, 36),
+    ("fc7", "fc", (4096, 4096, 1, 1), 1, 4096, 9, 40),
+    ("fc8", "fc", (1000, 4096, 1, 1), 1, 4096, 25, 100),
 )
 
 
 def alexnet() -> list[Layer]:
     """AlexNet with the published densities; a layer's input is what the layer before puts out."""
-    inputs = [100, *(row[5] for row in _ALEXNET)]
-    return [Layer.of_densities(name, kind, shape, positions, weight / 100, activation / 100)
-            for (name, kind, shape, positions, weight, _), activation
-            in zip(_ALEXNET, inputs, strict=False)]
+    activations = [100, *(row[6] for row in _ALEXNET)]
+    return [Layer.of_densities(name, kind, shape, positions, inputs, weight / 100, active / 100)
+            for (name, kind, shape, positions, inputs, weight, _), active
+            in zip(_ALEXNET, activations, strict=False)]
 
 
 SHAPES = {"alexnet": alexnet}

@@ -45,7 +45,8 @@ class Layer:
     kind: "conv" or "fc". shape: of the weight, (K, C / groups, kh, kw), with a kernel of 1x1 if fc.
     positions: outputs of each channel for one image. nonzero: weights that are not zero.
     active, matched: multiply-accumulates of one image, on average, whose activation is not zero,
-    and whose activation and weight are both not zero.
+    and whose activation and weight are both not zero. inputs, nonzero_inputs: values that the layer
+    reads for one image, and the mean number of them that are not zero.
     """
 
     name: str
@@ -55,14 +56,16 @@ class Layer:
     nonzero: int
     active: float
     matched: float
+    inputs: int
+    nonzero_inputs: float
 
     @classmethod
     def of_densities(cls, name: str, kind: str, shape: tuple[int, int, int, int], positions: int,
-                     weight: float = 1.0, activation: float = 1.0) -> Layer:
+                     inputs: int, weight: float = 1.0, activation: float = 1.0) -> Layer:
         """A layer known by the densities of its weight and of its input, taken as independent."""
         macs = math.prod(shape) * positions
         return cls(name, kind, shape, positions, round(weight * math.prod(shape)),
-                   macs * activation, macs * activation * weight)
+                   macs * activation, macs * activation * weight, inputs, inputs * activation)
 
     @property
     def weights(self) -> int:
@@ -161,7 +164,9 @@ def _counter(name: str, found: dict[str, Layer]) -> Callable[..., None]:
         if before is not None:
             layer = dataclasses.replace(
                 layer, positions=layer.positions + before.positions,
-                active=layer.active + before.active, matched=layer.matched + before.matched)
+                active=layer.active + before.active, matched=layer.matched + before.matched,
+                inputs=layer.inputs + before.inputs,
+                nonzero_inputs=layer.nonzero_inputs + before.nonzero_inputs)
         found[name] = layer
     return count
 
@@ -175,7 +180,12 @@ def _conv(name: str, part: nn.Conv2d, x: Tensor, output: Tensor) -> Layer:
     matched, active = (_convolved(part, x, kernel) for kernel in (nonzero, every))
     k, c, height, width = used.shape
     return Layer(name, "conv", (k, c, height, width), output[0, 0].numel(),
-                 int(used.sum().item()), active, matched)
+                 int(used.sum().item()), active, matched, x[0].numel(), _nonzero(x))
+
+
+def _nonzero(x: Tensor) -> float:
+    """Mean number of values of an image that are not zero."""
+    return int(torch.count_nonzero(x)) / len(x)
 
 
 def _convolved(part: nn.Conv2d, x: Tensor, kernel: Tensor) -> float:
@@ -190,4 +200,4 @@ def _linear(name: str, part: nn.Linear, x: Tensor, output: Tensor) -> Layer:
     matched = float((nonzero @ used.sum(0)).double().sum() / len(x))
     active = float(nonzero.double().sum() / len(x)) * len(used)
     return Layer(name, "fc", (*used.shape, 1, 1), output[0].numel() // len(used),
-                 int(used.sum().item()), active, matched)
+                 int(used.sum().item()), active, matched, x[0].numel(), _nonzero(x))

@@ -48,6 +48,7 @@ def test_a_convolution_is_counted_as_a_loop_counts(seed: int, groups: int, strid
     counts = np.mean([counted(conv, image) for image in x], axis=0)
     assert [layer.macs, layer.active, layer.matched] == pytest.approx(counts.tolist())
     assert layer.nonzero == int((conv.weight != 0).sum())
+    assert (layer.inputs, layer.nonzero_inputs) == (x[0].size, np.count_nonzero(x) / 2)
 
 
 def test_a_network_is_counted_layer_by_layer_and_left_as_it_was() -> None:
@@ -82,7 +83,8 @@ def test_a_layer_that_runs_twice_counts_once_with_the_work_of_both() -> None:
 
 
 def test_operations_add_up_and_follow_their_formulas() -> None:
-    layer = account.Layer.of_densities("a", "conv", (4, 2, 3, 3), 10, weight=0.5, activation=0.25)
+    layer = account.Layer.of_densities("a", "conv", (4, 2, 3, 3), 10, 100, weight=0.5,
+                                       activation=0.25)
     assert account.original(layer) == account.Operations(720, 720)
     assert account.skipping(layer, zero_weights=False) == account.Operations(180, 180)
     assert account.skipping(layer, zero_weights=True) == account.Operations(90, 90)
@@ -93,7 +95,7 @@ def test_operations_add_up_and_follow_their_formulas() -> None:
 
 
 def test_bytes_follow_their_formulas() -> None:
-    layer = account.Layer.of_densities("a", "fc", (3, 5, 1, 1), 1)
+    layer = account.Layer.of_densities("a", "fc", (3, 5, 1, 1), 1, 5)
     assert account.dense_bytes(layer) == 60 and account.dense_bytes(layer, 5) == 10
     assert [account.index_bits(n, False) for n in (1, 2, 3, 16, 17)] == [1, 1, 2, 4, 5]
     assert [account.index_bits(n, True) for n in (1, 3, 15, 16)] == [1, 2, 4, 5]
