@@ -23,7 +23,7 @@ import numpy as np
 from ..arch.fixed import PRODUCT_SHIFT
 from ..arch.isa import Mode
 from ..arch.program import Layer, Piece, Source
-from .errors import CompileError
+from .errors import CompileError, InternalError
 from .lower import over_planes, taps
 from .lowered import Value
 from .quantised import Radix
@@ -134,6 +134,10 @@ class _Splitting:
 
     # ---- raster layers ----------------------------------------------------------------------
     def _add_raster(self, layer: Layer, path: str) -> None:
+        largest = max(max(s.stride_y, s.stride_x) for s in layer.sources)
+        if largest > SPLIT_MAX:
+            raise CompileError(f"layer {path}: its stride is {largest}, and a tensor has at most "
+                               f"{SPLIT_MAX} x {SPLIT_MAX} phases; use strides up to {SPLIT_MAX}")
         _, rows, columns = self.values[layer.output].shape
         free = (1 if rows == 1 else None, 1 if columns == 1 else None)
         ways = [free, (free[0] or rows, free[1]), (free[0], free[1] or columns)]
@@ -150,9 +154,7 @@ class _Splitting:
             pads = self._pads(layer, [value for value, _, _ in trial.sources])
             if pads is not None and _solve([*filter(None, self.bonds), trial]) is not None:
                 return self._accept(layer, path, bond, choice)
-        strides = sorted({(s.stride_y, s.stride_x) for s in layer.sources})
-        raise CompileError(f"layer {path}: its strides {strides} need a split above {SPLIT_MAX}; "
-                           f"use strides up to {SPLIT_MAX}")
+        raise InternalError(f"{layer.name}: no split serves its sources, not even copies of them")
 
     def _choices(self, layer: Layer) -> Iterator[tuple[int | None, ...]]:
         """Which value each source reads, None for a new copy; fewest new copies first."""
