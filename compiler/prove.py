@@ -97,17 +97,18 @@ def bounds(layer: Layer, values: Sequence[Value], config: Config) -> tuple[Ints,
 
 
 def prove(layer: Layer, path: str, values: Sequence[Value], config: Config) -> None:
-    """Raise CompileError if a channel has too many taps or a sum of the layer could overflow."""
+    """Raise CompileError if a channel has too many taps for the tap cache.
+
+    InternalError if a sum could overflow after all: scaling has chosen factors for which none can.
+    """
     _prove_slots(layer, path, config)
     if layer.op != "sum":
         return
     s_low, s_high, t_low, t_high = bounds(layer, values, config)
     for name, low, high, bits in (("sum_bits", s_low, s_high, config.sum_bits),
                                   ("total_bits", t_low, t_high, config.total_bits)):
-        needed = max(_bits(low), _bits(high))
-        if needed > bits:
-            raise CompileError(f"layer {path}: its sums do not fit {name} = {bits} of "
-                               f"configuration {config.name!r}; it needs {name} = {needed}")
+        if max(_bits(low), _bits(high)) > bits:
+            raise InternalError(f"{layer.name}: a sum exceeds {name} = {bits}")
     _prove_factors(layer, config)
     _prove_requantize(layer, t_low, t_high)
 

@@ -29,6 +29,7 @@ GAINS = 64
 LEAST_GAIN = 0.6
 # below this largest factor a layer's weights are no longer told apart
 LEAST_FACTOR = 8
+TOTAL_BITS_MAX = 32
 SCALE_MAX = (1 << SCALE_BITS) - 1
 # v spans thresholds within this much of the middle
 V_REACH = (1 << (CLUSTER_BITS - 1)) - 2
@@ -129,7 +130,7 @@ def _sum_layer(step: Step, values: list[Value], config: Config) -> tuple[Layer, 
     low, high = tap_ranges(terms, [values[r.value] for r in step.reads], config)
     channels = values[step.output].shape[0]
     worst = _worst(terms, low, high, channels)
-    gain = _rounded_best(terms, _gains(step, terms, worst, channels, config))
+    gain = _rounded_best(terms, _gains(step, terms, low, high, channels, config))
     target = _target(step, values[step.output].meaning, gain, config)
     shift = _shift(gain, target.unit, step)
     gain = _keep_unsaturated(gain, worst, target, shift)
@@ -157,27 +158,35 @@ def _worst(terms: Terms, low: Ints, high: Ints, channels: int) -> Floats:
                       np.bincount(terms.k, terms.coefficient * -low, channels))
 
 
-def _gains(step: Step, terms: Terms, worst: Floats, channels: int, config: Config) -> Floats:
-    """s_k: T units per real unit; infinite for a channel without taps."""
+def _gains(step: Step, terms: Terms, low: Ints, high: Ints, channels: int, config: Config
+           ) -> Floats:
+    """s_k: T units per real unit, the largest that factors and T allow; infinite without taps."""
+    found = _bounded(terms, low, high, channels, config.total_bits, config)
+    if found is not None:
+        return found
+    needed = next((bits for bits in range(config.total_bits + 1, TOTAL_BITS_MAX + 1)
+                   if _bounded(terms, low, high, channels, bits, config) is not None), 0)
+    cure = f"it needs total_bits = {needed}" if needed else "prune the layer"
+    raise CompileError(f"layer {step.path}: its sums do not fit total_bits = {config.total_bits} "
+                       f"of configuration {config.name!r}; {cure}")
+
+
+def _bounded(terms: Terms, low: Ints, high: Ints, channels: int, bits: int, config: Config
+             ) -> Floats | None:
+    """s_k for a T of so many bits, or None where the factors would become too small."""
     factor_max = (1 << (config.factor_bits - 1)) - 1
-    total_max = (1 << (config.total_bits - 1)) - 1
     narrow = _per_channel(terms.k[~terms.wide], terms.coefficient[~terms.wide], channels)
-    wide = _per_channel(terms.k[terms.wide], terms.coefficient[terms.wide], channels)
-    rounding = np.bincount(terms.k, minlength=channels) * float(1 << config.value_bits) / 2
-    with np.errstate(divide="ignore"):
-        wanted = np.minimum(factor_max / narrow, WIDE_RUNS * factor_max / wide)
-        allowed = np.maximum(total_max - rounding, total_max / 16) / worst
-    gain = np.minimum(wanted, allowed)
-    lowered = gain < wanted
-    coefficient = np.maximum(narrow, wide / WIDE_RUNS)[lowered]
-    largest = float((coefficient * gain[lowered]).min(initial=np.inf))
-    if largest < LEAST_FACTOR:
-        lack = LEAST_FACTOR / largest
-        needed = config.total_bits + int(np.ceil(np.log2(lack)))
-        raise CompileError(
-            f"layer {step.path}: its sums do not fit total_bits = {config.total_bits} of "
-            f"configuration {config.name!r}; it needs total_bits = {needed}")
-    return gain
+    wide = _per_channel(terms.k[terms.wide], terms.coefficient[terms.wide], channels) / WIDE_RUNS
+    largest = np.maximum(narrow, wide)
+    # a factor is rounded by at most a half
+    rounding = np.bincount(terms.k, np.maximum(high, -low), channels) / 2
+    room = np.maximum((1 << (bits - 1)) - 1 - rounding, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wanted = factor_max / largest
+        allowed = room / _worst(terms, low, high, channels)
+        gain = np.fmin(wanted, allowed)
+        lost = (gain < wanted) & (largest * gain < LEAST_FACTOR)
+    return None if lost.any() else gain
 
 
 def _rounded_best(terms: Terms, gain: Floats) -> Floats:

@@ -1,0 +1,123 @@
+"""Bounds of sums are those of the worst inputs; long runs are cut."""
+
+import dataclasses
+import itertools
+
+import canonical
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kcnn.arch import fixed
+from kcnn.arch.program import Layer, Source
+from kcnn.compiler.errors import CompileError, InternalError
+from kcnn.compiler.graph import AvgPool
+from kcnn.compiler.lower import lower, over_planes, taps
+from kcnn.compiler.lowered import Value
+from kcnn.compiler.prove import bounds, decode_table, prove, split_runs, tap_ranges
+from kcnn.compiler.quantised import Codebook, Radix
+from kcnn.compiler.scaling import group, scale
+
+MACHINE = canonical.config()
+
+
+def layer_of(found):
+    return Layer("layer", "Conv2d", "sum", (Source(0),), 1, found, (), 0, 0)
+
+
+def value(meaning, channels=4):
+    return Value("x", "x", (channels, 1, 1), meaning)
+
+
+def test_decode_tables_of_planes_add_up_to_every_value():
+    x = value(Radix(1.0, 8, 2))
+    tables = [decode_table(x, plane, MACHINE) for plane in range(2)]
+    for number in range(-128, 128):
+        digits = fixed.radix_digits(np.array(number), 2, 8, 4)
+        assert sum(int(t[d]) for t, d in zip(tables, digits, strict=True)) == number
+
+
+def test_digits_that_never_occur_decode_to_zero():
+    machine = canonical.config(code_bits=5, lanes=8, port_bits=64)
+    top = decode_table(value(Radix(1.0, 8, 2)), 1, machine)
+    assert np.abs(top).max() == 128 and np.count_nonzero(top) == 7
+
+
+@settings(max_examples=25)
+@given(st.data())
+def test_bounds_are_reached_by_some_inputs_and_never_passed(data):
+    values = np.unique([0, *data.draw(st.lists(st.integers(-9, 9), min_size=1, max_size=3))])
+    x = value(Codebook(1.0, values), 3)
+    count = data.draw(st.integers(1, 6))
+    numbers = [data.draw(st.lists(st.integers(0, high), min_size=count, max_size=count))
+               for high in (1, 2, 1)]
+    k, channel, negative = (np.array(n) for n in numbers)
+    factor = np.array(data.draw(st.lists(st.integers(1, 5), min_size=count, max_size=count)))
+    layer = layer_of(group(taps(k, channel, dx=np.arange(count), negative=negative), factor, 2))
+    s_low, s_high, t_low, t_high = bounds(layer, [x], MACHINE)
+    totals, sums = set(), set()
+    for choice in itertools.product(values.tolist(), repeat=count):
+        read = dict(zip(range(count), choice, strict=True))
+        x_of = [read[int(d)] * (-1 if n else 1)
+                for d, n in zip(layer.taps.dx, layer.taps.negative, strict=True)]
+        s = [sum(x_of[a:b]) for a, b in itertools.pairwise(layer.taps.run_taps)]
+        t = [sum(int(layer.taps.run_factor[r]) * s[r] for r in range(a, b))
+             for a, b in itertools.pairwise(layer.taps.channel_runs)]
+        sums.add(tuple(s))
+        totals.add(tuple(t))
+    for found, low, high in ((sums, s_low, s_high), (totals, t_low, t_high)):
+        columns = np.array(sorted(found))
+        np.testing.assert_array_equal(columns.min(axis=0), low)
+        np.testing.assert_array_equal(columns.max(axis=0), high)
+
+
+def test_ranges_of_planes_and_signs():
+    terms = over_planes(taps(np.zeros(2, int), np.arange(2), negative=np.array([0, 1])),
+                        np.array([2]))
+    low, high = tap_ranges(terms, [value(Radix(1.0, 8, 2))], MACHINE)
+    assert list(zip(low, high, strict=True)) == [(0, 15), (-15, 0), (-128, 112), (-112, 128)]
+
+
+@pytest.mark.parametrize("lengths", [(600,), (3, 700, 2, 300), (258, 259)])
+def test_runs_that_could_overflow_are_cut_and_only_those(lengths):
+    x = value(Codebook(1.0, np.array([0, 127])), max(lengths))
+    k = np.repeat(np.arange(len(lengths)), lengths)
+    channel = np.concatenate([np.arange(n) for n in lengths])
+    whole = group(taps(k, channel), np.full(len(k), 7), len(lengths))
+    layer = layer_of(whole)
+    cut = split_runs(layer, [x], MACHINE)
+    runs = [-(-n // 258) for n in lengths]            # 258 * 127 < 2^15 <= 259 * 127
+    np.testing.assert_array_equal(np.diff(cut.channel_runs), runs)
+    assert set(cut.run_factor) == {7} and (np.diff(cut.run_taps) > 0).all()
+    np.testing.assert_array_equal(cut.channel, whole.channel)
+    s_low, s_high, _, t_high = bounds(dataclasses.replace(layer, taps=cut), [x], MACHINE)
+    assert s_high.max() < 1 << 15 and s_low.min() >= 0
+    np.testing.assert_array_equal(t_high, np.array(lengths) * 7 * 127)
+
+
+def test_a_global_average_of_a_large_map_is_cut():
+    net = canonical.Builder(MACHINE, (1, 20, 20))
+    pool = net.pool(net.conv("x", 1, (1, 1)), AvgPool((20, 20), (1, 1)))
+    net.output(pool)
+    layer = scale(lower(net.quantised()), MACHINE, 1).layers[-1]
+    assert len(layer.taps.run_factor) == 2 and len(set(layer.taps.run_factor)) == 1
+
+
+def test_refuses_more_taps_than_the_cache_holds():
+    machine = dataclasses.replace(MACHINE, tap_slots=64)
+    net = canonical.Builder(machine, (1, 9, 9))
+    net.output(net.conv(net.conv("x", 8), 2, density=1.0))
+    with pytest.raises(CompileError, match="layer net.conv2: an output channel has 72 taps, more "
+                                           "than tap_slots = 64 of configuration 'test'; it needs "
+                                           "tap_slots = 128"):
+        scale(lower(net.quantised()), machine, 1)
+    scale(lower(net.quantised()), dataclasses.replace(machine, tap_slots=128), 1)
+
+
+@pytest.mark.parametrize("factor, name", [(300, "factor"), (255, "total_bits")])
+def test_a_mistake_of_the_scaling_would_be_seen(factor, name):
+    machine = dataclasses.replace(MACHINE, total_bits=20)
+    x = value(Codebook(1.0, np.array([0, 127])), 100)
+    found = group(taps(np.zeros(100, int), np.arange(100)), np.full(100, factor), 1)
+    with pytest.raises(InternalError, match=name):
+        prove(layer_of(found), "layer", [x], machine if factor == 255 else MACHINE)

@@ -1,0 +1,74 @@
+"""The RUNs of a layer write every output exactly once, where its layout says."""
+
+import canonical
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kcnn.arch import timing
+from kcnn.arch.isa import Run
+from kcnn.compiler import pipeline
+from kcnn.compiler.schedule import chunks
+
+MACHINE = canonical.config(lanes=8, drain=2, port_bits=64)
+
+
+def written(run, memory):
+    """Destination address of every position (image, y, x), walking as the RUN says."""
+    def walk(count, start, step, wrap, mod, split):
+        at, phase = [], start
+        address = 0
+        for _ in range(count):
+            at.append(address)
+            address += step
+            phase += mod
+            if phase >= split:
+                phase -= split
+                address += wrap
+        return np.array(at)
+
+    y = walk(run.height, run.y_start, run.y_step, run.y_wrap, run.y_mod, run.split)
+    x = walk(run.width, run.x_start, run.x_step, run.x_wrap, run.x_mod, run.split)
+    k = np.arange(run.channels) * run.dst_channel
+    d = np.arange(run.digits) * run.dst_plane
+    n = np.arange(run.images) * run.dst_image
+    return (run.dst + d[:, None, None, None, None] + n[:, None, None, None]
+            + k[:, None, None] + y[:, None] + x) % memory
+
+
+@settings(max_examples=60)
+@given(data=st.data(), batch=st.integers(1, 3))
+def test_every_output_is_written_once_at_its_address(data, batch):
+    quantised = data.draw(canonical.small_networks(MACHINE))
+    program = pipeline.back(quantised, MACHINE, batch, {})
+    for layer in program.layers:
+        expected = program.tensors[layer.output].layout.addresses(MACHINE.memory_codes)
+        runs = [program.instructions[i] for i in layer.runs]
+        assert all(isinstance(run, Run) for run in runs)
+        found = np.concatenate([written(run, MACHINE.memory_codes).ravel() for run in runs])
+        np.testing.assert_array_equal(np.sort(found), np.sort(expected.ravel()))
+
+
+@given(pitch=st.integers(1, 20), rows=st.integers(1, 20), images=st.integers(1, 3), data=st.data())
+def test_chunks_cover_every_position_of_the_rectangle(pitch, rows, images, data):
+    width, height = data.draw(st.integers(1, pitch)), data.draw(st.integers(1, rows))
+    fields = dict.fromkeys((f.name for f in Run.FIELDS), 0)
+    fields |= {"stream_units": 1, "channels": 1, "digits": 1, "split": 1, "pitch": pitch,
+               "image_rows": rows, "images": images, "height": height, "width": width,
+               **chunks(pitch, rows, MACHINE)}
+    covered = np.zeros(images * rows * pitch + MACHINE.lanes, bool)
+    inside = np.zeros((images, rows, pitch), bool)
+    inside[:, :height, :width] = True
+    for n, y, x in timing.chunk_starts(Run(**fields)):
+        start = (n * rows + y) * pitch + x
+        assert inside[n, y, x] and not covered[start]
+        covered[start:start + MACHINE.lanes] = True
+    assert covered[:inside.size][inside.ravel()].all()
+
+
+def test_layers_run_once_where_nothing_forces_more():
+    net = canonical.Builder(MACHINE, (2, 7, 7))
+    first = net.conv("x", 4, padding=(1, 1, 1, 1))
+    second = net.conv(first, 4, (3, 3), (2, 2), (1, 1, 1, 1))
+    net.output(net.conv(second, 3, (4, 4), radix=True))
+    program = pipeline.back(net.quantised(), MACHINE, 3, {})
+    assert [len(layer.runs) for layer in program.layers] == [1, 1, 1]
