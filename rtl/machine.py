@@ -56,7 +56,7 @@ def machine(clk, reset, start, done, mem, trace, config: Config):
     load, compute, store = UnitState(), UnitState(), UnitState()
     stream_idle = Signal(bool(1))
     stream_bus, load_bus, store_bus, sequencer_bus = (Master() for _ in range(4))
-    first, further = word(HEAD_BITS), word(REST_BITS)
+    fetched_head, fetched_rest = word(HEAD_BITS), word(REST_BITS)
     whole, start_of_run = word(8 * LONG_BYTES), word(STREAM_WORD_BITS)
     command, slots, heads = Command(), Slots(config), Heads()
     table, rows = TableWrite(), Rows(config)
@@ -64,10 +64,10 @@ def machine(clk, reset, start, done, mem, trace, config: Config):
     compute.ending = command.ending
 
     arbiter = port_arbiter(clk, reset, mem, stream_bus, load_bus, store_bus, sequencer_bus)
-    sequence = sequencer(clk, reset, start, done, sequencer_bus, mem.rdata, first, further,
+    sequence = sequencer(clk, reset, start, done, sequencer_bus, mem.rdata, fetched_head, fetched_rest,
                          to_load, to_compute, to_store, to_stream, load, compute, store,
                          stream_idle, config)
-    boxes = [mailbox(clk, reset, to_load, first), mailbox(clk, reset, to_store, first),
+    boxes = [mailbox(clk, reset, to_load, fetched_head), mailbox(clk, reset, to_store, fetched_head),
              mailbox(clk, reset, to_compute, whole), mailbox(clk, reset, to_stream, start_of_run)]
     taking = units(clk, reset, to_load, to_compute, to_store, load, compute, store,
                    trace.started, trace.ended)
@@ -79,8 +79,8 @@ def machine(clk, reset, start, done, mem, trace, config: Config):
 
     @always_comb
     def cut():
-        whole.next[HEAD_BITS:] = first
-        whole.next[HEAD_BITS + REST_BITS:HEAD_BITS] = further
-        start_of_run.next = first[STREAM_WORD_BITS:]
+        whole.next[HEAD_BITS:] = fetched_head
+        whole.next[HEAD_BITS + REST_BITS:HEAD_BITS] = fetched_rest
+        start_of_run.next = fetched_head[STREAM_WORD_BITS:]
 
     return arbiter, sequence, boxes, taking, loading, storing, fetching, computing, cut
