@@ -65,8 +65,8 @@ def machine(clk, reset, start, done, mem, trace, config: Config):
 
     arbiter = port_arbiter(clk, reset, mem, stream_bus, load_bus, store_bus, sequencer_bus)
     sequence = sequencer(clk, reset, start, done, sequencer_bus, mem.rdata, fetched_head,
-                         fetched_rest, to_load, to_compute, to_store, to_stream, load, compute, store,
-                         stream_idle, config)
+                         fetched_rest, to_load, to_compute, to_store, to_stream, load, compute,
+                         store, stream_idle, config)
     boxes = [mailbox(clk, reset, to_load, fetched_head),
              mailbox(clk, reset, to_store, fetched_head),
              mailbox(clk, reset, to_compute, whole), mailbox(clk, reset, to_stream, start_of_run)]
