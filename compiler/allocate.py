@@ -106,4 +106,8 @@ def _layer_name(split: Split, index: int) -> str:
 
 def _largest(batch: int, fits: Callable[[int], bool]) -> int:
     """The largest number of images below `batch` that fits, 0 if none does."""
-    return next((n for n in range(batch - 1, 0, -1) if fits(n)), 0)
+    low, high = 0, batch
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
