@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import picture
 import train
+from joblib import Parallel, delayed
 from kcnn.arch import host, kbin, reference
 from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel, Result
@@ -92,19 +94,28 @@ def integer_logits(program: Program, x: Floats) -> Floats:
 
 
 # ---- the machines ----------------------------------------------------------------------------
-def run_both(program: Program, image: Floats) -> Run:
-    """One image through TLM and RTL, compared with the reference and with one another."""
-    (source,), (target,) = program.inputs, program.outputs
-    codes = host.encode(image[None], program.tensors[source.tensor], program.config)
-    memory = memory_image(program, [codes])
+def run_all(program: Program, images: Floats) -> list[Run]:
+    """Every image through TLM and RTL; the RTL on as many processors as there are."""
+    (source,) = program.inputs
+    codes = [host.encode(image[None], program.tensors[source.tensor], program.config)
+             for image in images]
+    memories = [memory_image(program, [image]) for image in codes]
     model = MemoryModel.fixed(program.config.latency)
-    tlm, rtl = simulate_tlm(program, memory, model), simulate_rtl(program, memory, model)
+    jobs = min(len(images), os.cpu_count() or 1)
+    rtl = Parallel(n_jobs=jobs)(delayed(simulate_rtl)(program, memory, model)
+                                for memory in memories)
+    tlm = [simulate_tlm(program, memory, model) for memory in memories]
+    return [compared(program, *parts) for parts in zip(codes, tlm, rtl, strict=True)]
+
+
+def compared(program: Program, codes: NDArray[np.int64], tlm: TlmResult, rtl: Result) -> Run:
+    """One image's results against the reference and against one another."""
     expected = reference.run(program, [codes])
     bits = all(np.array_equal(expected[index], result.tensors[index])
                for result in (tlm, rtl) for index in expected)
     cycles = tlm.cycles == rtl.cycles and all(
         np.array_equal(getattr(tlm, stamp), getattr(rtl, stamp)) for stamp in ("starts", "ends"))
-    (logits,) = outputs(program, rtl.memory)
+    (target,), (logits,) = program.outputs, outputs(program, rtl.memory)
     decoded = host.decode(logits, program.tensors[target.tensor], program.config)
     return Run(decoded.ravel(), tlm, rtl, bits and cycles)
 
@@ -187,7 +198,7 @@ def demo(out: Path, epochs: int = train.EPOCHS, images: int = 3) -> int:
     show_accuracy(steps)
     show_size(module, program, path)
     with step(f"simulating {images} images on the TLM and on the MyHDL RTL"):
-        runs = [run_both(program, image) for image in digits.test_x[:images]]
+        runs = run_all(program, digits.test_x[:images])
     bounds = {number: clocks.bound
               for number, clocks in layer_clocks(program, runs[0].tlm).items()}
     rows = figures.layers(program, runs[0].tlm, bounds)

@@ -48,10 +48,10 @@ def small_cnn() -> nn.Sequential:
     return nn.Sequential(OrderedDict(
         stem=ConvNorm(1, CHANNELS),                       # 8x8
         relu=nn.ReLU(),
-        pool=nn.MaxPool2d(3, stride=1, padding=1),
-        down=ConvNorm(CHANNELS, CHANNELS, stride=2),      # 4x4
-        relu_down=nn.ReLU(),
+        pool=nn.MaxPool2d(3, stride=2, padding=1),        # 4x4
         residual=Residual(CHANNELS),
+        down=ConvNorm(CHANNELS, CHANNELS, stride=2),      # 2x2
+        relu_down=nn.ReLU(),
         mean=nn.AdaptiveAvgPool2d(1),
         flatten=nn.Flatten(),
         classify=nn.Linear(CHANNELS, CLASSES),
