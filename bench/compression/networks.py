@@ -3,15 +3,14 @@
     DATA[name].load()               mnist, fashion, cifar10, from the folder in KCNN_DATA
     build(network, data)            untrained: lenet5, vgg7, resnet20
     trained(network, data)          with the weights in weights/<network>_<data>.npz
-    SHAPES["alexnet"]               layers and published densities, for accounting alone
-    squeezenet(folder)              weights and shapes of the published pruned SqueezeNet
+    alexnet()                       layers and published densities, for accounting alone
+    squeezenet_weights()            of the published pruned and clustered SqueezeNet
 
-Run as a program it trains what is not there yet: `python networks.py lenet5 mnist`.
+train.py makes the weights.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
 from collections import OrderedDict
@@ -21,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from kcnn.compiler.compress.account import Layer
-from kcnn.compiler.compress.data import Data, accuracy, batches, load
+from kcnn.compiler.compress.data import Data, load
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -158,7 +157,7 @@ def trained(network: str, data: str) -> nn.Module:
     path = WEIGHTS / f"{network}_{data}.npz"
     if not path.exists():
         raise SystemExit(f"{path.name} is missing; make it with "
-                         f"`python bench/compression/networks.py {network} {data}`")
+                         f"`python bench/compression/train.py {network} {data}`")
     return load_weights(build(network, data), path)
 
 
@@ -205,9 +204,6 @@ def alexnet() -> list[Layer]:
             in zip(_ALEXNET, activations, strict=False)]
 
 
-SHAPES = {"alexnet": alexnet}
-
-
 def alexnet_weights(seed: int = 0) -> dict[str, NDArray[np.float32]]:
     """Made-up weights of AlexNet's shapes and published densities: zeros anywhere, the others
     two-sided with few small ones, as they are left by pruning and retraining."""
@@ -227,60 +223,3 @@ def squeezenet_weights() -> dict[str, NDArray[np.float32]]:
     with np.load(folder() / SQUEEZENET, allow_pickle=False) as file:
         return {name.removesuffix(".weight"): file[name] for name in file.files
                 if name.endswith(".weight")}
-
-
-# ---- training ------------------------------------------------------------------------------
-EPOCHS = {"lenet5": 8, "vgg7": 16}
-LEARNING_RATE = {"lenet5": 2e-3, "vgg7": 4e-3}
-
-
-def train(network: str, data: str, seed: int = 0) -> tuple[nn.Module, float]:
-    """A network trained from scratch on one thread, and its accuracy on the test part."""
-    torch.set_num_threads(1)
-    torch.use_deterministic_algorithms(True)
-    torch.manual_seed(seed)
-    generator = torch.Generator().manual_seed(seed)
-    found, module = DATA[data].load(), build(network, data)
-    optimiser = torch.optim.AdamW(module.parameters(), weight_decay=1e-2)
-    batch, epochs = 64, EPOCHS[network]
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, LEARNING_RATE[network], epochs=epochs,
-        steps_per_epoch=-(-len(found.x_train) // batch))
-    for epoch in range(epochs):
-        module.train()
-        for x, y in batches(found, batch, generator):
-            if network == "vgg7" and data == "cifar10":
-                x = _moved(x, generator)
-            optimiser.zero_grad()
-            functional.cross_entropy(module(x), y).backward()
-            optimiser.step()
-            schedule.step()
-        print(f"{network} {data} epoch {epoch + 1} of {epochs}: "
-              f"{accuracy(module, found.x_test, found.y_test):.4f}", flush=True)
-    return module.eval(), accuracy(module, found.x_test, found.y_test)
-
-
-def _moved(x: Tensor, generator: torch.Generator) -> Tensor:
-    """A batch shifted by up to 3 pixels each way, half of its images mirrored."""
-    dy, dx = torch.randint(7, (2,), generator=generator).tolist()
-    mirrored = torch.rand(len(x), generator=generator) < 0.5
-    x = torch.where(mirrored[:, None, None, None], x.flip(3), x)
-    height, width = x.shape[2:]
-    return functional.pad(x, (3, 3, 3, 3))[:, :, dy:dy + height, dx:dx + width]
-
-
-def main() -> None:
-    """Train a network and keep its weights."""
-    parser = argparse.ArgumentParser(description="Train a network of the studies.")
-    parser.add_argument("network", choices=sorted(EPOCHS))
-    parser.add_argument("data", choices=sorted(DATA))
-    arguments = parser.parse_args()
-    module, found = train(arguments.network, arguments.data)
-    WEIGHTS.mkdir(exist_ok=True)
-    path = WEIGHTS / f"{arguments.network}_{arguments.data}.npz"
-    save_weights(module, path)
-    print(f"test accuracy {found:.4f}, weights in {path.name}, {path.stat().st_size:,} bytes")
-
-
-if __name__ == "__main__":
-    main()
