@@ -101,12 +101,14 @@ def _cycles(axes: Axes, layers: Sequence[LayerFigures]) -> None:
 
 
 def _codebooks(axes: Axes, codebooks: Mapping[str, Sequence[int]]) -> None:
+    low = min(min(values) for values in codebooks.values())
+    high = max(max(values) for values in codebooks.values())
     for place, values in enumerate(codebooks.values()):
-        axes.hlines(place, -128, 128, color="#e2e8f0", linewidth=1)
+        axes.hlines(place, low, high, color="#e2e8f0", linewidth=1)
         axes.plot(values, np.full(len(values), place), "|", color=BLUE, markersize=11,
                   markeredgewidth=1.6)
     axes.axvline(0, color=GREY, linewidth=0.8)
     axes.set_title("Activation codebooks: the values between layers")
     axes.set_yticks(np.arange(len(codebooks)), list(codebooks))
-    axes.set_xlim(-132, 132)
+    axes.set_xlim(low - 4, high + 4)
     axes.invert_yaxis()
