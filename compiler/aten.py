@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from .graph import (
     Shape,
 )
 from .layers import cells, parametric
+from .slices import picking
 
 if TYPE_CHECKING:
     from .frontend import Walk
@@ -396,14 +398,48 @@ def pad(call: Call) -> str:
     value = call.get("value", 0)
     if call.get("mode", "constant") != "constant" or value != 0:
         raise call.refuse("it pads with something else than zeros")
-    amounts = [*call["pad"], 0, 0, 0, 0]
-    left, right, top, bottom = amounts[:4]
-    if any(amounts[4:]) or min(left, right, top, bottom) < 0 or call.dimensions != 4:
-        raise call.refuse("only height and width can be padded, and not cropped")
-    channels = call.shape(source)[0]
+    amounts = [*call["pad"], 0, 0, 0, 0, 0, 0]
+    left, right, top, bottom, front, back = amounts[:6]
+    if any(amounts[6:]) or min(amounts) < 0 or call.dimensions != 4:
+        raise call.refuse("only channels, height and width can be padded, and not cropped")
+    channels, height, width = call.shape(source)
+    if front or back:
+        zeros = np.full(front, -1), np.full(back, -1)
+        op = picking(np.concatenate([zeros[0], np.arange(channels), zeros[1]]),
+                     (channels, height, width))
+        channels += front + back
+        source = call.add(op, [source], (channels, height, width))
+    if not (left or right or top or bottom):
+        return source
     op = Conv(np.ones((channels, 1, 1, 1)), np.zeros(channels), padding=(top, left, bottom, right),
               groups=channels, kind="Pad")
     return call.add(op, [source])
+
+
+def slice_(call: Call) -> str:
+    """Every so many channels, rows or columns."""
+    source = call.source()
+    dim, shape = call["dim"] % call.dimensions, call.shape(source)
+    first, end, step = call.get("start", 0), call.get("end", sys.maxsize), call["step"]
+    if not all(isinstance(number, int) for number in (first, end, step)):
+        raise call.refuse("its limits are computed; use numbers")
+    size = call._first().meta["val"].shape[dim]
+    if (first, step) == (0, 1) and (end == sys.maxsize or dim > 0 and end >= size):
+        return source
+    if dim == 0:
+        raise call.refuse("it takes some of the images")
+    if call.walk.shape(call._first()) != shape:
+        raise call.refuse("it does not read whole maps; slice before the flattening")
+    sizes = range(shape[dim - 1])[first:end:step]
+    if not len(sizes):
+        raise call.refuse("nothing is left of its tensor")
+    if dim == 1:
+        return call.add(picking(np.array(sizes), shape), [source])
+    axis = dim - 2
+    start, steps = [0, 0], [1, 1]
+    start[axis], steps[axis] = sizes.start, sizes.step
+    return call.add(picking(np.arange(shape[0]), shape, (start[0], start[1]),
+                            (steps[0], steps[1]), call.result[1:]), [source])
 
 
 # torch may trace these anew where they are read, so they do not take the name of a layer
@@ -445,6 +481,7 @@ HANDLERS: dict[str, Callable[[Call], str]] = {
     "amax": amax,
     "pad": pad,
     "constant_pad_nd": pad,
+    "slice": slice_,
     "add": add,
     "cat": cat,
     "dropout": same,

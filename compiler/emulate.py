@@ -120,7 +120,7 @@ def _conv(op: Conv, weight: Floats, inputs: list[Floats]) -> Floats:
     y = functional.conv2d(x, torch.tensor(weight), torch.tensor(op.bias), op.stride, 0, op.dilation,
                           op.groups).numpy()
     for skip in inputs[1:]:
-        y = y + skip
+        y = y + layers.skipped(op.skip, skip, y.shape[1:])
     return layers.function(op.function).apply(y)
 
 

@@ -39,11 +39,24 @@ class Input(Op):
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
+class Skip:
+    """What is added to output (k, y, x): element (channels[k], y*sy + oy, x*sx + ox).
+
+    channels: (K,), -1 where nothing is added; None: channel k. Only elements that exist are read.
+    """
+
+    stride: tuple[int, int] = (1, 1)
+    offset: tuple[int, int] = (0, 0)
+    channels: NDArray[np.int64] | None = None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
 class Conv(Op):
     """y = function(conv(x, weight) + bias [+ skip]).
 
     weight: (K, C / groups, kh, kw); bias: (K,). kind: the torch layer, Conv2d or Linear (whose
-    kernel is its whole input map), or what an identity convolution stands for.
+    kernel is its whole input map), or what an identity convolution stands for. padding may be
+    negative in a Slice, which then leaves rows and columns out. skip: how a second input is read.
     """
 
     weight: Floats
@@ -54,6 +67,7 @@ class Conv(Op):
     groups: int = 1
     kind: str = "Conv2d"
     function: str = "identity"
+    skip: Skip = Skip()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from .errors import InternalError
-from .graph import AvgPool, Conv, MaxPool, Padding, Shape
+from .graph import AvgPool, Conv, MaxPool, Padding, Shape, Skip
 
 Floats = NDArray[np.float64]
 
@@ -20,8 +20,8 @@ SUPPORTED = (
     "Conv2d", "Linear", "BatchNorm1d/2d", "Dropout", "ReLU", "ReLU6", "LeakyReLU",
     "PReLU (one slope)", "ELU", "Hardtanh/clamp", "Hardswish", "Hardsigmoid", "GELU", "SiLU",
     "Sigmoid", "Tanh", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d",
-    "mean over height and width", "zero padding", "add of two tensors", "cat over channels",
-    "Flatten/view",
+    "mean over height and width", "zero padding", "slices", "add of two tensors",
+    "cat over channels", "Flatten/view",
 )
 
 
@@ -136,6 +136,15 @@ def _inside(count: int, stride: int, pad: int, kernel: int, dilation: int, size:
             ) -> NDArray[np.int64]:
     at = np.arange(count)[:, None] * stride - pad + np.arange(kernel) * dilation
     return ((at >= 0) & (at < size)).sum(axis=1)
+
+
+def skipped(skip: Skip, x: Floats, output: Shape) -> Floats:
+    """What a skip tensor x (n, C, H, W) adds to an output of this shape."""
+    (sy, sx), (oy, ox) = skip.stride, skip.offset
+    x = x[:, :, oy:oy + sy * output[1]:sy, ox:ox + sx * output[2]:sx]
+    if skip.channels is None:
+        return x
+    return np.where((skip.channels < 0)[:, None, None], 0.0, x[:, skip.channels])
 
 
 def divisors(op: AvgPool, source: Shape, output: Shape) -> NDArray[np.int64]:

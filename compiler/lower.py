@@ -151,11 +151,11 @@ class _Lowering:
         outputs = int(np.prod(node.shape[1:]))
         dense, left = op.weight.size * outputs, int((weight.index > 0).sum()) * outputs
         if len(sources) == 2:
-            skip, source, channel = self._reads(self.views[sources[1]], (1, 1), len(reads))
+            skip, source, channel = self._reads(self.views[sources[1]], op.skip.stride, len(reads))
             reads = reads + skip
-            terms = Terms.join([terms, taps(np.arange(node.shape[0]), channel, source=source,
-                                            wide=True)])
-            dense, left = (n + node.shape[0] * outputs for n in (dense, left))
+            added = _skip_taps(op.skip, node.shape[0], source, channel)
+            terms = Terms.join([terms, added])
+            dense, left = (n + len(added) * outputs for n in (dense, left))
         self._step(node, op.kind, "sum", reads, terms, self.quantised.tensors[node.name],
                    bias=np.asarray(op.bias, np.float64), function=op.function,
                    dense_macs=dense, macs=left)
@@ -229,6 +229,13 @@ def _conv_taps(op: ir.Conv, weight: ClusteredWeight, source: Ints, channel: Ints
                 x * op.dilation[1] - op.padding[1], source=source[c],
                 coefficient=weight.magnitudes[weight.index[at] - 1] * np.abs(factor),
                 negative=weight.negative[at] ^ (factor < 0))
+
+
+def _skip_taps(skip: ir.Skip, channels: int, source: Ints, channel: Ints) -> Terms:
+    """A tap for every output channel that something is added to."""
+    reads = np.arange(channels) if skip.channels is None else skip.channels
+    k = np.flatnonzero(reads >= 0)
+    return taps(k, channel[reads[k]], *skip.offset, source=source[reads[k]], wide=True)
 
 
 def _window(kernel: tuple[int, int], dilation: tuple[int, int], padding: ir.Padding, source: Ints,

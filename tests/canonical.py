@@ -17,7 +17,7 @@ from kcnn.arch import host, reference
 from kcnn.arch.config import Config
 from kcnn.arch.program import Layer, Program
 from kcnn.compiler import graph as ir
-from kcnn.compiler.layers import function, output_size
+from kcnn.compiler.layers import function, output_size, skipped
 from kcnn.compiler.quantised import ClusteredWeight, Codebook, Quantised, Radix
 from torch.nn import functional
 
@@ -67,6 +67,7 @@ class Builder:
     def conv(self, source: str, channels: int, kernel: tuple[int, int] = (3, 3),
              stride: tuple[int, int] = (1, 1), padding: ir.Padding = (0, 0, 0, 0),
              dilation: tuple[int, int] = (1, 1), groups: int = 1, skip: str | None = None,
+             part: ir.Skip = ir.Skip(),
              name: str = "relu", signed: bool = False, density: float = 0.7,
              radix: bool = False, kind: str = "Conv2d") -> str:
         per_group = self.shapes[source][0] // groups
@@ -77,7 +78,7 @@ class Builder:
             self.rng.random(shape) < 0.5,
             self.rng.uniform(0.3, 1, channels) / np.sqrt(per_group * kernel[0] * kernel[1]))
         op = ir.Conv(weight.dense(), self.rng.uniform(-0.3, 0.3, channels), stride, padding,
-                     dilation, groups, kind, "identity" if radix else name)
+                     dilation, groups, kind, "identity" if radix else name, part)
         out = (channels, *output_size(op, self.shapes[source]))
         made = self._add(op, out, [source] + ([skip] if skip else []),
                          Radix(1 / 3000, 16, -(-16 // self.machine.code_bits)) if radix
@@ -120,7 +121,8 @@ def small_networks(draw: Any, machine: Config) -> Quantised:
     signed = draw(st.booleans())
     last = [draw_conv(draw, net, "x", signed)]
     for _ in range(draw(st.integers(0, 2))):
-        kinds = [draw_conv, _draw_skip, _draw_maximum, _draw_average, _draw_add, _draw_concat]
+        kinds = [draw_conv, _draw_skip, _draw_shortcut, _draw_maximum, _draw_average, _draw_add,
+                 _draw_concat]
         last.append(draw(st.sampled_from(kinds))(draw, net, last[-1], signed))
     end = last[-1]
     if draw(st.booleans()):
@@ -151,6 +153,19 @@ def _draw_skip(draw: Any, net: Builder, source: str, signed: bool) -> str:
     middle = net.conv(source, 2, (3, 3), padding=(1, 1, 1, 1), signed=signed)
     return net.conv(middle, net.shapes[source][0], (1, 3), padding=(0, 1, 0, 1), skip=source,
                     signed=signed)
+
+
+def _draw_shortcut(draw: Any, net: Builder, source: str, signed: bool) -> str:
+    """A skip tensor of which every so many pixels and any channels are read."""
+    channels, out = net.shapes[source][0], draw(st.integers(1, 4))
+    stride = draw(st.tuples(st.integers(1, 3), st.integers(1, 3)))
+    middle = net.conv(source, 2, (1, 1), stride, signed=signed)
+    which = draw(st.lists(st.integers(-1, channels - 1), min_size=out, max_size=out))
+    room = [size - 1 - (count - 1) * step for size, count, step
+            in zip(net.shapes[source][1:], net.shapes[middle][1:], stride, strict=True)]
+    start = tuple(draw(st.integers(0, most)) for most in room)
+    return net.conv(middle, out, (3, 1), padding=(1, 0, 1, 0), skip=source, signed=signed,
+                    part=ir.Skip(stride, (start[0], start[1]), np.array(which)))
 
 
 def _window(draw: Any, net: Builder, source: str) -> tuple[Any, Any, Any]:
@@ -227,7 +242,7 @@ def _expected(node: ir.Node, layer: Layer, sources: list[np.ndarray], program: P
         total = _pooled(sources[0], op, node.shape, lambda x: functional.conv2d(
             x, torch.tensor(weight), stride=op.stride, dilation=op.dilation, groups=op.groups))
         if len(sources) == 2:
-            total += skip[:, None, None] * sources[1]
+            total += skip[:, None, None] * skipped(op.skip, sources[1], node.shape)
     elif isinstance(op, ir.AvgPool):
         factor = int(layer.taps.run_factor[0])
         total = factor * _pooled(sources[0], op, node.shape, lambda x: functional.avg_pool2d(
@@ -312,7 +327,7 @@ def _real(quantised: Quantised, node: ir.Node, sources: list[np.ndarray]) -> np.
         weight = torch.tensor(quantised.weights[node.name].dense())
         total = _pooled(sources[0], op, node.shape, lambda x: functional.conv2d(
             x, weight, torch.tensor(op.bias), op.stride, dilation=op.dilation, groups=op.groups))
-        total = total + (sources[1] if len(sources) == 2 else 0)
+        total = total + (skipped(op.skip, sources[1], node.shape) if len(sources) == 2 else 0)
     else:
         top, left, _, _ = op.padding
         total = functional.avg_pool2d(torch.tensor(sources[0]), op.kernel, op.stride, (top, left),

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.nn import functional
 
 ACTIVATIONS: dict[str, type[nn.Module] | None] = {
     "none": None, "relu": nn.ReLU, "relu6": nn.ReLU6, "leaky": nn.LeakyReLU, "tanh": nn.Tanh,
@@ -25,6 +26,22 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(self.branch(x) + x)
+
+
+class Shortcut(nn.Module):
+    """function(branch(x) + part of x): every so many pixels, channels shifted, others zero."""
+
+    def __init__(self, branch: nn.Module, stride: int, channels: tuple[int, int],
+                 function: nn.Module) -> None:
+        super().__init__()
+        self.branch = branch
+        self.stride = stride
+        self.channels = channels
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        part = x[:, :, ::self.stride, ::self.stride]
+        return self.function(self.branch(x) + functional.pad(part, (0, 0, 0, 0, *self.channels)))
 
 
 class Join(nn.Module):
@@ -72,8 +89,8 @@ class _Builder:
         return nn.Identity() if kind is None else kind()
 
     def layer(self) -> nn.Module:
-        kinds = ("conv", "conv", "conv", "residual", "join", "maximum", "average", "pad", "norm",
-                 "function")
+        kinds = ("conv", "conv", "conv", "residual", "shortcut", "join", "maximum", "average",
+                 "pad", "norm", "function")
         made = getattr(self, self.draw(st.sampled_from(kinds)))()
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Using padding='same'")    # it is only slower
@@ -103,6 +120,13 @@ class _Builder:
         channels = self.shape[0]
         branch = nn.Sequential(nn.Conv2d(channels, channels, 3, padding=1), self.function())
         return Residual(branch, self.function())
+
+    def shortcut(self) -> nn.Module:
+        channels, stride = self.shape[0], self.number(1, 3)
+        more = (self.number(0, 2), self.number(0, 2))
+        branch = nn.Sequential(nn.Conv2d(channels, 3, 3, stride, padding=1), nn.ReLU(),
+                               nn.Conv2d(3, channels + sum(more), 1))
+        return Shortcut(branch, stride, more, self.function())
 
     def join(self) -> nn.Module:
         channels = self.shape[0]

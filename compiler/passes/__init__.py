@@ -16,11 +16,14 @@ from .fold_padding import fold_padding
 from .fuse_activations import fuse_activations
 from .fuse_adds import fuse_adds
 from .insert_copies import insert_copies
+from .merge_slices import merge_slices
 from .separate_batch_norm import separate_batch_norm
 
 PASSES: tuple[Callable[[Graph], Graph], ...] = (
     # first, since a batch norm may only enter a convolution behind it that has no padding
     fold_padding,
+    # before batch norms are folded into a slice, which is then none any more
+    merge_slices,
     # before flatten: a batch norm between Flatten and Linear goes into the Linear's weights
     fold_batch_norm,
     # turns every Linear behind a Flatten into a convolution over the map

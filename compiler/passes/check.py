@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from ..errors import InternalError
-from ..graph import Add, AvgPool, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from ..graph import (
+    Add,
+    AvgPool,
+    Concat,
+    Conv,
+    Graph,
+    Input,
+    MaxPool,
+    Node,
+    Output,
+    Shape,
+    Skip,
+)
 from ..layers import cells, function, output_size
 
 
@@ -61,9 +73,19 @@ def _check_conv(node: Node, op: Conv, inputs: list[Node]) -> None:
              f"does not fit {source[0]} channels")
     _require(op.bias.shape == (out,), node, "has a bias of another size")
     _require(node.shape == (out, *output_size(op, source)), node, f"cannot make {node.shape}")
-    _require(all(skip.shape == node.shape for skip in inputs[1:]), node, "adds another shape")
+    _require(all(_skip_fits(op.skip, skip.shape, node.shape) for skip in inputs[1:]), node,
+             "adds another shape")
     _require(len(inputs) == 1 or not isinstance(inputs[0].op, Input), node,
              "reads the input's planes and a skip tensor")
+
+
+def _skip_fits(skip: Skip, source: Shape, output: Shape) -> bool:
+    """Every element that is read exists."""
+    lines = all(low >= 0 and low + step * (count - 1) < size for low, step, count, size
+                in zip(skip.offset, skip.stride, output[1:], source[1:], strict=True))
+    if skip.channels is None:
+        return lines and source[0] == output[0]
+    return lines and skip.channels.shape == output[:1] and int(skip.channels.max()) < source[0]
 
 
 def _check_pool(node: Node, op: MaxPool | AvgPool, source: Node) -> None:

@@ -34,7 +34,7 @@ def _into_producer(graph: Graph, name: str, norm: BatchNorm) -> bool:
 def _into_readers(graph: Graph, name: str, norm: BatchNorm) -> None:
     """Every reader must be a convolution whose windows never see the padding's zeros."""
     readers = {reader: graph[reader].op for reader in graph.readers(name)}
-    unpadded = all(isinstance(op, Conv) and (not any(op.padding) or not norm.shift.any())
+    unpadded = all(isinstance(op, Conv) and (max(op.padding) <= 0 or not norm.shift.any())
                    for op in readers.values())
     if not unpadded:
         return

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from ..graph import Add, Conv, Graph, Input, Node
-from .rewrite import only_reader, pointwise
+import dataclasses
+
+from ..graph import Add, Conv, Graph, Input, Node, Skip
+from ..slices import picked
+from .rewrite import drop_unread, only_reader, pointwise, set_op
 
 
 def fuse_adds(graph: Graph) -> Graph:
     """Fuse every Add one of whose inputs is a convolution that only it reads.
 
-    Of two such convolutions the one with more weights computes the sum. x + x becomes 2x. A
+    Of two such convolutions the one with more weights computes the sum. x + x becomes 2x. A Slice
+    that is added is no layer of its own: the convolution reads every so many rows, columns and
+    channels of what lies before it. A
     convolution of the network's input does not: its planes and the skip tensor together need more
     decode tables than there are.
     """
@@ -33,6 +38,20 @@ def _fuse(graph: Graph, add: Node) -> None:
     skip = second if host == first else first
     graph.replace(add.name, add, [host])
     graph.bypass(add.name)
+    _add_skip(graph, host, skip)
+    drop_unread(graph, skip)
+
+
+def _add_skip(graph: Graph, host: str, skip: str) -> None:
+    op, slice_ = graph[host].op, graph[skip].op
+    assert isinstance(op, Conv)
+    channels = picked(slice_)
+    if channels is not None and not isinstance(graph[graph.inputs(skip)[0]].op, Input):
+        assert isinstance(slice_, Conv)
+        top, left = slice_.padding[:2]
+        set_op(graph, host, dataclasses.replace(
+            op, skip=Skip(slice_.stride, (-top, -left), channels)))
+        (skip,) = graph.inputs(skip)
     graph.replace(host, graph[host], [*graph.inputs(host), skip])
 
 
@@ -45,4 +64,4 @@ def _can_host(graph: Graph, name: str, add: str) -> bool:
 
 def _weights(node: Node) -> int:
     assert isinstance(node.op, Conv)
-    return node.op.weight.size
+    return 0 if picked(node.op) is not None else node.op.weight.size

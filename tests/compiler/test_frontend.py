@@ -243,6 +243,18 @@ def test_exports_in_training_mode_are_refused() -> None:
             trace(exported, ())
 
 
+# ---- slices -----------------------------------------------------------------------------------
+@pytest.mark.parametrize("function", [
+    lambda x: x[:, 1:], lambda x: x[:, ::2, 1:-1], lambda x: x[..., 2:5:2], lambda x: x[:, -1:],
+    lambda x: x[:, :, 1::3, ::2][:, :, 1:], lambda x: F.pad(x, (0, 0, 0, 0, 2, 1)),
+    lambda x: F.pad(x, (1, 0, 0, 2, 0, 1)), lambda x: x.flatten(1)[:, 7:90:3],
+    lambda x: F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 1))[:, :, :2], lambda x: x[:],
+])
+def test_slices_and_zero_channels(function: Callable) -> None:
+    module = Function(function)
+    assert_equal(module, traced(module, 3, 6, 7), (3, 6, 7))
+
+
 # ---- refusals ---------------------------------------------------------------------------------
 @pytest.mark.parametrize(("module", "sentence"), [
     (nn.Sequential(nn.Conv2d(2, 4, 3), nn.Softmax(1)),
@@ -265,7 +277,10 @@ def test_exports_in_training_mode_are_refused() -> None:
     (nn.Sequential(nn.PReLU(2)), r"0: PReLU \(prelu\) .*a slope for every channel"),
     (nn.Sequential(nn.ZeroPad2d(-1)), r"0: ZeroPad2d \(pad\) .*not cropped"),
     (nn.Sequential(nn.Linear(6, 3)), r"0: Linear \(linear\) .*4 dimensions, 2 are needed"),
-    (Function(lambda x: x[:, :1]), r"forward: slice is not supported;"),
+    (Function(lambda x: x[:1]), r"forward: slice .*it takes some of the images"),
+    (Function(lambda x: x[:, :, 6:]), r"forward: slice .*nothing is left of its tensor"),
+    (Function(lambda x: x.flatten(2)[:, :, :6]), r"forward: (flatten|slice) is not supported here"),
+    (Function(lambda x: F.pad(x, (0,) * 6 + (1, 0))), r"forward: pad .*only channels, height and"),
     (Function(lambda x: x.chunk(2, 1)[0]), r"forward: (chunk|split) is not supported;"),
     (Function(lambda x: x * x), r"forward: mul is not supported;"),
     (Function(lambda x: x + 1), r"forward: add is not supported here \(it adds a number"),

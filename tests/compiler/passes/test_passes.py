@@ -12,7 +12,7 @@ from kcnn.compiler import emulate
 from kcnn.compiler.frontend import trace
 from kcnn.compiler.graph import AvgPool, Concat, Conv, Graph, MaxPool, Output
 from kcnn.compiler.passes import PASSES, canonicalise
-from networks import Join, Residual, networks, randomise
+from networks import Join, Residual, Shortcut, networks, randomise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -207,3 +207,50 @@ def test_densely_connected_blocks() -> None:
                       (2, 6, 5))
     assert sum(isinstance(node.op, Concat) for node in graph) == 3
     assert sum(isinstance(node.op, MaxPool | AvgPool) for node in graph) == 1
+
+
+# ---- slices -----------------------------------------------------------------------------------
+def shortcut(stride: int, channels: tuple[int, int]) -> nn.Module:
+    branch = nn.Sequential(nn.Conv2d(2, 3, 3, stride, padding=1), nn.ReLU(),
+                           nn.Conv2d(3, 2 + sum(channels), 1))
+    return nn.Sequential(nn.Conv2d(1, 2, 1), Shortcut(branch, stride, channels, nn.ReLU()))
+
+
+def test_a_shortcut_of_every_second_pixel_is_read_by_the_convolution_itself() -> None:
+    graph = canonical(shortcut(2, (1, 2)), (1, 7, 6))
+    assert layers(graph) == ["Conv2d:identity", "Conv2d:relu", "Conv2d+:relu"]
+    (node,) = (node for node in graph if len(graph.inputs(node.name)) == 2)
+    assert graph.inputs(node.name) == ["1.branch.0", "0"]
+    assert isinstance(node.op, Conv) and node.op.skip.stride == (2, 2)
+    assert node.op.skip.channels is not None
+    assert node.op.skip.channels.tolist() == [-1, 0, 1, -1, -1]
+
+
+def test_a_shortcut_may_begin_inside_the_map() -> None:
+    convs = nn.Conv2d(1, 3, 1), nn.Conv2d(3, 2, 3, (2, 1))
+    graph = canonical(Function(lambda x, a, b: b(a(x)) + a(x)[:, 1:, 1:-1, 2:][:, :, ::2],
+                               *convs), (1, 7, 5))
+    op = next(node.op for node in graph if len(graph.inputs(node.name)) == 2)
+    assert isinstance(op, Conv) and op.skip.offset == (1, 2) and op.skip.stride == (2, 1)
+
+
+def test_slices_of_slices_are_one() -> None:
+    def function(x: Tensor, conv: nn.Module) -> Tensor:
+        return F.pad(conv(x)[:, 1:, 1::2][:, :, 1:, ::3], (0, 0, 0, 0, 1, 0))
+
+    assert layers(canonical(Function(function, nn.Conv2d(1, 3, 1)), (1, 9, 8))) == [
+        "Conv2d:identity", "Slice:identity"]
+
+
+def test_a_slice_of_padding_and_one_with_a_batch_norm_stay_layers() -> None:
+    conv, norm = nn.Conv2d(2, 2, 3, padding=1), nn.BatchNorm2d(2)
+    for function in (lambda x, c, n: c(c(x)) + F.pad(c(x), (1, 1, 1, 1))[:, :, :-2, 2:],
+                     lambda x, c, n: c(x[:, :, 1:]) + n(c(x)[:, :, 1:])):
+        assert "Slice" in " ".join(layers(canonical(Function(function, conv, norm), (2, 5, 5))))
+
+
+def test_a_slice_of_the_input_is_computed_once() -> None:
+    convs = nn.Conv2d(2, 2, 3, padding=1), nn.Conv2d(2, 2, 1)
+    graph = canonical(Function(lambda x, a, b: b(a(x)[:, :, ::2]) + x[:, :, ::2], *convs),
+                      (2, 5, 5))
+    assert [kind for kind in layers(graph) if "Slice" in kind] == ["Slice:identity"] * 2
