@@ -14,6 +14,7 @@ from ..arch import kbin
 from ..arch.engine import MemoryModel
 from ..arch.errors import KcnnError
 from ..arch.program import Program
+from ..rtl.benchfiles import EngineError
 from . import compare, engines, failing, golden, io, options, report
 from .compare import Difference, Mistiming
 from .engines import Ints, Outcome
@@ -67,7 +68,7 @@ def cosim(
         memory = engines.memory_model(program, memory_seed)
         verdict = judge(program, arrays, wanted, memory)
         fidelities = []
-        if network is not None:
+        if network is not None and all(verdict.outcomes):
             fidelities = golden.fidelity(program, network, arrays, verdict.outcomes)
         show(program, verdict, fidelities)
         if folder is not None and not verdict.equal:
@@ -93,11 +94,12 @@ class Verdict:
     outcomes: list[dict[str, Outcome]]
     differences: list[Difference]
     mistimings: list[Mistiming]
+    failures: dict[str, str]           # engines that did not come to an end: why
     codes: list[Ints]                  # inputs of the last batch compared
 
     @property
     def equal(self) -> bool:
-        return not self.differences and not self.mistimings
+        return not (self.differences or self.mistimings or self.failures)
 
     @property
     def cycles(self) -> dict[str, int]:
@@ -111,14 +113,18 @@ def judge(program: Program, arrays: Sequence[io.Floats], names: list[str], memor
     """Run and compare. Tensors are compared with the reference's if it takes part, else with the
     first engine's; cycles with those of the first engine that has them."""
     names = sorted(names, key=lambda name: name != "reference")
-    verdict = Verdict(names, [], [], [], [])
+    verdict = Verdict(names, [], [], [], {}, [])
     batches = io.batches(arrays, program.batch)
     for number, batch in enumerate(batches):
         verdict.codes = encode(program, batch)
         outcomes: dict[str, Outcome] = {}
         for name in names:
             with report.progress(f"{name}: batch {number + 1} of {len(batches)}"):
-                outcomes[name] = engines.execute(name, program, verdict.codes, memory, trace=True)
+                try:
+                    outcomes[name] = engines.execute(name, program, verdict.codes, memory,
+                                                     trace=True)
+                except EngineError as error:
+                    verdict.failures[name] = str(error)
         verdict.outcomes.append(outcomes)
         verdict.differences, verdict.mistimings = differences(program, list(outcomes.values()))
         if not verdict.equal:
@@ -130,11 +136,15 @@ def differences(program: Program, outcomes: Sequence[Outcome]
                 ) -> tuple[list[Difference], list[Mistiming]]:
     """Every tensor that differs from the first outcome's, in the order of completion, and the first
     difference of every machine's clock to that of the first machine."""
+    if not outcomes:
+        return [], []
     found = [difference for other in outcomes[1:]
              for difference in compare.differences(program, outcomes[0], other)]
     order = {tensor: at for at, tensor in enumerate(compare.tensor_order(program))}
     found.sort(key=lambda difference: order.get(difference.tensor, len(order)))
     timed = [outcome.result for outcome in outcomes if outcome.result is not None]
+    if not timed:
+        return found, []
     late = [compare.mistiming(program, timed[0], other) for other in timed[1:]]
     return found, [mistiming for mistiming in late if mistiming is not None]
 
@@ -148,8 +158,7 @@ def show(program: Program, verdict: Verdict, fidelities: Sequence[Fidelity]) -> 
     rows: list[Sequence[object]] = []
     for tensor in compare.tensor_order(program):
         row = sqnr.get(tensor)
-        marks = [f"{wrong[tensor, name]} differ" if (tensor, name) in wrong else "equal"
-                 for name in others]
+        marks = [_mark(verdict, wrong.get((tensor, name), 0), name) for name in others]
         extra = [report.decibel(row.sqnr), f"{row.largest_error:.4g}"] if row else []
         rows.append((program.tensors[tensor].name, _elements(program, tensor), *marks, *extra))
     rows.append(("cycles", None, *(verdict.cycles.get(name) for name in others)))
@@ -158,12 +167,18 @@ def show(program: Program, verdict: Verdict, fidelities: Sequence[Fidelity]) -> 
                  f"{program.batch}", columns, rows)
     if fidelities:
         report.say(golden.agreement_line(fidelities))
-    for finding in (*verdict.differences[:1], *verdict.mistimings):
+    for finding in (*verdict.failures.values(), *verdict.differences[:1], *verdict.mistimings):
         report.say(str(finding))
     if verdict.equal:
         stamps = "" if len(verdict.cycles) < 2 else (
             f", all {len(program.instructions)} instructions start and end in the same cycles")
         report.say(f"equal: every tensor on {len(verdict.names)} engines{stamps}")
+
+
+def _mark(verdict: Verdict, differing: int, name: str) -> str | None:
+    if name in verdict.failures:
+        return None
+    return f"{differing} differ" if differing else "equal"
 
 
 def _elements(program: Program, tensor: int) -> int:
@@ -186,6 +201,7 @@ def to_json(program: Program, verdict: Verdict, fidelities: Sequence[Fidelity]) 
     return {
         "equal": verdict.equal, "cycles": verdict.cycles, "tensors": tensors,
         "engines": verdict.names,
+        "failures": verdict.failures,
         "differences": [dataclasses.asdict(d) for d in verdict.differences],
         "mistimings": [dataclasses.asdict(m) for m in verdict.mistimings],
         "top1_agreement": fidelities[-1].agreement if fidelities else None,

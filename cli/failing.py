@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..arch import host, kbin
 from ..arch.engine import MemoryModel, Result
 from ..arch.program import Program
+from ..rtl.benchfiles import EngineError
 from . import compare, engines, figures, io
 from .engines import Ints, Outcome
 from .shrink import single_layer
@@ -23,6 +25,8 @@ def write(folder: Path, program: Program, verdict: Verdict, memory: MemoryModel)
     The layers that differ although their sources are equal are tried alone, the smallest first.
     """
     outcomes = verdict.outcomes[-1]
+    if not outcomes:
+        return ["no engine came to an end; nothing was written"]
     culprits = _culprits(verdict, list(outcomes))
     base = next(iter(outcomes.values()))
     for number in candidates(program, outcomes, culprits):
@@ -42,15 +46,18 @@ def _culprits(verdict: Verdict, names: Sequence[str]) -> dict[str, str]:
     pairs = {difference.engine: names[0] for difference in verdict.differences}
     for mistiming in verdict.mistimings:
         pairs.setdefault(mistiming.engine, mistiming.against)
-    return pairs
+    return dict.fromkeys(verdict.failures, names[0]) | pairs
 
 
 def candidates(program: Program, outcomes: Mapping[str, Outcome], culprits: Mapping[str, str]
                ) -> list[int]:
     """Layers whose output differs while their sources are equal, and layers whose RUNs take another
-    number of cycles; those with the fewest taps first."""
+    number of cycles; all where an engine came to no end. Those with the fewest taps first."""
     found = set()
     for name, against in culprits.items():
+        if name not in outcomes:
+            found |= set(range(len(program.layers)))
+            continue
         base, other = outcomes[against], outcomes[name]
         wrong = {d.tensor for d in compare.differences(program, base, other)}
         for number, layer in enumerate(program.layers):
@@ -77,7 +84,10 @@ def _sources(program: Program, number: int) -> list[int]:
 def _differs(alone: Program, codes: list[Ints], against: str, name: str, memory: MemoryModel
              ) -> bool:
     base = engines.execute(against, alone, codes, memory)
-    other = engines.execute(name, alone, codes, memory)
+    try:
+        other = engines.execute(name, alone, codes, memory)
+    except EngineError:
+        return True
     late = None
     if base.result is not None and other.result is not None:
         late = compare.mistiming(alone, base.result, other.result)
@@ -91,7 +101,8 @@ def _write(folder: Path, alone: Program, codes: list[Ints], engine: str, memory:
               for port, c in zip(alone.inputs, codes, strict=True)}
     io.write_arrays(folder / "input.npz", arrays, True)
     wave = engine if engine in engines.RTL else "myhdl"
-    engines.execute(wave, alone, codes, memory, vcd=folder / f"{wave}.vcd")
+    with contextlib.suppress(EngineError):
+        engines.execute(wave, alone, codes, memory, vcd=folder / f"{wave}.vcd")
     tlm = engines.execute("tlm", alone, codes, memory, trace=True).result
     assert tlm is not None
     (folder / "tlm.txt").write_text(tlm_trace(alone, tlm))

@@ -40,8 +40,8 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel, en
     """Run a program on converted HDL.
 
     memory: external memory before the start (arch.program.memory_image). engine: one of ENGINES.
-    vcd: file for the waveforms of all signals. Raises ToolError for a missing or failing tool,
-    EngineError if the machine hangs or leaves its memory.
+    vcd: file for the waveforms of all signals, written also if the machine hangs. Raises ToolError
+    for a missing or failing tool, EngineError if the machine hangs or leaves its memory.
     """
     simulator = _simulator(program.config, len(memory), engine, vcd is not None)
     with tempfile.TemporaryDirectory(prefix="kcnn-") as name:
@@ -51,9 +51,9 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel, en
         benchfiles.write_waits(folder / benchfiles.WAITS, model)
         _execute(simulator.command(words, _quiet_limit(program.config, model), vcd is not None),
                  engine, folder)
-        cycles = _cycles(engine, folder)
         if vcd is not None:
             _place(folder / "trace.vcd", vcd)
+        cycles = _cycles(engine, folder)
         return _result(program, engine, folder, cycles, len(memory))
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from kcnn.arch import kbin
 from kcnn.cli import cosim, engines
+from kcnn.rtl.benchfiles import EngineError
 from kcnn.tlm import machine as tlm
 
 ENGINES = "reference,tlm,myhdl"
@@ -152,6 +153,21 @@ def test_machines_are_compared_without_the_reference(kcnn, hand, images, tmp_pat
     faulty(sound)
     ran = kcnn("cosim", tmp_path / "bare.kbin", "--input", images, "--engines", "tlm,myhdl")
     assert ran.code == 0
+
+
+def test_an_engine_that_hangs_differs(kcnn, net, images, tmp_path, faulty):
+    def hang(program, memory, run):
+        raise EngineError("engine myhdl: the machine hangs")
+
+    faulty(hang)
+    for engines_named in (ENGINES, "myhdl,tlm", "myhdl"):
+        ran = kcnn("cosim", net, "--input", images, "--engines", engines_named, "--json",
+                   tmp_path / "c.json", "--shrink", tmp_path / "small")
+        assert ran.code == 1 and "engine myhdl: the machine hangs" in ran.out
+        found = json.loads((tmp_path / "c.json").read_text())
+        assert found["equal"] is False and list(found["failures"]) == ["myhdl"]
+    assert [path.name for path in sorted((tmp_path / "small").iterdir())] == [
+        "input.npz", "layer.kbin", "myhdl.vcd", "tlm.txt"]
 
 
 def test_verdict_stops_at_the_first_wrong_batch(hand, faulty):

@@ -98,9 +98,11 @@ def test_a_write_of_two_rows_becomes_two(engine):  # bit 31: the odd word is one
     (0xFFFFFFFF, "the machine hangs: nothing happened from cycle"),
     (0xFFFFFFFE, "asked for external memory at byte 2147483648"),
     (0xFFFFFFFD, "while another one was running")])
-def test_misbehaviour_is_named(engine, first, sentence):
+def test_misbehaviour_is_named(engine, first, sentence, tmp_path):
+    vcd = tmp_path / "a.vcd" if engine == "ghdl" else None
     with pytest.raises(hdl.EngineError, match=sentence):
-        hdl.simulate(program(), memory_of([first, 1, 2, 3]), MODELS[0], engine)
+        hdl.simulate(program(), memory_of([first, 1, 2, 3]), MODELS[0], engine, vcd)
+    assert vcd is None or "$enddefinitions" in vcd.read_text()
 
 
 def test_waveforms_are_written(engine, tmp_path):
