@@ -29,6 +29,7 @@ def config(**fields: int) -> Config:
     return dataclasses.replace(TINY, name="test", **{"memory_codes": 1 << 17, **fields})
 
 
+WHOLE = ir.Skip()
 CONFIGS = (
     config(), config(share=1), config(share=4, port_bits=64, lanes=8, drain=2),
     config(code_bits=5, lanes=8, port_bits=64), config(code_bits=8, value_bits=10, sum_bits=18),
@@ -67,7 +68,7 @@ class Builder:
     def conv(self, source: str, channels: int, kernel: tuple[int, int] = (3, 3),
              stride: tuple[int, int] = (1, 1), padding: ir.Padding = (0, 0, 0, 0),
              dilation: tuple[int, int] = (1, 1), groups: int = 1, skip: str | None = None,
-             part: ir.Skip = ir.Skip(),
+             part: ir.Skip = WHOLE,
              name: str = "relu", signed: bool = False, density: float = 0.7,
              radix: bool = False, kind: str = "Conv2d") -> str:
         per_group = self.shapes[source][0] // groups
