@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def script(path: str) -> ModuleType:
-    """The module of a script, given by its path from the root, without `.py`.
+    """The module of a script, given by its path (from the root, if relative) without `.py`.
 
     As when it is run, its folder comes first on the path; the modules beside it are forgotten
     again, since several folders have a model.py.
