@@ -22,8 +22,8 @@ from .prove import prove, split_runs, tap_ranges
 from .quantised import Codebook, Radix
 from .segments import segments
 
-# a skip connection may have the factor of this many runs
-WIDE_RUNS = 8
+# a skip connection may have the factor of this many runs (docs/decisions/0008)
+WIDE_RUNS = 4
 # s_k is chosen among this many values, from the largest possible down to this part of it
 GAINS = 64
 LEAST_GAIN = 0.6
