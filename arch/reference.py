@@ -21,6 +21,8 @@ Floats = NDArray[np.floating]
 
 # numbers gathered at once for one matrix product
 GATHER = 1 << 22
+# images that `outputs` computes together
+AT_ONCE = 50
 
 
 def run(program: Program, inputs: Sequence[Ints]) -> dict[int, Ints]:
@@ -33,6 +35,27 @@ def run(program: Program, inputs: Sequence[Ints]) -> dict[int, Ints]:
     for layer in program.layers:
         tensors[layer.output] = _layer(program, layer, tensors)
     return tensors
+
+
+def outputs(program: Program, inputs: Sequence[Ints], at_once: int = AT_ONCE) -> list[Ints]:
+    """Codes (planes, n, C, H, W) of every output for any number n of images.
+
+    at_once: images computed together, for which memory must suffice; the machine's N is not used.
+    """
+    count = np.shape(inputs[0])[1]
+    parts = []
+    for first in range(0, count, at_once):
+        part = [np.asarray(codes)[:, first:first + at_once] for codes in inputs]
+        found = run(_for_images(program, part[0].shape[1]), part)
+        parts.append([found[port.tensor] for port in program.outputs])
+    return [np.concatenate(codes, axis=1) for codes in zip(*parts, strict=True)]
+
+
+def _for_images(program: Program, images: int) -> Program:
+    """The same layers on tensors of another number of images, which have no place in a memory."""
+    return dataclasses.replace(program, tensors=tuple(
+        dataclasses.replace(tensor, layout=dataclasses.replace(tensor.layout, images=images))
+        for tensor in program.tensors))
 
 
 def extremes(program: Program, inputs: Sequence[Ints]) -> list[tuple[int, int]]:

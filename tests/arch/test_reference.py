@@ -244,6 +244,23 @@ def test_layers_follow_one_another():
     assert np.abs(integers(found[1], second)).max() > 10
 
 
+def test_outputs_of_any_number_of_images_are_those_of_single_ones():
+    rng = np.random.default_rng(8)
+    source, output = codes_tensor(rng, (2, 2, 4, 5)), radix_tensor((2, 3, 4, 5), 4, 16)
+    layer = radix_layer(taps_of(rng.integers(-9, 9, (3, 2, 3, 3)), padding=(1, 1)), [Source(0)], 1,
+                        (2, 3, 4, 5), rng)
+    program = dataclasses.replace(program_of([source, output], [layer], [0]),
+                                  outputs=(Port("y", 1, 0),))
+    codes = np.concatenate([random_codes(rng, source) for _ in range(4)], axis=1)[:, :7]
+    (found,) = reference.outputs(program, [codes], at_once=3)
+    assert found.shape == (4, 7, 3, 4, 5)
+    for i in range(0, 6, 2):
+        pair = reference.run(program, [codes[:, i:i + 2]])[1]
+        assert (found[:, i:i + 2] == pair).all()
+    (one,) = reference.outputs(program, [codes[:, :1]])
+    assert (one == found[:, :1]).all()
+
+
 def test_channels_without_taps_give_their_bias():
     rng = np.random.default_rng(5)
     source, output = codes_tensor(rng, (2, 1, 3, 3)), radix_tensor((2, 2, 3, 3), 4, 16)
