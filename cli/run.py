@@ -61,6 +61,7 @@ def run(
     with Outputs() as outputs:
         wave = None if vcd is None else outputs.file(vcd)
         place = None if output is None else outputs.file(output)
+        figures_place = None if json is None else outputs.file(json)
         outcomes = execute(program, arrays, engine, memory_seed, wave)
         clocks = {} if engine == "reference" else clocks_of(program, arrays, outcomes[0],
                                                             memory_seed)
@@ -71,8 +72,8 @@ def run(
         if place is not None:
             io.write_arrays(place, _joined(program, outcomes, len(arrays[0]), raw),
                             len(program.outputs) > 1)
-        if json is not None:
-            write_json(outputs.file(json), {
+        if figures_place is not None:
+            write_json(figures_place, {
                 "cycles": outcomes[0].result.cycles if outcomes[0].result else None,
                 "engine": engine, "layers": [row.to_json() for row in rows]})
 

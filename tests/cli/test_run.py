@@ -88,9 +88,9 @@ def test_several_outputs_make_an_npz(kcnn, hand, images, tmp_path):
     ran = kcnn("run", tmp_path / "two.kbin", "--input", images, "--engine", "tlm",
                "-o", tmp_path / "y.npz")
     assert ran.code == 0
-    found = np.load(tmp_path / "y.npz")
-    assert sorted(found.files) == ["middle", "output"]
-    assert found["middle"].shape == (3, 2, 4, 4) and found["output"].shape == (3, 1, 4, 4)
+    with np.load(tmp_path / "y.npz") as found:
+        assert {name: found[name].shape for name in found.files} == {
+            "middle": (3, 2, 4, 4), "output": (3, 1, 4, 4)}
 
 
 def test_the_machine_can_be_named(kcnn, net, images):
