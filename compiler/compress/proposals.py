@@ -25,6 +25,7 @@ from .sites import Seen, Site, layer, norm, sites, watch
 
 METHODS = ("lower", "linear")
 LEAST_LOSS = 1e-4                   # nats: losses below it count as equal
+TRIED = 128                         # images of a trial
 Change = Callable[[], None]
 
 
@@ -36,6 +37,7 @@ class _Trial:
     site: int
     method: str
     age: int
+    change: Change = dataclasses.field(compare=False)
 
 
 class Proposals:
@@ -66,9 +68,7 @@ class Proposals:
         while heap and self.cost(self.module) > goal:
             best = heapq.heappop(heap)
             if best.age == taken:
-                change = self._change(self.sites[best.site], best.method)
-                assert change is not None
-                change()
+                best.change()
                 self.loss = self._moved()
                 taken += 1
             again = self._try(best.site, best.method, taken)
@@ -100,10 +100,11 @@ class Proposals:
         change()
         gain, loss = cost - self.cost(self.module), self._moved() - self.loss
         self._restore(before)
-        return _Trial(-gain / max(loss, LEAST_LOSS), number, method, age) if gain > 0 else None
+        return _Trial(-gain / max(loss, LEAST_LOSS), number, method, age,
+                      change) if gain > 0 else None
 
     def _outputs(self) -> Tensor:
-        return functional.log_softmax(logits(self.module, self.images), 1)
+        return functional.log_softmax(logits(self.module, self.images[:TRIED]), 1)
 
     def _moved(self) -> float:
         """How far the outputs are from the first ones of this round, in nats."""
