@@ -15,6 +15,7 @@ from ..arch.engine import MemoryModel, Result
 from ..arch.errors import ConfigError, KcnnError
 from ..arch.layout import from_image
 from ..arch.program import Program, memory_image
+from ..rtl import toolchain
 
 Ints = NDArray[np.int64]
 RTL = ("myhdl", "icarus", "verilator", "ghdl")
@@ -36,10 +37,13 @@ class Outcome:
 
 
 def check_names(names: Sequence[str]) -> None:
-    """Raise KcnnError for an engine that does not exist."""
+    """Raise KcnnError for an engine that does not exist or misses a tool."""
     for name in names:
         if name not in ENGINES:
             raise KcnnError(f"there is no engine {name!r}; engines are {', '.join(ENGINES)}")
+    for name in names:
+        if name in toolchain.TOOLS:
+            toolchain.require(name)
 
 
 def check_config(program: Program, config: str | None) -> None:

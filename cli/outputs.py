@@ -65,12 +65,11 @@ class Outputs:
 
 
 def _move(made: Path, wanted: Path) -> None:
-    """Put a file or the files of a folder in place; a file that was not made is left out."""
+    """Put a file or the files of a folder in place, if they were made."""
     if not made.is_dir():
         if made.exists():
             os.replace(made, wanted)
         return
-    wanted.mkdir(exist_ok=True)
     for name in _files(made):
         (wanted / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(made / name, wanted / name)

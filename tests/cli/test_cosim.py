@@ -142,7 +142,7 @@ def test_nothing_is_written_where_no_layer_fails_alone(kcnn, net, images, tmp_pa
 
     ran = kcnn("cosim", net, "--input", images, "--engines", "reference,tlm", "--shrink",
                tmp_path / "none")
-    assert ran.code == 0 and not list((tmp_path / "none").glob("*"))
+    assert ran.code == 0 and not (tmp_path / "none").exists()
 
 
 def test_machines_are_compared_without_the_reference(kcnn, hand, images, tmp_path, faulty):

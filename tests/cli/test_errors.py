@@ -144,12 +144,13 @@ def test_a_failing_engine_leaves_old_files_alone(kcnn, folder, monkeypatch):
 
 
 def test_a_missing_tool_is_named(kcnn, folder, monkeypatch):
-    pytest.importorskip("kcnn.rtl.convert")
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", "/nonexistent")
     for engine in ("icarus", "verilator", "ghdl"):
         ran = kcnn("run", "net.kbin", "--input", "x.npy", "--engine", engine, "-o", "y.npy")
         assert ran.code == 2 and "apt-get install" in ran.err
+        ran = kcnn("cosim", "net.kbin", "--input", "x.npy", "--engines", f"reference,tlm,{engine}")
+        assert ran.code == 2 and "apt-get install" in ran.err and ran.out == ""
     assert not (folder / "y.npy").exists()
 
 
