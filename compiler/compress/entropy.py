@@ -21,7 +21,7 @@ import numpy as np
 from .errors import CompressError
 from .formats.sections import Numbers, Section, unpack
 
-_LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 22, "lc": 0, "lp": 0, "pb": 0}]
+_LZMA = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 22, "pb": 0}]
 
 
 def _zlib(data: bytes, strategy: int) -> bytes:

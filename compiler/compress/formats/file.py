@@ -12,7 +12,9 @@ Numbers are little-endian.
 
 from __future__ import annotations
 
+import math
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -31,17 +33,32 @@ WEIGHTS_MAX = 1 << 27
 
 def write(coded: Coded, name: str, coder: str = "none") -> bytes:
     """The file of a layer in one of FORMATS and one of entropy.METHODS."""
+    sections = FORMATS[name].encode(coded)
+    out = [_head(coded, name, coder), bytes([len(sections)])]
+    for section in sections:
+        data = entropy.code(section, coder)
+        out += [_SECTION.pack(section.bits, len(section.numbers), len(data)), data]
+    return b"".join(out)
+
+
+def sizes(coded: Coded, name: str, coders: Sequence[str] = entropy.METHODS) -> dict[str, int]:
+    """Bytes of the file by coder; and as "entropy" what an ideal coder of numbers would need."""
+    sections = FORMATS[name].encode(coded)
+    frame = len(_head(coded, name, "none")) + 1 + _SECTION.size * len(sections)
+    found = {coder: frame + sum(section.size if coder == "none" else
+                                len(entropy.code(section, coder)) for section in sections)
+             for coder in coders}
+    found["entropy"] = frame + math.ceil(sum(map(entropy.entropy, sections)))
+    return found
+
+
+def _head(coded: Coded, name: str, coder: str) -> bytes:
     out = [_HEAD.pack(_FORMATS.index(name), _CODERS.index(coder), coded.bits,
                       coded.values is None, *coded.shape, len(coded.scale))]
     if coded.values is not None:
         out.append(struct.pack("<I", len(coded.values)))
         out.append(coded.values.astype("<f4").tobytes())
     out.append(coded.scale.astype("<f4").tobytes())
-    sections = FORMATS[name].encode(coded)
-    out.append(bytes([len(sections)]))
-    for section in sections:
-        data = entropy.code(section, coder)
-        out += [_SECTION.pack(section.bits, len(section.numbers), len(data)), data]
     return b"".join(out)
 
 

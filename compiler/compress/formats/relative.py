@@ -1,6 +1,7 @@
 """Non-zeros as (code, gap): column by column for an engine of the kind of EIE, or in one sequence.
 
-    csc       per column (an input of the layer) and lane: codes, 4-bit gaps, entries before it
+    csc       per lane and column (an input of the layer): codes, 4-bit gaps, and a pointer, the
+              number of the lane's entries before the column
     release   the whole weight in the order (m, c, r, s): codes, 4-bit gaps, as Deep Compression's
               published files have it
     index     codes and gaps like these, or dense codes, whichever is smaller: index vectors beside
@@ -21,7 +22,6 @@ from .plain import Shape, decode_dense, encode_dense
 from .sections import Section
 
 GAP_BITS = 4
-POINTER_BITS = 32
 COUNT_BITS = 32
 
 
@@ -34,20 +34,23 @@ def lanes_of(codes: Codes, lanes: int) -> Codes:
 
 
 def encode_csc(coded: Coded, lanes: int = 1) -> list[Section]:
-    """Pointers (entries before every column of every lane), codes, gaps."""
+    """Pointers (for each lane, 16 bits if they fit, else 32), codes, gaps."""
     codes, gaps, counts = spread_rows(lanes_of(coded.codes, lanes), GAP_BITS)
-    pointers = np.concatenate([[0], np.cumsum(counts)])
-    return [Section.of(pointers, POINTER_BITS), Section.of(codes, coded.bits),
+    pointers = np.pad(np.cumsum(counts.reshape(lanes, -1), 1), ((0, 0), (1, 0)))
+    width = 16 if pointers.max() < 1 << 16 else 32
+    return [Section.of(pointers, width), Section.of(codes, coded.bits),
             Section.of(gaps, GAP_BITS)]
 
 
 def decode_csc(sections: Sequence[Section], shape: Shape, bits: int, lanes: int = 1) -> Codes:
     """Inverse of encode_csc."""
     pointers, codes, gaps = sections
-    counts = np.diff(pointers.numbers.astype(np.int64))
     columns = int(np.prod(shape[1:]))
-    if len(counts) != lanes * columns or (counts < 0).any() or (
-            len(codes.numbers) != len(gaps.numbers)):
+    if len(pointers.numbers) != lanes * (columns + 1):
+        raise CompressError(f"{len(pointers.numbers)} column pointers are stored for {columns} "
+                            f"columns of {lanes} lanes; the file is damaged")
+    counts = np.diff(pointers.numbers.astype(np.int64).reshape(lanes, -1)).ravel()
+    if (counts < 0).any() or len(codes.numbers) != len(gaps.numbers):
         raise CompressError("column pointers and entries do not belong together; the file is "
                             "damaged")
     rows = gather_rows(codes.numbers.astype(np.uint8), _signed(gaps), counts, -(-shape[0] // lanes))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ..errors import CompressError
 
 Numbers = NDArray[np.uint32]
+CHUNK = 1 << 16                 # numbers packed at a time; whole bytes whatever their width
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -37,8 +38,13 @@ class Section:
         """The numbers one after the other, lowest bit first: of two nibbles the low one first."""
         if self.bits in (8, 16, 32):
             return self.numbers.astype(f"<u{self.bits // 8}").tobytes()
-        bits = (self.numbers[:, None] >> np.arange(self.bits, dtype=np.uint32)) & 1
-        return np.packbits(bits.astype(np.uint8).ravel(), bitorder="little").tobytes()
+        return b"".join(_packed(self.numbers[at:at + CHUNK], self.bits)
+                        for at in range(0, len(self.numbers), CHUNK))
+
+
+def _packed(numbers: Numbers, bits: int) -> bytes:
+    loose = (numbers[:, None] >> np.arange(bits, dtype=np.uint32)) & 1
+    return np.packbits(loose.astype(np.uint8).ravel(), bitorder="little").tobytes()
 
 
 def unpack(data: bytes, count: int, bits: int) -> Section:

@@ -11,7 +11,7 @@ from kcnn.compiler.compress import entropy
 from kcnn.compiler.compress.errors import CompressError
 from kcnn.compiler.compress.formats import FORMATS
 from kcnn.compiler.compress.formats.coded import Coded
-from kcnn.compiler.compress.formats.file import read, write
+from kcnn.compiler.compress.formats.file import read, sizes, write
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -22,6 +22,8 @@ def test_every_format_and_coder_gives_back_every_bit(name: str, coded: Coded, co
     data = write(coded, name, coder)
     assert read(data).same(coded)
     assert write(read(data), name, coder) == data
+    found = sizes(coded, name, [coder])
+    assert found[coder] == len(data) and set(found) == {coder, "entropy"}
 
 
 @pytest.mark.parametrize("name", FORMATS)
