@@ -46,7 +46,7 @@ def addresses(clk, tap, fields, ports, window, pair, config):
                      2 * config.base_entries)
 
     @always_comb
-    def out():
+    def show():
         pair.next = base_entry[width]
 
     @always(clk.posedge)
@@ -73,4 +73,4 @@ def addresses(clk, tap, fields, ports, window, pair, config):
             wide[:] = total + position1_next
             window.even_row.next = wide[width:row_lo]
 
-    return base_table, out, look_up, add
+    return base_table, show, look_up, add

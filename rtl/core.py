@@ -45,10 +45,10 @@ def memory_reads(window, rows, even_row, odd_row, even, odd):
             odd_row.next = window.odd_row
 
     @always_comb
-    def out():
+    def show():
         rows.out.next = concat(odd, even)
 
-    return choose, out
+    return choose, show
 
 
 class Stages:
@@ -88,12 +88,12 @@ def accompany(clk, reset, tap, pair, stages, config):
             negative.next = tap.negative
 
     @always_comb
-    def join():
+    def combine():
         table.next = concat(pair, negative)
         run.next = concat(tap.closing, tap.factor)
 
     @always_comb
-    def out():
+    def show():
         stages.max_valid.next = valids[at_maxima]
         stages.max_last.next = lasts[at_maxima]
         run_end.valid.next = valids[at_sums]
@@ -101,7 +101,7 @@ def accompany(clk, reset, tap, pair, stages, config):
         run_end.closing.next = run_late[factor_bits]
         run_end.factor.next = run_late[factor_bits:]
 
-    return (follow, join, out, delay_line(clk, tap.active, table, stages.table, 6 + levels),
+    return (follow, combine, show, delay_line(clk, tap.active, table, stages.table, 6 + levels),
             delay_line(clk, tap.active, run, run_late, length))
 
 
@@ -112,14 +112,14 @@ def select_totals(clk, active, reads, multiplier, totals, config):
     group_bits = max(config.multipliers.bit_length() - 1, 1)
 
     @always(clk.posedge)
-    def select():
+    def choose():
         at = intbv(0)[group_bits:]
         if active:
             for d in range(positions):
                 at[:] = multiplier | d
                 totals[d].next = reads[at]
 
-    return select
+    return choose
 
 
 @block
@@ -145,14 +145,14 @@ def lane_array(clk, reset, active, fields, ports, codes, stages, at_total, reads
     values = [number(config.value_bits) for _ in range(lanes)]
     run_end = stages.run_end
     front = (ranks_of(clk, active, codes, fields.order, ranks, lanes, config.code_bits),
-             maxima(clk, reset, stages.max_valid, stages.max_last, fields.maximum, ranks, best,
+             maxima(clk, reset, stages.max_valid, stages.max_last, fields.max_run, ranks, best,
                     lanes),
              decode(clk, active, ports, stages.table, best, values, config.code_bits))
     if config.share == 1:
-        return front, lane_multipliers(clk, reset, run_end, fields.maximum, values, at_total,
+        return front, lane_multipliers(clk, reset, run_end, fields.max_run, values, at_total,
                                        reads, complete, config)
     captured = [wrapping(config.sum_bits) for _ in range(lanes)]
-    sums = cluster_sums(clk, reset, run_end.valid, run_end.last, fields.maximum, values, captured,
+    sums = cluster_sums(clk, reset, run_end.valid, run_end.last, fields.max_run, values, captured,
                         lanes, config.sum_bits)
     return front, sums, shared_multipliers(clk, reset, active, run_end, captured, at_total, reads,
                                            complete, config)
@@ -178,11 +178,11 @@ def core(clk, reset, command, slots, heads, table, rows, trace, config):
     instruction = word(len(command.word))        # to be sliced: a port's slices get no names
 
     @always_comb
-    def name():
+    def expose():
         instruction.next = command.word
 
     @always_comb
-    def end():
+    def finish():
         command.ending.next = filled or ended
 
     control = (
@@ -208,4 +208,4 @@ def core(clk, reset, command, slots, heads, table, rows, trace, config):
          for d in range(config.drain)],
         collector(clk, reset, command.go, instruction, flow, new_codes, rows, write, trace,
                   filled, config))
-    return name, end, control, inward, outward
+    return expose, finish, control, inward, outward

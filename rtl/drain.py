@@ -253,7 +253,7 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
                 heads[k].next = heads[k - 1]
 
     @always_comb
-    def out():
+    def show():
         flow.head.next = heads[3]
         ended.next = finals[final_bits - 1]
         for d in range(positions):
@@ -281,7 +281,7 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
               for d in range(positions)]
     total = out_alone if config.share == 1 else out_shared
     group = out_group if group_bits else out_only
-    return judge, count, follow, out, total, group, moving, lines
+    return judge, count, follow, show, total, group, moving, lines
 
 
 @block

@@ -33,7 +33,7 @@ class Fields:
             setattr(self, name, word(_width(name, config)))
         for name in BANKS:
             setattr(self, name, bit())
-        self.maximum = bit()                            # MAX runs
+        self.max_run = bit()                            # MAX runs
         self.clustered = bit()                          # mode CODE
         self.last_column = word(len(self.pitch))        # pitch - 1
         self.last_row = word(len(self.image_rows))      # image_rows - 1
@@ -112,7 +112,7 @@ def run_fields(clk, go, instruction, fields, taken, config):
     def derive():
         total = intbv(0)[width + 1:]
         if taken:
-            fields.maximum.next = fields.mode == pass_mode
+            fields.max_run.next = fields.mode == pass_mode
             fields.clustered.next = fields.mode == code_mode
             fields.last_column.next = fields.pitch - 1
             fields.last_row.next = fields.image_rows - 1

@@ -32,8 +32,8 @@ def ranks_of(clk, active, codes, order, ranks, lanes, code_bits):
 
 
 @block
-def maxima(clk, reset, valid, last, maximum, ranks, best, lanes):
-    """best[i]: the rank of the cycle before; if `maximum`, the largest since the run began.
+def maxima(clk, reset, valid, last, max_run, ranks, best, lanes):
+    """best[i]: the rank of the cycle before; if `max_run`, the largest since the run began.
 
     valid, last: of the tap that `ranks` belong to; ranks without a tap count for nothing.
     """
@@ -47,7 +47,7 @@ def maxima(clk, reset, valid, last, maximum, ranks, best, lanes):
 
     @always_comb
     def mode():
-        compare.next = maximum and within
+        compare.next = max_run and within
 
     @always(clk.posedge)
     def choose():
@@ -120,7 +120,7 @@ def decode(clk, active, ports, table, ranks, values, code_bits):
 
 
 @block
-def cluster_sums(clk, reset, valid, last, maximum, values, captured, lanes, sum_bits):
+def cluster_sums(clk, reset, valid, last, max_run, values, captured, lanes, sum_bits):
     """Sums of the values of each run (MAX: its last value).
 
     valid, last: of the tap that `values` belong to. captured[i]: the sum of the run whose last tap
@@ -131,7 +131,7 @@ def cluster_sums(clk, reset, valid, last, maximum, values, captured, lanes, sum_
 
     @always_comb
     def mode():
-        clear.next = reset or (valid and (last or maximum))
+        clear.next = reset or (valid and (last or max_run))
 
     @always(clk.posedge)
     def add():

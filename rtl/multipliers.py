@@ -79,14 +79,14 @@ def steps(clk, reset, moving, tap, step, at_read, at_write, write, fresh, factor
             factor.next = factor0
 
     @always_comb
-    def out():
+    def show():
         at_read.next = at[read_stage]
         at_write.next = at[2]
         write.next = actives[2]
         fresh.next = firsts[read_stage]
         complete.next = closings[1]
 
-    return walk, follow, out
+    return walk, follow, show
 
 
 @block
@@ -96,7 +96,7 @@ def operands_of(clk, moving, step, captured, operands, config):
     lane_bits, group_bits = config.lane_bits, count.bit_length() - 1
 
     @always(clk.posedge)
-    def select():
+    def choose():
         base = intbv(0)[lane_bits:]
         lane = intbv(0)[lane_bits:]
         if moving:
@@ -106,7 +106,7 @@ def operands_of(clk, moving, step, captured, operands, config):
                 lane[:] = base | j
                 operands[j].next = captured[lane]
 
-    return select
+    return choose
 
 
 @block
@@ -191,7 +191,7 @@ def shared_multipliers(clk, reset, moving, tap, captured, at_drain, reads, compl
 
 
 @block
-def accumulate(clk, reset, tap, maximum, counts, fresh, write, bank, complete, config):
+def accumulate(clk, reset, tap, max_run, counts, fresh, write, bank, complete, config):
     """Control of the multipliers for M = 1: all lanes multiply every tap at once.
 
     counts, fresh: the product counts, and begins a chunk; write: keep the total in `bank`.
@@ -202,9 +202,9 @@ def accumulate(clk, reset, tap, maximum, counts, fresh, write, bank, complete, c
 
     @always_seq(clk.posedge, reset=reset)
     def follow():
-        counts.next = tap.valid and (tap.last or not maximum)
+        counts.next = tap.valid and (tap.last or not max_run)
         closes.next = tap.valid and tap.closing
-        if tap.valid and (tap.last or not maximum):
+        if tap.valid and (tap.last or not max_run):
             fresh.next = ended
             ended.next = tap.closing
         write.next = closes
@@ -212,11 +212,11 @@ def accumulate(clk, reset, tap, maximum, counts, fresh, write, bank, complete, c
             drained_bank.next = drained_bank + 1
 
     @always_comb
-    def out():
+    def show():
         complete.next = closes
         bank.next = drained_bank
 
-    return follow, out
+    return follow, show
 
 
 @block
@@ -243,10 +243,10 @@ def lane_multiplier(clk, value, factor, counts, fresh, write, bank, at_drain, re
 
 
 @block
-def lane_multipliers(clk, reset, tap, maximum, values, at_drain, reads, complete, config):
+def lane_multipliers(clk, reset, tap, max_run, values, at_drain, reads, complete, config):
     """P multipliers for M = 1; as `shared_multipliers`, but on the lanes' values themselves."""
     counts, fresh, write = bit(), bit(), bit()
     bank = word(len(at_drain))
-    return (accumulate(clk, reset, tap, maximum, counts, fresh, write, bank, complete, config),
+    return (accumulate(clk, reset, tap, max_run, counts, fresh, write, bank, complete, config),
             [lane_multiplier(clk, values[j], tap.factor, counts, fresh, write, bank, at_drain,
                              reads[j], config.total_banks) for j in range(config.lanes)])

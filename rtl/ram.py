@@ -15,12 +15,12 @@ def ram(clk, we, write_address, write_data, read_address, read_data, depth):
     memory = [Signal(intbv(0)[width:]) for _ in range(depth)]
 
     @always(clk.posedge)
-    def access():
+    def serve():
         if we:
             memory[write_address].next = write_data
         read_data.next = memory[read_address]
 
-    return access
+    return serve
 
 
 @block
@@ -30,13 +30,13 @@ def held_ram(clk, we, write_address, write_data, re, read_address, read_data, de
     memory = [Signal(intbv(0)[width:]) for _ in range(depth)]
 
     @always(clk.posedge)
-    def access():
+    def serve():
         if we:
             memory[write_address].next = write_data
         if re:
             read_data.next = memory[read_address]
 
-    return access
+    return serve
 
 
 @block
@@ -50,7 +50,7 @@ def cell_ram(clk, enables, write_address, write_data, read_address, read_data, d
     memory = [Signal(intbv(0)[width:]) for _ in range(depth)]
 
     @always(clk.posedge)
-    def access():
+    def serve():
         if enables[0]:
             memory[write_address].next[quarter:] = write_data[quarter:]
         if enables[1]:
@@ -61,4 +61,4 @@ def cell_ram(clk, enables, write_address, write_data, read_address, read_data, d
             memory[write_address].next[width:three] = write_data[width:three]
         read_data.next = memory[read_address]
 
-    return access
+    return serve

@@ -136,7 +136,7 @@ def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
     @always(clk.posedge)
     def choose():
         if active:
-            if fields.maximum:
+            if fields.max_run:
                 direct.next = passed
             elif digit == 0:
                 direct.next = clipped[code_bits:]

@@ -56,7 +56,7 @@ def tap_cache(clk, reset, slots, read, depth):
             last1.next = slots.close_count - 1
 
     @always_comb
-    def select():
+    def choose():
         slots.full.next[0] = full0
         slots.full.next[1] = full1
         if read.turn:
@@ -66,4 +66,4 @@ def tap_cache(clk, reset, slots, read, depth):
             read.there.next = full0
             read.last.next = last0
 
-    return memory, occupy, measure, select
+    return memory, occupy, measure, choose

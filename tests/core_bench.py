@@ -14,7 +14,8 @@ from kcnn.arch.config import Config
 from kcnn.arch.isa import Fill, Instruction, Mode, Run, Table
 from kcnn.rtl import signals
 from kcnn.rtl.core import core
-from myhdl import ResetSignal
+from kcnn.rtl.quirks import forget_designs
+from myhdl import ResetSignal, StopSimulation, block, delay, instance
 
 
 @dataclasses.dataclass
@@ -284,3 +285,61 @@ def expected(state: State, jobs: list[Job]) -> tuple[list[core_model.Write], lis
         writes += new
         ends.append(end)
     return writes, ends
+
+
+def simulate(config: Config, state: State, jobs: list[Job], seed: int, rest: float = 0.2
+             ) -> tuple[list[core_model.Write], dict[int, int]]:
+    """Drives a core in MyHDL alone: its writes from the first job on, and the rows read back."""
+    forget_designs()
+    driver = Driver(config, state, jobs, rest)
+    writes: list[core_model.Write] = []
+
+    @block
+    def bench():
+        ports = ports_of(config)
+        design = core(**ports)
+        stimulus = driver(ports, random.Random(seed))
+        clk, trace = ports["clk"], ports["trace"]
+
+        @instance
+        def clocks():
+            while len(driver.read_rows) < config.rows:
+                assert driver.cycle < 20000, "the core hangs"
+                next(stimulus)
+                yield delay(1)
+                if trace.write and jobs[0].taken >= 0:
+                    writes.extend(_traced(config, driver.cycle, trace))
+                clk.next = 1
+                yield delay(1)
+                clk.next = 0
+                yield delay(1)
+            raise StopSimulation
+        return design, clocks
+
+    bench().run_sim(quiet=1)
+    return writes, driver.read_rows
+
+
+def _traced(config: Config, cycle: int, trace: Any) -> list[core_model.Write]:
+    """One write, or two if the words lie in different rows."""
+    rows: dict[int, dict[int, int]] = {}
+    for cell in range(config.row_codes):
+        if trace.mask[cell]:
+            row = int(trace.row if cell < config.lanes else trace.odd_row)
+            code = int(trace.codes) >> (config.code_bits * cell) & (config.codes - 1)
+            rows.setdefault(row, {})[cell] = code
+    return [(cycle, row, cells) for row, cells in rows.items()]
+
+
+def unpack(config: Config, rows: dict[int, int]) -> list[int]:
+    """Codes of the rows read back."""
+    return [rows[r] >> (config.code_bits * c) & (config.codes - 1)
+            for r in range(config.rows) for c in range(config.row_codes)]
+
+
+class Part:
+    """Those signals of an interface that a block alone uses (others would be unused ports)."""
+
+    def __init__(self, interface: Any, *names: str) -> None:
+        for name in names:
+            setattr(self, name, getattr(interface, name))
