@@ -102,9 +102,10 @@ def choose(found: Pairs, replaced: Sequence[int], kept: Sequence[int]) -> Approx
 class Approximate(nn.Module):
     """Takes a map, passes the kept features and computes the others: a 1x1 convolution."""
 
-    def __init__(self, channels: int, approximation: Approximation) -> None:
+    def __init__(self, channels: int, approximation: Approximation,
+                 dtype: torch.dtype | None = None) -> None:
         super().__init__()
-        self.mix = nn.Conv2d(channels, channels, 1)
+        self.mix = nn.Conv2d(channels, channels, 1, dtype=dtype)
         with torch.no_grad():
             weight, bias = self.mix.weight, self.mix.bias
             assert bias is not None
@@ -130,10 +131,11 @@ def explicit(module: nn.Module, site: Site, approximation: Approximation) -> nn.
         raise CompressError(f"{site.conv}: its map leaves a plain function; make the function a "
                             "module (nn.ReLU) or use the folded form")
     module = copy.deepcopy(module)
-    channels = layer(module, site.conv).weight.shape[0]
+    weight = layer(module, site.conv).weight
     _silence(module, site, approximation.replaced)
     parent, _, name = site.tail.rpartition(".")
-    both = nn.Sequential(module.get_submodule(site.tail), Approximate(channels, approximation))
+    both = nn.Sequential(module.get_submodule(site.tail),
+                         Approximate(len(weight), approximation, weight.dtype))
     setattr(module.get_submodule(parent), name, both.train(module.training))
     return module
 
