@@ -90,36 +90,72 @@ def _holds_signals(value: Any) -> bool:
                and not isinstance(item, Config) and _holds_signals(item) for item in items)
 
 
-def signals(value: Any) -> list[Any]:
-    """All Signals in an argument, each once, in a stable order."""
+def signals(value: Any, in_lists: bool = False) -> dict[int, Any]:
+    """All Signals in an argument by id, in a stable order; in_lists: only those in lists."""
     if isinstance(value, myhdl._Signal._Signal):
-        return [value]
+        return {} if in_lists else {id(value): value}
     if isinstance(value, Config):
-        return []
-    items = value if isinstance(value, list) else list(getattr(value, "__dict__", {}).values())
-    return list({id(s): s for item in items for s in signals(item)}.values())
+        return {}
+    if isinstance(value, list):
+        in_lists, items = False, value
+    else:
+        items = list(getattr(value, "__dict__", {}).values())
+    return {key: found for item in items for key, found in signals(item, in_lists).items()}
+
+
+def driven(instance: _Block) -> set[int]:
+    """Ids of the Signals that processes of a block and the blocks in it assign to."""
+    found: set[int] = set()
+    for sub in instance.subs:
+        if isinstance(sub, _Block):
+            found |= driven(sub)
+        else:
+            targets = [sub.symdict[name] for name in sub.outputs | sub.inouts]
+            found |= {key for target in targets for key in signals(target)}
+    return found
 
 
 class Pins:
-    """All Signals of a block as one interface, which makes lists legal at the top."""
+    """The ports of a block as one interface."""
 
     def __init__(self, found: list[Any]) -> None:
         for number, signal in enumerate(found):
             setattr(self, f"s{number}", signal)
 
 
+@block
+def wire(source: Any, target: Any) -> Any:
+    """target = source"""
+
+    @myhdl.always_comb
+    def pass_on() -> None:
+        target.next = source
+
+    return pass_on
+
+
 def alone(instance: _Block) -> _Block:
-    """The same block as a top of its own."""
+    """The same block as a top of its own.
+
+    Signals in lists cannot be ports: they get ports beside them, wired in their direction.
+    """
     known: dict[int, Any] = {}
     arguments = [fresh(value, known) for value in instance.args]
     named = {name: fresh(value, known) for name, value in instance.kwargs.items()}
-    found = {id(s): s for value in [*arguments, *named.values()] for s in signals(value)}
+    pins = signals([*arguments, *named.values()])
+    outputs = {id(known[key]) for key in driven(instance) if key in known}
+    inner = {key: pins[key] for value in [*arguments, *named.values()]
+             for key in signals(value, in_lists=True)}
+    for key, signal in inner.items():
+        pins[key] = fresh(signal, {})
+    wires = [(signal, pins[key]) if key in outputs else (pins[key], signal)
+             for key, signal in inner.items()]
 
     @block
     def top(pins: Pins) -> Any:
-        return block(instance.func)(*arguments, **named)
+        return block(instance.func)(*arguments, **named), [wire(*ends) for ends in wires]
 
-    return top(Pins(list(found.values())))
+    return top(Pins(list(pins.values())))
 
 
 def synthesise(design: _Block, name: str) -> Area:
