@@ -69,9 +69,7 @@ def _run(config: Config, hdl: str, folder: Path) -> None:
 def write(config: Config, hdl: str, folder: Path) -> None:
     """Convert in this interpreter; anything that MyHDL warns of is an error."""
     forget_designs()
-    ports = MachinePorts(config)
-    design = machine(ports.clk, ports.reset, ports.start, ports.done, ports.mem, ports.trace,
-                     config)
+    design = machine(**vars(MachinePorts(config)), config=config)
     refuse_shadow_lists(design)
     refuse_reserved_names(design)
     extra = {"testbench": False} if hdl == "verilog" else {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,20 @@ from ..arch.program import Program
 from .benchfiles import EngineError, split_words
 from .machine import MachinePorts, machine
 from .quirks import forget_designs
+from .scheduler import Scheduler
 from .trace import stamps, tensors_from
 
 ENGINE = "myhdl"
 QUIET_SLACK = 1000
 PROGRESS_CYCLES = 2000
 RESET_CYCLES = 2
-TIME_PER_CYCLE = 2
 
 Ints = NDArray[np.int64]
+Progress = Callable[[int], None] | None
 
 
 def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
-             vcd: Path | None = None, progress: Callable[[int], None] | None = None) -> Result:
+             vcd: Path | None = None, progress: Progress = None) -> Result:
     """Run a program on the MyHDL machine.
 
     memory: external memory before the start (arch.program.memory_image). vcd: file for the
@@ -40,13 +41,12 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
     EngineError if the machine hangs or leaves its memory.
     """
     forget_designs()
-    world = World(program.config, memory, model)
-    design = bench(world, MachinePorts(program.config), progress)
+    world, ports = World(program.config, memory, model), MachinePorts(program.config)
     try:
         if vcd is None:
-            design.run_sim(quiet=1)
+            run_scheduled(world, ports, progress)
         else:
-            _run_traced(design, vcd)
+            run_traced(world, ports, vcd, progress)
     finally:
         forget_designs()
     if world.fault:
@@ -54,7 +54,16 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
     return world.result(program)
 
 
-def _run_traced(design: Any, vcd: Path) -> None:
+def run_scheduled(world: World, ports: MachinePorts, progress: Progress) -> None:
+    """The whole run, by our scheduler."""
+    scheduler = Scheduler(machine(**vars(ports), config=world.config), ports.clk)
+    for _ in half_cycles(world, ports, progress):
+        scheduler.step()
+
+
+def run_traced(world: World, ports: MachinePorts, vcd: Path, progress: Progress) -> None:
+    """The whole run, by MyHDL's kernel, which can write waveforms."""
+    design = bench(world, ports, progress)
     with tempfile.TemporaryDirectory(prefix="kcnn-") as folder:
         design.config_sim(trace=True, directory=folder, filename="trace")
         design.run_sim(quiet=1)
@@ -77,7 +86,7 @@ class World:
         self.started: dict[Unit, list[int]] = {unit: [] for unit in Unit}
         self.ended: dict[Unit, list[int]] = {unit: [] for unit in Unit}
         self.writes: list[tuple[int, int, int, int, int]] = []
-        self.cycles = 0
+        self.cycles = self.event = 0
         self.fault = ""
         self.writing = False
         self.at = self.left = self.due = self.beats = 0
@@ -107,6 +116,26 @@ class World:
         self.left -= 1
         self.beats += 1
         self.due = cycle + 1 + self.stall[self.beats % PERIOD]
+
+    def watch(self, cycle: int, beat: bool, ports: MachinePorts) -> None:
+        """Record what the ports show in this cycle; beat: the memory transfers one in it."""
+        mem, trace = ports.mem, ports.trace
+        if beat:
+            self.beat_done(cycle, int(mem.wdata))
+        if mem.start:
+            self.command(cycle, bool(mem.write), int(mem.address), int(mem.beats))
+        if trace.started:
+            self.mark(self.started, cycle, int(trace.started))
+        if trace.ended:
+            self.mark(self.ended, cycle, int(trace.ended))
+        if trace.write:
+            self.writes.append((cycle, int(trace.row), int(trace.odd_row), int(trace.mask),
+                                int(trace.codes)))
+        if beat or trace.started or trace.ended or trace.write:
+            self.event = cycle
+        elif cycle - self.event > self.quiet:
+            self.fault = (f"the machine hangs: nothing happened from cycle {self.event + 1} to "
+                          f"{cycle}, when it was stopped")
 
     def mark(self, record: dict[Unit, list[int]], cycle: int, bits: int) -> None:
         """Note the units whose bits are set."""
@@ -146,58 +175,49 @@ def _fields(words: list[int], count: int, bits: int) -> Ints:
 
 
 @block
-def bench(world: World, ports: MachinePorts, progress: Callable[[int], None] | None) -> Any:
-    """Clocks the machine from reset to `done`; in each cycle inputs first, then the record."""
-    dut = machine(ports.clk, ports.reset, ports.start, ports.done, ports.mem, ports.trace,
-                  world.config)
-    clk, reset, start, done, mem, trace = (ports.clk, ports.reset, ports.start, ports.done,
-                                           ports.mem, ports.trace)
+def bench(world: World, ports: MachinePorts, progress: Progress = None) -> Any:
+    """The machine and its world as one design, for MyHDL's kernel."""
+    dut = machine(**vars(ports), config=world.config)
 
     @instance
     def run() -> Any:
         half = delay(1)
-        reset.next = True
-        for _ in range(RESET_CYCLES):
+        for _ in half_cycles(world, ports, progress):
             yield half
-            clk.next = True
-            yield half
-            clk.next = False
-        reset.next = False
-        cycle, event = 0, 0
-        start.next = True
-        while True:
-            beat = world.left > 0 and world.due == cycle
-            mem.valid.next = beat
-            if beat and not world.writing:
-                mem.rdata.next = world.read()
-            yield half
-            if beat:
-                world.beat_done(cycle, int(mem.wdata))
-                event = cycle
-            if mem.start:
-                world.command(cycle, bool(mem.write), int(mem.address), int(mem.beats))
-            if trace.started:
-                world.mark(world.started, cycle, int(trace.started))
-                event = cycle
-            if trace.ended:
-                world.mark(world.ended, cycle, int(trace.ended))
-                event = cycle
-            if trace.write:
-                world.writes.append((cycle, int(trace.row), int(trace.odd_row), int(trace.mask),
-                                     int(trace.codes)))
-                event = cycle
-            if cycle - event > world.quiet:
-                world.fault = ("the machine hangs: nothing happened from cycle "
-                               f"{event + 1} to {cycle}, when it was stopped")
-            if world.fault or cycle > 0 and done:
-                world.cycles = cycle
-                raise StopSimulation
-            if progress is not None and cycle % PROGRESS_CYCLES == 0:
-                progress(cycle)
-            clk.next = True
-            yield half
-            clk.next = False
-            start.next = False
-            cycle += 1
+        raise StopSimulation
 
     return dut, run
+
+
+def half_cycles(world: World, ports: MachinePorts, progress: Progress) -> Iterator[None]:
+    """Clocks the machine from reset to `done`; after each yield the signals must have settled.
+
+    In each cycle the inputs are set, and what the ports show then is recorded.
+    """
+    clk, mem = ports.clk, ports.mem
+    ports.reset.next = True
+    for _ in range(RESET_CYCLES):
+        yield
+        clk.next = True
+        yield
+        clk.next = False
+    ports.reset.next = False
+    ports.start.next = True
+    cycle = 0
+    while True:
+        beat = world.left > 0 and world.due == cycle
+        mem.valid.next = beat
+        if beat and not world.writing:
+            mem.rdata.next = world.read()
+        yield
+        world.watch(cycle, beat, ports)
+        if world.fault or cycle > 0 and ports.done:
+            world.cycles = cycle
+            return
+        if progress is not None and cycle % PROGRESS_CYCLES == 0:
+            progress(cycle)
+        clk.next = True
+        yield
+        clk.next = False
+        ports.start.next = False
+        cycle += 1
