@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from .account import Layer
+
 Ints = NDArray[np.int64]
 
 
@@ -187,6 +189,26 @@ def pair_counts(conv: Convolution, x: Ints, w: Ints, pixels: Ints) -> tuple[Ints
     pairs = len(conv.weight_values) * len(conv.map_values)
     last = pairs * _outputs(x, w)
     return y, Counts(last, last, increments=_matched(x, w), lookups=last)
+
+
+def expected(form: str, layer: Layer, weight_values: int, map_values: int,
+             zero_weights: bool = True) -> Counts:
+    """Work of a layer known by its costs alone, zero weights skipped or not.
+
+    The same as that of `compute`; for D, whose misses depend on where non-zeros meet, an upper
+    bound: each non-zero input value is multiplied with every weight value.
+    """
+    meetings = round(layer.matched if zero_weights else layer.active)
+    pairs, outputs = weight_values * map_values, layer.outputs
+    if form in ("A", "B"):
+        last = (weight_values if form == "A" else map_values) * outputs
+        return Counts(last, meetings + last)
+    if form == "C":
+        return Counts(pairs, meetings, lookups=meetings, formed=pairs)
+    if form == "D":
+        formed = min(round(layer.nonzero_inputs * weight_values), meetings)
+        return Counts(formed, meetings, lookups=meetings, formed=formed)
+    return Counts(pairs + pairs * outputs, pairs * outputs, meetings, pairs * outputs, pairs)
 
 
 FORMS: dict[str, Form] = {"A": weight_sums, "B": map_sums, "C": product_table,

@@ -139,17 +139,27 @@ class Cycles:
     useful: int
 
 
-def conv_cycles(codes: NDArray[Any], maps: NDArray[Any], shape: Shape, pes: int) -> Cycles:
+def conv_cycles(codes: NDArray[Any], maps: NDArray[Any], shape: Shape, pes: int,
+                by_phase: bool = True) -> Cycles:
     """A convolution of one image; channel m belongs to PE m mod pes.
 
-    codes: (K, C, k, k), maps: (C, H, W); only what is zero counts.
+    codes: (K, C, k, k), maps: (C, H, W); only what is zero counts. by_phase: the words of a kernel
+    are kept apart by row and column modulo the stride, so that a value walks only those whose
+    products fall on an output, but for the edges.
     """
-    words = (codes != 0).sum((2, 3)).astype(np.int64)
-    per_pe = _per_pe(words, pes)
-    pixels = np.count_nonzero(maps.reshape(len(maps), -1), axis=1)
-    return Cycles(int(pixels.sum()), -(-int(per_pe.sum(1) @ pixels) // pes),
-                  max(int((pixels[:, None] * per_pe).sum(0).max()), int(pixels.sum())),
-                  int(pixels @ np.maximum(per_pe.max(1), 1)), int(words.sum(0) @ pixels),
+    step = shape.stride if by_phase else 1
+    words, pixels = [], []
+    for r, s in np.ndindex(step, step):
+        counts = (codes[:, :, r::step, s::step] != 0).sum((2, 3)).astype(np.int64)
+        words.append(_per_pe(counts, pes))
+        y, x = (r - shape.padding) % step, (s - shape.padding) % step
+        here = maps[:, y::step, x::step]
+        pixels.append(np.count_nonzero(here.reshape(len(maps), -1), axis=1))
+    per_pe, sent = np.concatenate(words), np.concatenate(pixels)
+    work = sent[:, None] * per_pe
+    return Cycles(int(sent.sum()), -(-int(work.sum()) // pes),
+                  max(int(work.sum(0).max()), int(sent.sum())),
+                  int(sent @ np.maximum(per_pe.max(1), 1)), int(work.sum()),
                   _useful(codes, maps, shape))
 
 

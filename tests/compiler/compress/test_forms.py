@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kcnn.compiler.compress import forms
+from kcnn.compiler.compress import account, forms
 from kcnn.compiler.compress.forms import Convolution, Counts, compute, direct
 
 
@@ -64,6 +66,28 @@ def test_work_is_what_a_loop_counts(conv: Convolution) -> None:
     assert counts["D"] == Counts(len(cached), meetings, lookups=meetings, formed=len(cached))
     pairs = kw * kx * outputs
     assert counts["E"] == Counts(kw * kx + pairs, pairs, meetings, pairs, kw * kx)
+
+
+@settings(max_examples=20)
+@given(convolutions(), st.booleans())
+def test_work_known_from_costs_is_the_work_done(conv: Convolution, zero_weights: bool) -> None:
+    """Of a layer measured in torch; with no zero weights where they are not to be skipped."""
+    if not zero_weights:
+        conv = dataclasses.replace(conv, weight=np.maximum(conv.weight, 1))
+    depth = conv.weight.shape[1]
+    layer = torch.nn.Conv2d(depth * conv.groups, len(conv.weight), conv.weight.shape[2:],
+                            conv.stride, conv.padding, groups=conv.groups)
+    with torch.no_grad():
+        layer.weight.copy_(torch.tensor(conv.weight))
+    (costs,) = account.measure(layer, torch.tensor(conv.maps)[None].float())
+    kw, kx = len(conv.weight_values), len(conv.map_values)
+    for form in forms.FORMS:
+        done, known = compute(form, conv)[1], forms.expected(form, costs, kw, kx, zero_weights)
+        if form == "D":
+            assert done.multiplications <= known.multiplications
+            assert (done.additions, done.lookups) == (known.additions, known.lookups)
+        else:
+            assert done == known
 
 
 def test_a_fully_connected_layer_is_a_convolution_of_single_pixels() -> None:

@@ -141,8 +141,10 @@ def test_fifos_are_as_clocked(seed: int, depth: int) -> None:
 
 
 @settings(max_examples=25)
-@given(shapes(), st.integers(1, 5), st.integers(1, 3), st.integers(0, 2 ** 32 - 1))
-def test_a_convolution_by_walking_words(shape: Shape, channels: int, pes: int, seed: int) -> None:
+@given(shapes(), st.integers(1, 5), st.integers(1, 3), st.integers(0, 2 ** 32 - 1),
+       st.booleans())
+def test_a_convolution_by_walking_words(shape: Shape, channels: int, pes: int, seed: int,
+                                        by_phase: bool) -> None:
     """Every non-zero value meets every word of its kernels; products land in the right output."""
     rng = np.random.default_rng(seed)
     kernel = (channels, shape.depth, shape.kernel, shape.kernel)
@@ -163,9 +165,9 @@ def test_a_convolution_by_walking_words(shape: Shape, channels: int, pes: int, s
         now = np.zeros(pes, np.int64)
         for m in range(channels):
             for r, s, w in words[m, c]:
-                now[m % pes] += 1
                 i, down = divmod(y + shape.padding - r, shape.stride)
                 j, right = divmod(x + shape.padding - s, shape.stride)
+                now[m % pes] += not (by_phase and (down or right))
                 if not (down or right) and 0 <= i < shape.rows and 0 <= j < shape.columns:
                     out[m, i, j] += w * maps[c, y, x]
                     useful += 1
@@ -177,7 +179,7 @@ def test_a_convolution_by_walking_words(shape: Shape, channels: int, pes: int, s
         window = padded[:, i * shape.stride:i * shape.stride + shape.kernel,
                         j * shape.stride:j * shape.stride + shape.kernel]
         assert np.array_equal(out[:, i, j], (weight * window).sum((1, 2, 3)))
-    found = model.conv_cycles(weight, maps, shape, pes)
+    found = model.conv_cycles(weight, maps, shape, pes, by_phase)
     assert found == model.Cycles(broadcasts, -(-macs // pes), max(int(clocks.max()), broadcasts),
                                  lockstep, macs, useful)
 
