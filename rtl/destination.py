@@ -21,8 +21,8 @@ class Place:
 
     def __init__(self, fields):
         width = len(fields.dst)
-        self.column = word(len(fields.pitch))
-        self.row = word(len(fields.pitch))
+        self.column = word(len(fields.last_column))
+        self.row = word(len(fields.last_column))
         self.image = word(len(fields.images) + 1)
         self.address = word(width)
         self.row_address = word(width)

@@ -124,6 +124,7 @@ def run_fields(clk, go, instruction, fields, taken, config):
 
     @always(clk.posedge)
     def clip():
-        fields.clip.next = clips[fields.radix_width]
+        if taken:
+            fields.clip.next = clips[fields.radix_width]
 
     return take, derive, clip
