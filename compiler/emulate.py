@@ -92,8 +92,9 @@ def compute(node: Node, inputs: list[Floats], weight: ClusteredWeight | None = N
     """The output of one node; a Conv computes with `weight` where one is given."""
     match node.op:
         case Conv():
-            dense = node.op.weight if weight is None else weight.dense()
-            return _conv(node.op, dense, inputs)
+            if weight is None:
+                return _conv(node.op, node.op.weight, node.op.bias, inputs)
+            return _conv(node.op, weight.dense(), weight.bias_of(node.op.bias), inputs)
         case MaxPool():
             return _max_pool(node.op, inputs[0], node.shape)
         case AvgPool():
@@ -114,10 +115,10 @@ def compute(node: Node, inputs: list[Floats], weight: ClusteredWeight | None = N
     raise InternalError(f"{node.name}: {type(node.op).__name__} cannot be computed")
 
 
-def _conv(op: Conv, weight: Floats, inputs: list[Floats]) -> Floats:
+def _conv(op: Conv, weight: Floats, bias: Floats, inputs: list[Floats]) -> Floats:
     top, left, bottom, right = op.padding
     x = functional.pad(torch.tensor(inputs[0]), (left, right, top, bottom))
-    y = functional.conv2d(x, torch.tensor(weight), torch.tensor(op.bias), op.stride, 0, op.dilation,
+    y = functional.conv2d(x, torch.tensor(weight), torch.tensor(bias), op.stride, 0, op.dilation,
                           op.groups).numpy()
     for skip in inputs[1:]:
         y = y + layers.skipped(op.skip, skip, y.shape[1:])

@@ -157,7 +157,7 @@ class _Lowering:
             terms = Terms.join([terms, added])
             dense, left = (n + len(added) * outputs for n in (dense, left))
         self._step(node, op.kind, "sum", reads, terms, self.quantised.tensors[node.name],
-                   bias=np.asarray(op.bias, np.float64), function=op.function,
+                   bias=weight.bias_of(op.bias), function=op.function,
                    dense_macs=dense, macs=left)
 
     def _add(self, node: ir.Node, sources: list[str]) -> None:

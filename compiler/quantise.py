@@ -14,6 +14,7 @@ import numpy as np
 from ..arch.config import Config
 from .calibrate import Histogram, check_calibration, fill, ranges
 from .cluster import Clusterings, Points
+from .correct import correct_biases
 from .errors import CompileError, InternalError
 from .graph import Add, AvgPool, Concat, Conv, Graph, Input, MaxPool, Node, Output
 from .quantised import Codebook, Floats, Quantised, Radix
@@ -41,6 +42,7 @@ def quantise(graph: Graph, calibration: Floats, config: Config, clusters: int = 
     tensors = _tensors(graph, calibration, config, seen)
     weights = {node.name: cluster_weights(node.op.weight, clusters)
                for node in graph if isinstance(node.op, Conv)}
+    weights = correct_biases(graph, calibration, weights, tensors)
     return Quantised(graph, tensors, weights, seen)
 
 

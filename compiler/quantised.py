@@ -56,12 +56,18 @@ class ClusteredWeight:
     """weight = sign * magnitudes[index - 1] * channel_scale[k]; index 0: no weight.
 
     magnitudes: (J,) ascending, positive; index, negative: (K, C/g, kh, kw); channel_scale: (K,).
+    bias: (K,) in place of the convolution's own; None: that one.
     """
 
     magnitudes: Floats
     index: Ints
     negative: NDArray[np.bool_]
     channel_scale: Floats
+    bias: Floats | None = None
+
+    def bias_of(self, own: Floats) -> Floats:
+        """The bias that counts. own: that of the convolution."""
+        return np.asarray(own if self.bias is None else self.bias, np.float64)
 
     def dense(self) -> Floats:
         """The clustered weights as a dense array (K, C/g, kh, kw)."""

@@ -49,6 +49,7 @@ def test_clustered_weights_replace_those_of_the_graph(quantised: Quantised) -> N
     module = network()
     with torch.no_grad():
         module[8].weight[:] = torch.tensor(quantised.weights["8"].dense()[:, :, 0, 0])
+        module[8].bias[:] = torch.tensor(quantised.weights["8"].bias)
         expected = module(torch.tensor(images(3))).numpy()
     found = emulate.run(quantised.graph, images(3), {"8": quantised.weights["8"]})
     np.testing.assert_allclose(found["output"][:, :, 0, 0], expected, atol=1e-5)
