@@ -1,0 +1,66 @@
+"""Results of the studies: one page and one JSON file each, written at once.
+
+    save("alexnet", "python bench/compression/alexnet.py", "What it is about.", tables)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+Cell = str | int | float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows under column names. formats: how numbers of a column are shown, by its name; the JSON
+    file has them in full."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Cell]]
+    formats: dict[str, str] = dataclasses.field(default_factory=dict)
+    note: str = ""
+
+    def markdown(self) -> str:
+        """The table with its title and note."""
+        lines = [f"## {self.title}", ""]
+        lines += [_line(self.columns), _line(["---", *["---:"] * (len(self.columns) - 1)])]
+        lines += [_line([self._shown(name, value) for name, value
+                         in zip(self.columns, row, strict=True)]) for row in self.rows]
+        return "\n".join([*lines, *(["", self.note] if self.note else []), ""])
+
+    def _shown(self, column: str, value: Cell) -> str:
+        if value is None:
+            return "-"
+        if isinstance(value, str):
+            return value
+        return format(value, self.formats.get(column, ",.2f" if isinstance(value, float) else ","))
+
+
+def save(name: str, command: str, about: str, tables: Sequence[Table],
+         folder: Path = RESULTS) -> None:
+    """Write <name>.md and <name>.json, and show the page."""
+    page = "\n".join([f"# {name}", "", about, "", f"Made by `{command}`.", "",
+                      *(table.markdown() for table in tables)])
+    data = {"command": command, "tables": {
+        table.title: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
+        for table in tables}}
+    folder.mkdir(exist_ok=True)
+    _write(folder / f"{name}.json", json.dumps(data, indent=1) + "\n")
+    _write(folder / f"{name}.md", page)
+    print(page)
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(path)
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"

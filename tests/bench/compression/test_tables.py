@@ -1,0 +1,33 @@
+"""Pages and JSON files of results."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from scripts import script
+
+tables = script("bench/compression/tables")
+TABLE = tables.Table("Sizes", ("layer", "bytes", "share"),
+                     [("conv", 1234, 0.125), ("fc", None, 7.0)], {"share": ".1f"}, note="A note.")
+
+
+def test_a_table_is_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables.save("sizes", "make sizes", "About.", [TABLE], tmp_path / "results")
+    page = (tmp_path / "results" / "sizes.md").read_text()
+    assert capsys.readouterr().out == page + "\n"
+    assert page.splitlines() == [
+        "# sizes", "", "About.", "", "Made by `make sizes`.", "", "## Sizes", "",
+        "| layer | bytes | share |", "| --- | ---: | ---: |", "| conv | 1,234 | 0.1 |",
+        "| fc | - | 7.0 |", "", "A note."]
+    data = json.loads((tmp_path / "results" / "sizes.json").read_text())
+    assert data == {"command": "make sizes", "tables": {"Sizes": [
+        {"layer": "conv", "bytes": 1234, "share": 0.125},
+        {"layer": "fc", "bytes": None, "share": 7.0}]}}
+    assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["sizes.json", "sizes.md"]
+
+
+def test_a_row_has_a_cell_for_every_column() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        tables.Table("t", ("a", "b"), [(1,)]).markdown()
