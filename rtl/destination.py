@@ -129,6 +129,7 @@ def walk(clk, reset, start, advance, fields, place, after, first, step, config):
     index = word(bits_for(config.drain_steps))
     left = word(len(fields.channels))
     running = bit()
+    moving = bit()
     closing, beyond = bit(), bit()       # last step of a chunk, of a channel
     channel_address = word(width)
     next_channel = word(width)
@@ -136,6 +137,7 @@ def walk(clk, reset, start, advance, fields, place, after, first, step, config):
     @always_comb
     def judge():
         total = intbv(0)[width + 1:]
+        moving.next = advance and running
         closing.next = index == last_index
         beyond.next = index == last_index and first.image >= fields.images
         total[:] = channel_address + fields.dst_channel
@@ -166,9 +168,9 @@ def walk(clk, reset, start, advance, fields, place, after, first, step, config):
     def go_on():
         if start:
             channel_address.next = fields.dst
-        elif advance and beyond:
+        elif moving and beyond:
             channel_address.next = next_channel
-        if start or (advance and beyond):
+        if start or (moving and beyond):
             place.column.next = 0
             place.row.next = 0
             place.image.next = 0
@@ -182,7 +184,7 @@ def walk(clk, reset, start, advance, fields, place, after, first, step, config):
                 place.address.next = next_channel
                 place.row_address.next = next_channel
                 place.image_address.next = next_channel
-        elif advance and closing:
+        elif moving and closing:
             place.column.next = first.column
             place.row.next = first.row
             place.image.next = first.image
@@ -191,7 +193,7 @@ def walk(clk, reset, start, advance, fields, place, after, first, step, config):
             place.image_address.next = first.image_address
             place.column_phase.next = first.column_phase
             place.row_phase.next = first.row_phase
-        elif advance:
+        elif moving:
             place.column.next = after.column
             place.row.next = after.row
             place.image.next = after.image
