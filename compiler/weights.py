@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from .cluster import Clusterings, Points, nearest
 from .quantised import ClusteredWeight, Floats
+from .shared import shared_magnitudes
 
 # Alternations between magnitudes and scales, and the steps in which a scale may move in each. The
 # layers of the two example networks gain 0.4 to 3.2 dB over scales that stay at the rms; a fourth
@@ -18,9 +19,10 @@ GAINS = np.linspace(0.75, 1.35, 25)
 def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
     """Weights (K, C/g, kh, kw) as at most `clusters` magnitudes times a scale a channel.
 
-    Zeros stay zero, others stay non-zero. A layer of few magnitudes is kept exactly. Else the
-    magnitudes are the k-means of |w| / scale over all non-zero weights, the scales begin at the rms
-    of each channel's, and both move in turn to make the relative error of the channels small.
+    Zeros stay zero, others stay non-zero. A layer of few magnitudes is kept exactly, one whose
+    channels have them times a scale each to the rounding of float32. Else the magnitudes are the
+    k-means of |w| / scale over all non-zero weights, the scales begin at the rms of each channel's,
+    and both move in turn to make the relative error of the channels small.
     """
     used = weight != 0
     size = np.abs(weight)
@@ -28,6 +30,9 @@ def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
     if len(distinct) <= clusters:
         magnitudes = distinct if len(distinct) else np.ones(1)
         return _clustered(weight, size, magnitudes, np.ones(len(weight)))
+    shared = shared_magnitudes(weight, clusters)
+    if shared is not None:
+        return shared
     rms = _rms(size, used)
     relative = size / _wide(rms)
     scale = np.ones(len(weight))
