@@ -20,7 +20,6 @@ from ..arch.program import Program
 from .benchfiles import EngineError, split_words
 from .machine import MachinePorts, machine
 from .quirks import forget_designs
-from .scheduler import Scheduler
 from .trace import stamps, tensors_from
 
 ENGINE = "myhdl"
@@ -43,10 +42,7 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
     forget_designs()
     world, ports = World(program.config, memory, model), MachinePorts(program.config)
     try:
-        if vcd is None:
-            run_scheduled(world, ports, progress)
-        else:
-            run_traced(world, ports, vcd, progress)
+        execute(bench(world, ports, progress), vcd)
     finally:
         forget_designs()
     if world.fault:
@@ -54,16 +50,11 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
     return world.result(program)
 
 
-def run_scheduled(world: World, ports: MachinePorts, progress: Progress) -> None:
-    """The whole run, by our scheduler."""
-    scheduler = Scheduler(machine(**vars(ports), config=world.config), ports.clk)
-    for _ in half_cycles(world, ports, progress):
-        scheduler.step()
-
-
-def run_traced(world: World, ports: MachinePorts, vcd: Path, progress: Progress) -> None:
-    """The whole run, by MyHDL's kernel, which can write waveforms."""
-    design = bench(world, ports, progress)
+def execute(design: Any, vcd: Path | None) -> None:
+    """The whole run; its waveforms go to `vcd`, if given, in one piece."""
+    if vcd is None:
+        design.run_sim(quiet=1)
+        return
     with tempfile.TemporaryDirectory(prefix="kcnn-") as folder:
         design.config_sim(trace=True, directory=folder, filename="trace")
         design.run_sim(quiet=1)
