@@ -48,9 +48,12 @@ def taylor(module: nn.Module, sites: Sequence[Site], x: Tensor, y: Tensor) -> Sc
     """First-order change of the loss, all sites in one pass over the images."""
     values: dict[str, Tensor] = {}
 
-    def keep(name: str, output: Tensor) -> None:
+    def keep(name: str, output: Tensor) -> Tensor:
+        if not output.requires_grad:
+            output = output.detach().requires_grad_()
         output.retain_grad()
         values[name] = output
+        return output.clone()                       # functions in place change this one only
 
     scores = {site.conv: torch.zeros(layer(module, site.conv).weight.shape[0],
                                      dtype=torch.float64) for site in sites}
@@ -60,8 +63,9 @@ def taylor(module: nn.Module, sites: Sequence[Site], x: Tensor, y: Tensor) -> Sc
     module.eval()
     try:
         for part, labels in zip(x.split(BATCH), y.split(BATCH), strict=True):
-            loss = functional.cross_entropy(module(part).flatten(1), labels, reduction="sum")
-            loss.backward()
+            with torch.enable_grad():
+                outputs = module(part).flatten(1)
+                functional.cross_entropy(outputs, labels, reduction="sum").backward()
             for name, value in values.items():
                 if value.grad is not None:
                     scores[name] += (value.grad * value).detach().double().sum((2, 3)).abs().sum(0)

@@ -110,7 +110,8 @@ def watch(module: nn.Module, chosen: Sequence[Site], x: Tensor) -> dict[str, See
 
 
 def _keep_inputs(part: nn.Module, kept: list[Tensor]) -> RemovableHandle:
-    return part.register_forward_pre_hook(lambda part, inputs: kept.append(inputs[0].detach()))
+    return part.register_forward_pre_hook(
+        lambda part, inputs: kept.append(inputs[0].detach().clone()))
 
 
 def _keep_output(part: nn.Module, kept: list[Tensor]) -> RemovableHandle:
