@@ -1,6 +1,6 @@
 """The work of each layer as a machine with kernel classes sees it: features by the window they use.
 
-Costs that a search can lower are functions of it: `macs` here, cycles in diannao.py.
+Costs that a search can lower are functions of it: `macs` and `issues` here, cycles in diannao.py.
 """
 
 from __future__ import annotations
@@ -53,6 +53,13 @@ Cost = Callable[[Sequence[Work]], float]
 def macs(works: Sequence[Work]) -> float:
     """Multiply-accumulates of one image over all layers."""
     return sum(work.macs for work in works)
+
+
+def issues(lanes: int) -> Cost:
+    """Clocks in which a machine of so many lanes issues taps: one tap for `lanes` positions."""
+    def cost(works: Sequence[Work]) -> float:
+        return sum(work.taps * -(-work.positions // lanes) for work in works)
+    return cost
 
 
 class Meter:

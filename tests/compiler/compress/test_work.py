@@ -7,7 +7,7 @@ from kcnn.compiler.compress import account, linear
 from kcnn.compiler.compress.linear import Approximation
 from kcnn.compiler.compress.lower_kernel import Window
 from kcnn.compiler.compress.sites import layer, sites
-from kcnn.compiler.compress.work import Meter, macs
+from kcnn.compiler.compress.work import Meter, issues, macs
 from slim_networks import chain, images, seeded
 
 
@@ -20,6 +20,7 @@ def test_an_untouched_network() -> None:
     assert (second.positions, second.sources, second.pixels) == (2 * 2, 6, 16)
     assert (last.kind, last.windows, last.macs) == ("fc", {(1, 1): 5}, 20)
     measured = account.measure(module, images(1))
+    assert issues(16)([first, second, last]) == 108 * 5 + 6 * 4 * 9 + 20
     assert macs([first, second, last]) == sum(found.used_macs for found in measured)
 
 
