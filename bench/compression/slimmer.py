@@ -70,6 +70,18 @@ class Plan:
 PLANS = {"lenet5": Plan(400, 2000, 0.25), "vgg7": Plan(150, 500, 0.25),
          "resnet20": Plan(150, 500, 0.25)}
 BATCH = 64
+HEADER = """# Slimmer networks: savings at 1 % loss
+
+Made by `python bench/compression/slimmer.py` from slimmer.json. Accuracies are those of the test
+images, which decided nothing; ± is one standard error of the difference. Savings are
+multiply-accumulates of the whole network. ResNet-20 is compared with the published network trained
+on for some epochs on the same images (train.py). Speed-ups for one image: on DianNao and on its
+modified form against the untouched network on DianNao; on our machine (`small`, both networks
+compiled with 16 clusters) in simulated clocks.
+
+| network | data | method | accuracy before | after | loss | saving | weights left | DianNao \
+| modified DianNao | our machine |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
 
 
 # ---- one row -------------------------------------------------------------------------------
@@ -182,18 +194,7 @@ def write(rows: list[dict[str, Any]]) -> None:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """The report in Markdown."""
-    lines = [
-        "# Slimmer networks: savings at 1 % loss", "",
-        "Made by `python bench/compression/slimmer.py` from slimmer.json. Accuracies are those of "
-        "the test images, which", "decided nothing; ± is one standard error of the difference. "
-        "Savings are multiply-accumulates of the whole network.",
-        "ResNet-20 is compared with the published network trained on for some epochs on the same "
-        "images (train.py).", "Speed-ups for one image: on DianNao and on its modified form against the "
-        "untouched network on DianNao; on our", "machine (`small`, compiled and simulated with "
-        "16 clusters, both networks) in clocks.", "",
-        "| network | data | method | accuracy before | after | loss | saving | weights left | "
-        "DianNao | modified DianNao | our machine |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    lines = HEADER.splitlines()
     lines += [_line(found) for found in rows]
     lines += ["", "| method | pairs | median saving | published median | largest loss |",
               "| --- | --- | --- | --- | --- |"]
