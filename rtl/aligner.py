@@ -9,9 +9,8 @@ highest bit on: half a word in one four-way choice together with the merge, then
 
 from __future__ import annotations
 
-from myhdl import always, block, concat, intbv
+from myhdl import always, always_comb, block, concat, intbv
 
-from ..arch.timing import rotate_levels
 from .signals import bit, word
 
 
@@ -69,48 +68,59 @@ def merge(clk, active, offset, even, odd, merged, turn, config):
 
 
 @block
-def rotate(clk, active, source, turn, target, config):
-    """The last levels: target is `source` rotated down by `turn` codes, of up to two bits."""
-    bits = config.word_bits
-    fine, coarse = config.code_bits, 2 * config.code_bits
-    top = len(turn) - 1
-    two = top == 1
+def rotate_one(clk, active, source, turn, target, config):
+    """The last level for an odd number of bits: `source` rotated down by `turn` codes, 0 or 1."""
+    bits, once = config.word_bits, config.code_bits
 
     @always(clk.posedge)
     def level():
-        value = intbv(0)[bits:]
         if active:
-            value[:] = source
-            if turn[0]:
-                value[:] = concat(value[fine:], value[bits:fine])
-            if two:
-                if turn[top]:
-                    value[:] = concat(value[coarse:], value[bits:coarse])
-            target.next = value
+            if turn == 0:
+                target.next = source
+            else:
+                target.next = concat(source[once:], source[bits:once])
 
     return level
 
 
 @block
-def rotate_coarsely(clk, active, source, turn, target, turn_left, config):
-    """One level: rotates by the upper two bits of `turn`; turn_left, a cycle later: the others."""
+def rotate(clk, active, source, turn, target, step, config):
+    """One level: `source` rotated down by `turn`, 0 to 3, times `step` codes."""
     bits = config.word_bits
-    left = len(turn) - 2
-    fine, coarse = config.code_bits << left, config.code_bits << (left + 1)
+    once = step * config.code_bits
+    twice, thrice = 2 * once, 3 * once
 
     @always(clk.posedge)
     def level():
-        value = intbv(0)[bits:]
         if active:
-            value[:] = source
-            if turn[left]:
-                value[:] = concat(value[fine:], value[bits:fine])
-            if turn[left + 1]:
-                value[:] = concat(value[coarse:], value[bits:coarse])
-            target.next = value
-            turn_left.next = turn[left:]
+            if turn == 0:
+                target.next = source
+            elif turn == 1:
+                target.next = concat(source[once:], source[bits:once])
+            elif turn == 2:
+                target.next = concat(source[twice:], source[bits:twice])
+            else:
+                target.next = concat(source[thrice:], source[bits:thrice])
 
     return level
+
+
+@block
+def split(clk, active, turn, upper, lower):
+    """The upper two bits of a rotation for this level, the others a cycle later for the next."""
+    low = len(lower)
+    high = low + 2
+
+    @always(clk.posedge)
+    def keep():
+        if active:
+            lower.next = turn[low:]
+
+    @always_comb
+    def take():
+        upper.next = turn[high:low]
+
+    return keep, take
 
 
 @block
@@ -120,11 +130,13 @@ def aligner(clk, active, offset, even, odd, codes, config):
     active: there may be a window inside; offset: one cycle before even and odd; codes:
     1 + rotate_levels cycles after even and odd.
     """
-    rest = config.lane_bits - 1
-    source, turn = word(config.word_bits), word(rest)
+    source, turn = word(config.word_bits), word(config.lane_bits - 1)
     levels = [merge(clk, active, offset, even, odd, source, turn, config)]
-    for _ in range(rotate_levels(config) - 1):
-        target, turn_left = word(config.word_bits), word(len(turn) - 2)
-        levels.append(rotate_coarsely(clk, active, source, turn, target, turn_left, config))
-        source, turn = target, turn_left
-    return levels, rotate(clk, active, source, turn, codes, config)
+    while len(turn) > 2:
+        target, upper, lower = word(config.word_bits), word(2), word(len(turn) - 2)
+        levels += [split(clk, active, turn, upper, lower),
+                   rotate(clk, active, source, upper, target, 1 << len(lower), config)]
+        source, turn = target, lower
+    if len(turn) == 2:
+        return levels, rotate(clk, active, source, turn, codes, 1, config)
+    return levels, rotate_one(clk, active, source, turn, codes, config)

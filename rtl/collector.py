@@ -39,16 +39,17 @@ def filler(clk, reset, go, instruction, fill, ended, config):
     """
     rows_field, row_field, code_field = Fill.field("rows"), Fill.field("row"), Fill.field("code")
     row_bits = len(fill.row)
+    count_bits = row_bits + 1
     opcode = instruction(HEAD[0].hi, HEAD[0].lo)
     first_row = instruction(row_field.lo + row_bits, row_field.lo)
-    all_rows = instruction(rows_field.hi, rows_field.lo)
+    all_rows = instruction(rows_field.lo + count_bits, rows_field.lo)
     new_code = instruction(code_field.lo + config.code_bits, code_field.lo)
     is_fill = int(Op.FILL)
     more = bit()
     row = word(row_bits)
-    left = word(rows_field.width)
+    left = word(count_bits)
     code = word(config.code_bits)
-    left_now = word(rows_field.width)
+    left_now = word(count_bits)
 
     @always_comb
     def choose():
@@ -102,7 +103,7 @@ def aim(clk, reset, served, addresses, hits, wanted, even_row, odd_row, config):
         mark = intbv(0)[cells:]
         even = intbv(0)[row_bits:]
         odd = intbv(0)[row_bits:]
-        if served != 0:
+        if served != 0 or wanted:
             even[:] = 0
             odd[:] = 0
             for d in downrange(positions):
@@ -137,6 +138,7 @@ def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, c
     positions, quads, code_bits = config.drain, config.row_codes // 4, config.code_bits
     quad_bits, row_width, cells = 4 * code_bits, 2 * config.word_bits, config.row_codes
     enables, parts = write.enables, write.codes
+    some, whole = bit(), bit()           # what was written in the cycle before
 
     @always(clk.posedge)
     def locate():
@@ -154,8 +156,6 @@ def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, c
     def place():
         row = intbv(0)[row_width:]
         hit = intbv(0)[cells:]
-        chosen = intbv(0)[4:]
-        enable = intbv(0)[4:]
         first = intbv(0)[code_bits:]
         code = intbv(0)[code_bits:]
         cell0 = intbv(0)[code_bits:]
@@ -165,7 +165,6 @@ def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, c
         if rows.we:
             row[:] = rows.data
             for q in range(quads):
-                enables[q].next = 15
                 parts[q].next = row[quad_bits:]
                 row[:] = row >> quad_bits
         elif fill.now or wanted:
@@ -173,9 +172,6 @@ def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, c
             if fill.now:
                 first[:] = fill.code
             for q in range(quads):
-                hit[:] = hits[0]
-                hit[:] = hit >> (4 * q)
-                enable[:] = hit[4:]
                 cell0[:] = first
                 cell1[:] = first
                 cell2[:] = first
@@ -183,28 +179,34 @@ def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, c
                 for d in range(1, positions):
                     hit[:] = hits[d]
                     hit[:] = hit >> (4 * q)
-                    chosen[:] = hit[4:]
-                    if fill.now:                     # hits are those of an operation before it
-                        chosen[:] = 0
                     code[:] = codes[d]
-                    enable[:] = enable | chosen
-                    if chosen[0]:
+                    if hit[0]:
                         cell0[:] = code
-                    if chosen[1]:
+                    if hit[1]:
                         cell1[:] = code
-                    if chosen[2]:
+                    if hit[2]:
                         cell2[:] = code
-                    if chosen[3]:
+                    if hit[3]:
                         cell3[:] = code
-                if fill.now:
-                    enable[:] = 15
-                enables[q].next = enable
                 parts[q].next = concat(cell3, cell2, cell1, cell0)
-        else:
-            for q in range(quads):
-                enables[q].next = 0
 
-    return locate, place
+    @always(clk.posedge)
+    def enable():
+        hit = intbv(0)[cells:]
+        whole.next = rows.we or fill.now
+        some.next = wanted
+        if rows.we or fill.now:
+            for q in range(quads):
+                enables[q].next = 15
+        elif wanted or some or whole:
+            hit[:] = hits[0]
+            for d in range(1, positions):
+                hit[:] = hit | hits[d]
+            for q in range(quads):
+                enables[q].next = hit[4:]
+                hit[:] = hit >> 4
+
+    return locate, place, enable
 
 
 @block

@@ -35,8 +35,6 @@ class Fields:
             setattr(self, name, bit())
         self.max_run = bit()                            # MAX runs
         self.clustered = bit()                          # mode CODE
-        self.last_column = word(len(self.pitch))        # pitch - 1
-        self.last_row = word(len(self.image_rows))      # image_rows - 1
         self.last_digit = word(len(self.digits))        # digits - 1
         self.x_both = word(config.address_bits)         # x_step + x_wrap
         self.y_both = word(config.address_bits)         # y_step + y_wrap
@@ -114,8 +112,6 @@ def run_fields(clk, go, instruction, fields, taken, config):
         if taken:
             fields.max_run.next = fields.mode == pass_mode
             fields.clustered.next = fields.mode == code_mode
-            fields.last_column.next = fields.pitch - 1
-            fields.last_row.next = fields.image_rows - 1
             fields.last_digit.next = fields.digits - 1
             total[:] = fields.x_step + fields.x_wrap
             fields.x_both.next = total[width:]

@@ -27,66 +27,87 @@ class RunEnd:
         self.factor = wrapping(config.factor_bits)
 
 
+class Steps:
+    """What the multipliers do in this cycle, for the steps of the run on its way.
+
+    step: of the operands. fresh: the total before is none (first run of a chunk), at_read: or this
+    one, {bank, step}; factor: of the product in the same cycle. shift: the product is added.
+    write: the total is kept at at_write.
+    """
+
+    def __init__(self, config):
+        place = bits_for(config.total_banks) + bits_for(config.share)
+        self.step = word(bits_for(config.share))
+        self.fresh = bit()
+        self.at_read = word(place)
+        self.factor = number(config.factor_bits)
+        self.shift = bit()
+        self.write = bit()
+        self.at_write = word(place)
+
+
 @block
-def steps(clk, reset, moving, tap, step, at_read, at_write, write, fresh, factor, complete, config):
+def control(clk, reset, moving, tap, steps, complete, config):
     """Control of the shared multipliers.
 
-    tap: RunEnd. step: 0 in the cycle after a run's last tap, then 1, ...; at_read, at_write:
-    {bank, step} and fresh (first run of the chunk) for the multipliers, write: keep the total;
-    factor: for their product. complete: the chunk's totals are all kept 2 cycles later.
+    moving: there may be a run on its way; tap: RunEnd; steps: Steps, driven: step 0 in the cycle
+    after a run's last tap. complete: the chunk's totals are all kept 2 cycles later.
     """
     share, banks = config.share, config.total_banks
     last_step = share - 1
-    read_stage = 0 if share > 2 else 1       # M = 2: the total before is read one cycle later
     active = bit()
     bank = Signal(modbv(banks - 1)[bits_for(banks):])
     first, ended, closes = bit(), Signal(bool(1)), bit()
-    factor0 = number(config.factor_bits)
-    at = [word(len(at_read)) for _ in range(3)]
-    actives = word(3)
-    firsts = word(2)
-    closings = word(2)
+    factor = number(config.factor_bits)
+    late_first = bit()
+    at = [word(len(steps.at_read)) for _ in range(3)]
+    actives, closings = word(3), word(2)
 
     @always_seq(clk.posedge, reset=reset)
     def walk():
         if tap.valid and tap.last:
             active.next = True
-            step.next = 0
+            steps.step.next = 0
             first.next = ended
             ended.next = tap.closing
             closes.next = tap.closing
-            factor0.next = tap.factor
+            factor.next = tap.factor
             if ended:
                 bank.next = bank + 1
         elif active:
-            if step == last_step:
+            if steps.step == last_step:
                 active.next = False
-                step.next = 0
+                steps.step.next = 0
             else:
-                step.next = step + 1
+                steps.step.next = steps.step + 1
         if moving:
             actives.next = concat(actives[2:], active)
-            closings.next[0] = active and closes and step == last_step
+            closings.next[0] = active and closes and steps.step == last_step
             closings.next[1] = closings[0]
 
     @always(clk.posedge)
     def follow():
         if moving:
-            at[0].next = concat(bank, step)
+            at[0].next = concat(bank, steps.step)
             at[1].next = at[0]
             at[2].next = at[1]
-            firsts.next = concat(firsts[1:], first)
-            factor.next = factor0
+            late_first.next = first
+            steps.factor.next = factor
 
     @always_comb
     def show():
-        at_read.next = at[read_stage]
-        at_write.next = at[2]
-        write.next = actives[2]
-        fresh.next = firsts[read_stage]
+        steps.fresh.next = late_first and actives[0]
+        steps.shift.next = actives[1]
+        steps.write.next = actives[2]
+        steps.at_write.next = at[2]
         complete.next = closings[1]
 
-    return walk, follow, show
+    @always_comb
+    def show_read():
+        steps.at_read.next = at[0]
+
+    # with M = 2 nothing reads
+    return (walk, follow, show, show_read) if share > 2 else (walk, follow, show)
 
 
 @block
@@ -110,8 +131,8 @@ def operands_of(clk, moving, step, captured, operands, config):
 
 
 @block
-def multiplier(clk, moving, operand, factor, at_read, fresh, at_write, write, at_drain, read,
-               depth):
+def multiplier(clk, moving, operand, factor, at_read, fresh, shift, at_write, write, at_drain,
+               read, depth):
     """One shared multiplier and its totals. read: the total `at_drain` of the cycle before.
 
     The total before (none if `fresh`) is read beside the product, and added one cycle later.
@@ -127,12 +148,13 @@ def multiplier(clk, moving, operand, factor, at_read, fresh, at_write, write, at
 
     @always(clk.posedge)
     def work():
+        if fresh:
+            before.next = 0
+        elif moving:
+            before.next = totals[at_read]
         if moving:
             product.next = operand * factor
-            if fresh:
-                before.next = 0
-            else:
-                before.next = totals[at_read]
+        if shift:
             total.next = before + addend
         if write:
             totals[at_write].next = total
@@ -142,13 +164,15 @@ def multiplier(clk, moving, operand, factor, at_read, fresh, at_write, write, at
 
 
 @block
-def multiplier_of_two(clk, moving, operand, factor, at_read, fresh, at_write, write, at_drain,
-                      read, depth):
-    """As `multiplier` for M = 2, where the total before is read in the cycle of the addition."""
+def multiplier_of_two(clk, moving, operand, factor, fresh, shift, at_write, write, at_drain, read,
+                      depth):
+    """As `multiplier` for M = 2, where the totals of the two lanes go round: while one is in
+    `total` the other is in `before`. shift: in the cycle of each of the two additions.
+    """
     bits = len(read)
     totals = [wrapping(bits) for _ in range(depth)]
     product = number(len(operand) + len(factor))
-    total, addend = wrapping(bits), wrapping(bits)
+    before, total, addend = wrapping(bits), wrapping(bits), wrapping(bits)
 
     @always_comb
     def cut():
@@ -156,12 +180,14 @@ def multiplier_of_two(clk, moving, operand, factor, at_read, fresh, at_write, wr
 
     @always(clk.posedge)
     def work():
+        if fresh:
+            before.next = 0
+        elif shift:
+            before.next = total
         if moving:
             product.next = operand * factor
-            if fresh:
-                total.next = addend
-            else:
-                total.next = addend + totals[at_read]
+        if shift:
+            total.next = before + addend
         if write:
             totals[at_write].next = total
         read.next = totals[at_drain]
@@ -174,20 +200,21 @@ def shared_multipliers(clk, reset, moving, tap, captured, at_drain, reads, compl
     """P/M multipliers (M > 1).
 
     tap: RunEnd; captured: sums, from the cycle after a run's last tap on. reads[j]: total of
-    multiplier j at `at_drain`, {bank, step}, one cycle before. complete: see `steps`.
+    multiplier j at `at_drain`, {bank, step}, one cycle before. complete: see `control`.
     """
     depth = config.total_banks * config.share
-    at_read, at_write = word(len(at_drain)), word(len(at_drain))
-    step = word(bits_for(config.share))
-    write, fresh = bit(), bit()
-    factor = number(config.factor_bits)
+    steps = Steps(config)
     operands = [number(config.sum_bits) for _ in range(config.multipliers)]
-    unit = multiplier_of_two if config.share == 2 else multiplier
-    return (steps(clk, reset, moving, tap, step, at_read, at_write, write, fresh, factor, complete,
-                  config),
-            operands_of(clk, moving, step, captured, operands, config),
-            [unit(clk, moving, operands[j], factor, at_read, fresh, at_write, write, at_drain,
-                  reads[j], depth) for j in range(config.multipliers)])
+    if config.share == 2:
+        units = [multiplier_of_two(clk, moving, operands[j], steps.factor, steps.fresh,
+                                   steps.shift, steps.at_write, steps.write, at_drain, reads[j],
+                                   depth) for j in range(config.multipliers)]
+    else:
+        units = [multiplier(clk, moving, operands[j], steps.factor, steps.at_read, steps.fresh,
+                            steps.shift, steps.at_write, steps.write, at_drain, reads[j], depth)
+                 for j in range(config.multipliers)]
+    return (control(clk, reset, moving, tap, steps, complete, config),
+            operands_of(clk, moving, steps.step, captured, operands, config), units)
 
 
 @block
@@ -225,21 +252,25 @@ def lane_multiplier(clk, value, factor, counts, fresh, write, bank, at_drain, re
     bits = len(read)
     totals = [wrapping(bits) for _ in range(depth)]
     product = number(len(value) + len(factor))
-    total = wrapping(bits)
+    before, total = wrapping(bits), wrapping(bits)
+
+    @always_comb
+    def choose():
+        if fresh:
+            before.next = 0
+        else:
+            before.next = total
 
     @always(clk.posedge)
     def work():
         product.next = value * factor
         if counts:
-            if fresh:
-                total.next = product
-            else:
-                total.next = total + product
+            total.next = before + product
         if write:
             totals[bank].next = total
         read.next = totals[at_drain]
 
-    return work
+    return choose, work
 
 
 @block

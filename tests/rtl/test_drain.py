@@ -16,10 +16,10 @@ from kcnn.rtl.signals import bit, word
 from myhdl import ResetSignal, always_comb, block
 from replay import replay
 
-FIELDS = ("channels", "images", "height", "width", "dst", "dst_channel",
+FIELDS = ("channels", "pitch", "image_rows", "images", "height", "width", "dst", "dst_channel",
           "dst_plane", "dst_image", "x_step", "y_step", "split", "x_start", "x_mod", "y_start",
           "y_mod")
-DERIVED = ("last_column", "last_row", "last_digit", "x_both", "y_both")
+DERIVED = ("last_digit", "x_both", "y_both")
 CYCLES = 450
 MACHINES = [{"lanes": 4, "drain": 1, "share": 2}, {"lanes": 8, "drain": 2, "share": 4},
             {"lanes": 8, "drain": 4, "share": 1}, {"lanes": 4, "drain": 4, "share": 1}]
@@ -95,8 +95,8 @@ class Chunks:
         size = self.config.memory_codes
         for name in FIELDS:
             getattr(ports["fields"], name).next = getattr(run, name)
-        derived = (run.pitch - 1, run.image_rows - 1, run.digits - 1,
-                   (run.x_step + run.x_wrap) % size, (run.y_step + run.y_wrap) % size)
+        derived = (run.digits - 1, (run.x_step + run.x_wrap) % size,
+                   (run.y_step + run.y_wrap) % size)
         for name, value in zip(DERIVED, derived, strict=True):
             getattr(ports["fields"], name).next = value
         ports["start"].next = 1

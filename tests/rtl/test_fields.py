@@ -48,8 +48,6 @@ def test_fields_and_derived_ones_stay_until_the_next_run():
         for row in rows[5 * i + 3:5 * i + 6]:
             assert row["fields_max_run"] == (run.mode == Mode.PASS)
             assert row["fields_clustered"] == (run.mode == Mode.CODE)
-            assert row["fields_last_column"] == run.pitch - 1
-            assert row["fields_last_row"] == run.image_rows - 1
             assert row["fields_last_digit"] == run.digits - 1
             assert row["fields_x_both"] == (run.x_step + run.x_wrap) % size
             assert row["fields_y_both"] == (run.y_step + run.y_wrap) % size
