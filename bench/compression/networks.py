@@ -14,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -196,20 +196,25 @@ _ALEXNET = (
 )
 
 
-def alexnet() -> list[Layer]:
-    """AlexNet with the published densities; a layer's input is what the layer before puts out."""
+def alexnet(densities: Mapping[str, float] | None = None) -> list[Layer]:
+    """AlexNet with the published densities; a layer's input is what the layer before puts out.
+
+    densities: surviving weights of some layers, 0 to 1, instead of the published ones.
+    """
     activations = [100, *(row[6] for row in _ALEXNET)]
-    return [Layer.of_densities(name, kind, shape, positions, inputs, weight / 100, active / 100)
+    return [Layer.of_densities(name, kind, shape, positions, inputs,
+                               (densities or {}).get(name, weight / 100), active / 100)
             for (name, kind, shape, positions, inputs, weight, _), active
             in zip(_ALEXNET, activations, strict=False)]
 
 
-def alexnet_weights(seed: int = 0) -> dict[str, NDArray[np.float32]]:
-    """Made-up weights of AlexNet's shapes and published densities: zeros anywhere, the others
-    two-sided with few small ones, as they are left by pruning and retraining."""
+def alexnet_weights(densities: Mapping[str, float] | None = None, seed: int = 0
+                    ) -> dict[str, NDArray[np.float32]]:
+    """Made-up weights of AlexNet's shapes and densities: zeros anywhere, the others two-sided with
+    few small ones, as they are left by pruning and retraining."""
     rng = np.random.default_rng(seed)
     out = {}
-    for layer in alexnet():
+    for layer in alexnet(densities):
         flat = np.zeros(layer.weights, np.float32)
         kept = rng.choice(layer.weights, layer.nonzero, replace=False, shuffle=False)
         size = rng.gamma(4.0, 0.25, layer.nonzero).astype(np.float32)

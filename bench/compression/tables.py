@@ -1,6 +1,11 @@
 """Results of the studies: one page and one JSON file each, written at once.
 
     save("alexnet", "python bench/compression/alexnet.py", "What it is about.", tables)
+
+A study that takes long keeps its parts as it goes, in out/compression/<study>.json:
+
+    parts = Parts("formats", fresh=False)
+    found = parts("conv1, 8 bits", lambda: ...)     # computed once; plain JSON values
 """
 
 from __future__ import annotations
@@ -8,10 +13,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
+KEPT = Path(__file__).resolve().parents[2] / "out" / "compression"
 Cell = str | int | float | None
 
 
@@ -54,6 +61,23 @@ def save(name: str, command: str, about: str, tables: Sequence[Table],
     _write(folder / f"{name}.json", json.dumps(data, indent=1) + "\n")
     _write(folder / f"{name}.md", page)
     print(page)
+
+
+class Parts:
+    """Finished parts of a study by name; an interrupted study goes on where it was."""
+
+    def __init__(self, study: str, fresh: bool, folder: Path = KEPT) -> None:
+        self.path = folder / f"{study}.json"
+        known = self.path.exists() and not fresh
+        self._parts: dict[str, Any] = json.loads(self.path.read_text()) if known else {}
+
+    def __call__(self, name: str, make: Callable[[], Any]) -> Any:
+        """The part of that name, made if it is not known; equal to what JSON gives back."""
+        if name not in self._parts:
+            self._parts[name] = json.loads(json.dumps(make()))
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _write(self.path, json.dumps(self._parts))
+        return self._parts[name]
 
 
 def _write(path: Path, text: str) -> None:

@@ -37,14 +37,17 @@ def confidence_limit(found: float, images: int, z: float = Z) -> float:
 
 def choose(sites: Sequence[str], measure: Measure, limit: float,
            choices: Sequence[int] = CHOICES) -> dict[str, int | None]:
-    """Clusters of every site, None where not even the most are enough.
+    """Clusters of every site.
 
     measure is called with a number or None for every site; what it returns must be at least the
-    limit. A site that has no choice to stay above it is left as it is.
+    limit. If the most clusters everywhere are enough, sites begin with those; else they begin
+    without clusters, and one that has no choice to stay above the limit ends with None.
     """
     if not choices or min(choices) < 1:
         raise CompressError(f"numbers of clusters must be 1 or more, found {list(choices)}")
-    chosen: dict[str, int | None] = dict.fromkeys(sites)
+    chosen: dict[str, int | None] = dict.fromkeys(sites, max(choices))
+    if measure(chosen) < limit:
+        chosen = dict.fromkeys(sites)
     fewest = min(choices)
     alone = {site: measure({**chosen, site: fewest}) for site in sites}
     for site in sorted(sites, key=lambda name: -alone[name]):

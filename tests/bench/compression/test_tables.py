@@ -31,3 +31,18 @@ def test_a_table_is_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_a_row_has_a_cell_for_every_column() -> None:
     with pytest.raises(ValueError, match="zip"):
         tables.Table("t", ("a", "b"), [(1,)]).markdown()
+
+
+def test_parts_are_made_once_and_survive_an_interrupt(tmp_path: Path) -> None:
+    parts = tables.Parts("study", fresh=False, folder=tmp_path / "kept")
+    assert parts("a", lambda: {"x": (1, 2.5)}) == {"x": [1, 2.5]}
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        parts("b", interrupted)
+    again = tables.Parts("study", fresh=False, folder=tmp_path / "kept")
+    assert again("a", interrupted) == {"x": [1, 2.5]}
+    fresh = tables.Parts("study", fresh=True, folder=tmp_path / "kept")
+    assert fresh("a", lambda: 3) == 3

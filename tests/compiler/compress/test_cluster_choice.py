@@ -34,6 +34,11 @@ def test_the_interval_is_that_of_a_proportion() -> None:
 def test_every_site_gets_the_smallest_number_that_is_enough() -> None:
     assert choose(list(COST), measure, 1.0) == {"a": 4, "b": 32, "c": None}
     assert choose(list(COST), measure, 0.76) == {"a": 4, "b": 8, "c": None}
+
+
+def test_no_site_is_left_out_where_the_most_everywhere_are_enough() -> None:
+    assert choose(list(COST), measure, 0.31) == {"a": 4, "b": 32, "c": 32}
+    assert choose(list(COST), measure, -0.01) == {"a": 4, "b": 4, "c": 32}
     assert choose(list(COST), measure, -0.2, (16, 2)) == {"a": 2, "b": 2, "c": 16}
 
 
@@ -45,7 +50,7 @@ def test_sites_that_suffer_least_choose_first() -> None:
         return measure(counts)
 
     choose(["c", "b", "a"], watched, 1.0, (4,))
-    assert seen[:3] == ["c", "b", "a"] and seen[3] == "a"
+    assert seen[1:4] == ["c", "b", "a"] and seen[4] == "a"
 
 
 def test_numbers_must_be_positive() -> None:
