@@ -17,7 +17,7 @@ from kcnn.compiler.compress.errors import CompressError
 from kcnn.compiler.compress.maps import inputs
 from torch import nn
 
-COST = {"a": 4, "b": 32, "c": 100}
+COST = {"a": 4, "b": 30, "c": 100}
 
 
 def measure(counts: Mapping[str, int | None]) -> float:
@@ -39,7 +39,6 @@ def test_every_site_gets_the_smallest_number_that_is_enough() -> None:
 def test_no_site_is_left_out_where_the_most_everywhere_are_enough() -> None:
     assert choose(list(COST), measure, 0.31) == {"a": 4, "b": 32, "c": 32}
     assert choose(list(COST), measure, -0.01) == {"a": 4, "b": 4, "c": 32}
-    assert choose(list(COST), measure, -0.2, (16, 2)) == {"a": 2, "b": 2, "c": 16}
 
 
 def test_sites_that_suffer_least_choose_first() -> None:
