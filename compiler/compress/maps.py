@@ -39,7 +39,7 @@ class MapClusters:
     def clustered(self, x: Tensor) -> Tensor:
         """Nearest values, half way up; exact zeros where x is zero."""
         values = self.values if self.keep else _with_zero(self.values)
-        found = values[torch.bucketize(x, (values[1:] + values[:-1]) / 2, right=True)]
+        found = values[torch.bucketize(x.contiguous(), (values[1:] + values[:-1]) / 2, right=True)]
         return torch.where(x == 0, 0.0, found)
 
 

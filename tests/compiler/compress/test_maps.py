@@ -80,3 +80,9 @@ def test_clusters_can_differ_by_layer() -> None:
     module = nn.Sequential(nn.Linear(8, 8), nn.Linear(8, 8), nn.Linear(8, 2))
     found = maps.calibrate(module, torch.rand(20, 8), {"1": 2, "2": 5})
     assert [len(found[name].values) for name in ("1", "2")] == [2, 5]
+
+
+def test_maps_in_any_memory_order_are_clustered_without_a_warning() -> None:
+    x = torch.rand(2, 3, 4, 4)
+    found = maps.find(x.numpy(), 3)
+    assert torch.equal(found(x.permute(0, 2, 3, 1)), found(x).permute(0, 2, 3, 1))
