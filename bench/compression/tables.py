@@ -79,6 +79,10 @@ class Parts:
             _write(self.path, json.dumps(self._parts))
         return self._parts[name]
 
+    def known(self) -> dict[str, Any]:
+        """All finished parts."""
+        return dict(self._parts)
+
 
 def _write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
