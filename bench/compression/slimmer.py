@@ -2,9 +2,9 @@
 
 For each network and data set: features made linear only, kernels made lower only, both, and both
 with cycles of the modified DianNao in place of multiply-accumulates. The search decides on images
-held back from training (train.py); test images are read when a row is finished. Rows that are in
-results/slimmer.json are kept; a row cut off goes on from its checkpoint in out/slimmer/.
-The result is written after every row: results/slimmer.json and results/slimmer.md.
+held back from training (train.py); test images are read when a row is finished. Finished rows are
+kept, and a row cut off goes on from its checkpoint in out/slimmer/. The page and its JSON file are
+written after every row.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
-import json
+import functools
 import math
 import statistics
 import time
@@ -37,11 +37,11 @@ from kcnn.compiler.compress.sites import sites
 from kcnn.compiler.compress.work import Cost, Meter, Work, macs
 from kcnn.tlm import machine
 from networks import DATA, WEIGHTS, build, load_weights, save_weights
+from tables import Cell, Parts, Table, save
 from torch import Tensor, nn
 from train import HELD, RECIPES, SEED, varied
 
 ROOT = Path(__file__).resolve().parents[2]
-RESULTS = Path(__file__).parent / "results"
 KEPT = ROOT / "out" / "slimmer"
 BUDGET = 0.01
 PAIRS = (("lenet5", "mnist"), ("lenet5", "fashion"), ("vgg7", "fashion"), ("resnet20", "cifar10"),
@@ -54,7 +54,7 @@ MODES: dict[str, tuple[tuple[str, ...], Cost]] = {
 }
 CALLED = {"linear": "linear only", "lower": "lower kernel only", "both": "both",
           "cycles": "both, cycles as cost"}
-PUBLISHED = {"linear": 0.52, "lower": 0.65}
+PUBLISHED = {"linear": 52.0, "lower": 65.0}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,18 +70,13 @@ class Plan:
 PLANS = {"lenet5": Plan(400, 2000, 0.25), "vgg7": Plan(150, 500, 0.25),
          "resnet20": Plan(150, 500, 0.25)}
 BATCH = 64
-HEADER = """# Slimmer networks: savings at 1 % loss
-
-Made by `python bench/compression/slimmer.py` from slimmer.json. Accuracies are those of the test
-images, which decided nothing; ± is one standard error of the difference. Savings are
+ABOUT = """Slimmer networks: what is saved at 1 % loss. Accuracies are those of the test images,
+which decided nothing; error is one standard error of the difference. Savings are
 multiply-accumulates of the whole network. ResNet-20 is compared with the published network trained
-on for some epochs on the same images (train.py). Speed-ups for one image: on DianNao and on its
-modified form against the untouched network on DianNao; on our machine (`small`, both networks
-compiled with 16 clusters) in simulated clocks.
-
-| network | data | method | accuracy before | after | loss | saving | weights left | DianNao \
-| modified DianNao | our machine |
-| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"""
+on for some epochs on the same images (train.py)."""
+SPEED = """Speed-ups for one image: on DianNao and on its modified form against the untouched
+network on DianNao; on our machine (`small`, both networks compiled with 16 clusters) in simulated
+clocks."""
 
 
 # ---- one row -------------------------------------------------------------------------------
@@ -175,71 +170,57 @@ def clocks(module: nn.Module, part: Data) -> int | None:
 
 
 # ---- results -------------------------------------------------------------------------------
-def load_rows() -> list[dict[str, Any]]:
-    """What is finished."""
-    path = RESULTS / "slimmer.json"
-    return json.loads(path.read_text())["rows"] if path.exists() else []
+def tables(rows: list[dict[str, Any]]) -> list[Table]:
+    """Savings, speed-ups, and medians next to the published ones."""
+    savings = Table("Savings", ("network", "data", "method", "before %", "after %", "loss", "error",
+                                "saving %", "weights left %"),
+                    [(*_named(r), 100 * r["accuracy_before"], 100 * r["accuracy"], 100 * _loss(r),
+                      100 * r["error"], 100 * r["saving"],
+                      100 * r["weights"] / r["weights_before"]) for r in rows],
+                    {"loss": "+.2f", "saving %": ".1f", "weights left %": ".1f"})
+    speed = Table("Speed-ups", ("network", "data", "method", "DianNao", "modified DianNao",
+                                "our machine", "1 / (1 - saving)"),
+                  [(*_named(r), r["diannao"], r["modified"],
+                    r["clocks_before"] / r["clocks"] if r["clocks"] else None,
+                    1 / (1 - r["saving"])) for r in rows], note=SPEED)
+    return [savings, speed, _medians(rows)]
 
 
-def write(rows: list[dict[str, Any]]) -> None:
-    """Both files, each replaced at once."""
-    rows = sorted(rows, key=lambda r: (PAIRS.index((r["network"], r["data"])),
-                                       list(MODES).index(r["mode"])))
-    for name, text in (("slimmer.json", json.dumps({"budget": BUDGET, "rows": rows}, indent=1)),
-                       ("slimmer.md", table(rows))):
-        partial = RESULTS / f".{name}"
-        partial.write_text(text + "\n")
-        partial.replace(RESULTS / name)
+def _named(found: dict[str, Any]) -> tuple[str, str, str]:
+    return found["network"], found["data"], CALLED[found["mode"]]
 
 
-def table(rows: list[dict[str, Any]]) -> str:
-    """The report in Markdown."""
-    lines = HEADER.splitlines()
-    lines += [_line(found) for found in rows]
-    lines += ["", "| method | pairs | median saving | published median | largest loss |",
-              "| --- | --- | --- | --- | --- |"]
-    return "\n".join(lines + [_median(mode, [r for r in rows if r["mode"] == mode])
-                              for mode in MODES if any(r["mode"] == mode for r in rows)])
+def _loss(found: dict[str, Any]) -> float:
+    return found["accuracy_before"] - found["accuracy"]
 
 
-def _line(found: dict[str, Any]) -> str:
-    loss = found["accuracy_before"] - found["accuracy"]
-    cells = [found["network"], found["data"], CALLED[found["mode"]],
-             f"{100 * found['accuracy_before']:.2f} %", f"{100 * found['accuracy']:.2f} %",
-             f"{100 * loss:+.2f} ± {100 * found['error']:.2f}", f"{100 * found['saving']:.1f} %",
-             f"{100 * found['weights'] / found['weights_before']:.1f} %",
-             f"{found['diannao']:.2f}x", f"{found['modified']:.2f}x",
-             f"{found['clocks_before'] / found['clocks']:.2f}x" if found["clocks"] else "too large"]
-    return f"| {' | '.join(cells)} |"
-
-
-def _median(mode: str, rows: list[dict[str, Any]]) -> str:
-    saving = statistics.median(found["saving"] for found in rows)
-    loss = max(found["accuracy_before"] - found["accuracy"] for found in rows)
-    published = f"{100 * PUBLISHED[mode]:.0f} %" if mode in PUBLISHED else ""
-    return (f"| {CALLED[mode]} | {len(rows)} | {100 * saving:.1f} % | {published} | "
-            f"{100 * loss:+.2f} |")
+def _medians(rows: list[dict[str, Any]]) -> Table:
+    lines: list[list[Cell]] = []
+    for mode, called in CALLED.items():
+        mine = [found for found in rows if found["mode"] == mode]
+        if mine:
+            lines.append([called, len(mine), 100 * statistics.median(r["saving"] for r in mine),
+                          PUBLISHED.get(mode), 100 * max(_loss(r) for r in mine)])
+    return Table("Medians", ("method", "pairs", "median saving %", "published %", "largest loss"),
+                 lines, {"median saving %": ".1f", "largest loss": "+.2f"})
 
 
 def main() -> None:
-    """Make the rows that are missing, or those named."""
+    """Make the rows that are missing, or those named; the page shows all that are known."""
     parser = argparse.ArgumentParser(description="Savings of slimmer networks at 1 % loss.")
     parser.add_argument("network", nargs="?", choices=sorted({net for net, _ in PAIRS}))
     parser.add_argument("data", nargs="?", choices=sorted(DATA))
     parser.add_argument("mode", nargs="?", choices=list(MODES))
     arguments = parser.parse_args()
-    RESULTS.mkdir(exist_ok=True)
-    for mode in MODES:
-        for network, data in PAIRS:
-            asked = (arguments.network, arguments.data, arguments.mode)
-            if any(a not in (None, b) for a, b in zip(asked, (network, data, mode), strict=True)):
-                continue
-            rows = load_rows()
-            if any((r["network"], r["data"], r["mode"]) == (network, data, mode) for r in rows):
-                continue
-            made = row(network, data, mode)
-            write([*load_rows(), made])
-            print(_line(made), flush=True)
+    asked = (arguments.network, arguments.data, arguments.mode)
+    every = [(*pair, mode) for pair in PAIRS for mode in MODES]
+    for one in every:
+        if all(a in (None, b) for a, b in zip(asked, one, strict=True)):
+            parts = Parts("slimmer", fresh=False)
+            parts("_".join(one), functools.partial(row, *one))
+            known = parts.known()
+            save("slimmer", "python bench/compression/slimmer.py", ABOUT,
+                 tables([known["_".join(name)] for name in every if "_".join(name) in known]))
 
 
 if __name__ == "__main__":
