@@ -130,19 +130,28 @@ def aim(clk, reset, served, addresses, hits, wanted, even_row, odd_row, config):
 
 
 @block
-def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, config):
+def write_port(clk, reset, wanted, hits, codes, even_row, odd_row, fill, rows, write, wrote,
+               config):
     """The registers before the memory: a row of LOAD or FILL, or the cells of an operation.
 
-    hits, codes: of the operation's positions; write: MemoryWrite, driven.
+    hits, codes: of the operation's positions; write: MemoryWrite, driven; wrote: there is one.
     """
-    positions, quads, code_bits = config.drain, config.row_codes // 4, config.code_bits
-    quad_bits, row_width, cells = 4 * code_bits, 2 * config.word_bits, config.row_codes
-    enables, parts = write.enables, write.codes
-    some, whole = bit(), bit()           # what was written in the cycle before
+    positions, quads, cells = config.drain, config.row_codes // 4, config.row_codes
+    last_part = config.beats_per_row - 1
+    enables = write.enables
+    row_there = bit()
+
+    @always_comb
+    def judge():
+        row_there.next = fill.now or (rows.valid and rows.part == last_part)
+
+    @always_seq(clk.posedge, reset=reset)
+    def remember():
+        wrote.next = row_there or wanted
 
     @always(clk.posedge)
     def locate():
-        if rows.we:
+        if rows.valid:
             write.even_row.next = rows.address
             write.odd_row.next = rows.address
         elif fill.now:
@@ -153,8 +162,35 @@ def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, c
             write.odd_row.next = odd_row
 
     @always(clk.posedge)
+    def enable():
+        hit = intbv(0)[cells:]
+        if row_there:
+            for q in range(quads):
+                enables[q].next = 15
+        elif wanted or wrote:
+            hit[:] = hits[0]
+            for d in range(1, positions):
+                hit[:] = hit | hits[d]
+            for q in range(quads):
+                enables[q].next = hit[4:]
+                hit[:] = hit >> 4
+
+    return judge, remember, locate, enable, write_data(clk, wanted, hits, codes, fill, rows,
+                                                       write, config)
+
+
+@block
+def write_data(clk, wanted, hits, codes, fill, rows, write, config):
+    """The codes for `write_port`. The parts of a row come one after the other."""
+    positions, quads, code_bits = config.drain, config.row_codes // 4, config.code_bits
+    quad_bits, cells = 4 * code_bits, config.row_codes
+    beats, beat_width = config.beats_per_row, len(rows.beat)
+    quads_a_beat = quads // beats
+    parts = write.codes
+
+    @always(clk.posedge)
     def place():
-        row = intbv(0)[row_width:]
+        beat = intbv(0)[beat_width:]
         hit = intbv(0)[cells:]
         first = intbv(0)[code_bits:]
         code = intbv(0)[code_bits:]
@@ -162,11 +198,13 @@ def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, c
         cell1 = intbv(0)[code_bits:]
         cell2 = intbv(0)[code_bits:]
         cell3 = intbv(0)[code_bits:]
-        if rows.we:
-            row[:] = rows.data
-            for q in range(quads):
-                parts[q].next = row[quad_bits:]
-                row[:] = row >> quad_bits
+        if rows.valid:
+            for p in range(beats):
+                beat[:] = rows.beat
+                for r in range(quads_a_beat):
+                    if rows.part == p:
+                        parts[p * quads_a_beat + r].next = beat[quad_bits:]
+                    beat[:] = beat >> quad_bits
         elif fill.now or wanted:
             first[:] = codes[0]
             if fill.now:
@@ -190,53 +228,25 @@ def write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, c
                         cell3[:] = code
                 parts[q].next = concat(cell3, cell2, cell1, cell0)
 
-    @always(clk.posedge)
-    def enable():
-        hit = intbv(0)[cells:]
-        whole.next = rows.we or fill.now
-        some.next = wanted
-        if rows.we or fill.now:
-            for q in range(quads):
-                enables[q].next = 15
-        elif wanted or some or whole:
-            hit[:] = hits[0]
-            for d in range(1, positions):
-                hit[:] = hit | hits[d]
-            for q in range(quads):
-                enables[q].next = hit[4:]
-                hit[:] = hit >> 4
-
-    return locate, place, enable
+    return place
 
 
 @block
-def trace_port(clk, reset, wanted, fill, rows, write, trace, config):
-    """What is written in this cycle: a row of LOAD, on its way, or what the memory is given."""
-    wrote = bit()
+def trace_port(write, wrote, trace):
+    """What the memory is given in this cycle. write: MemoryWrite; trace: Trace, driven."""
     enables, parts = write.enables, write.codes
     mask = ConcatSignal(*reversed(enables))
     codes = ConcatSignal(*reversed(parts))
-    everything = (1 << config.row_codes) - 1
-
-    @always_seq(clk.posedge, reset=reset)
-    def remember():
-        wrote.next = fill.now or wanted
 
     @always_comb
     def show():
-        trace.write.next = rows.we or wrote
-        if rows.we:
-            trace.row.next = rows.address
-            trace.odd_row.next = rows.address
-            trace.mask.next = everything
-            trace.codes.next = rows.data
-        else:
-            trace.row.next = write.even_row
-            trace.odd_row.next = write.odd_row
-            trace.mask.next = mask
-            trace.codes.next = codes
+        trace.write.next = wrote
+        trace.row.next = write.even_row
+        trace.odd_row.next = write.odd_row
+        trace.mask.next = mask
+        trace.codes.next = codes
 
-    return remember, show
+    return show
 
 
 @block
@@ -250,8 +260,9 @@ def collector(clk, reset, go, instruction, flow, codes, rows, write, trace, fill
     fill = Fills(config)
     hits = [word(config.row_codes) for _ in range(config.drain)]
     even_row, odd_row = word(bits_for(config.rows)), word(bits_for(config.rows))
-    wanted = bit()
+    wanted, wrote = bit(), bit()
     return (filler(clk, reset, go, instruction, fill, filled, config),
             aim(clk, reset, flow.served, flow.addresses, hits, wanted, even_row, odd_row, config),
-            write_port(clk, wanted, hits, codes, even_row, odd_row, fill, rows, write, config),
-            trace_port(clk, reset, wanted, fill, rows, write, trace, config))
+            write_port(clk, reset, wanted, hits, codes, even_row, odd_row, fill, rows, write,
+                       wrote, config),
+            trace_port(write, wrote, trace))

@@ -23,58 +23,46 @@ State = enum("AT_REST", "IN_ROWS", "IN_BEATS", "IN_ENTRIES", "IN_RAMP")
 
 
 @block
-def row_gatherer(clk, reset, take, first_row, valid, rdata, rows, config: Config):
-    """Gathers beats to rows and writes each to `rows` in the cycle after its last beat.
+def row_feeder(clk, reset, take, first_row, valid, rdata, rows, config: Config):
+    """Hands the beats of rows to `rows`, in the cycles in which they come.
 
     take: an instruction begins, its rows go to `first_row` on. rdata: codes in external form, of
     which the low bits count where a code is smaller than its byte.
     """
-    per_row, code_bits = config.beats_per_row, config.code_bits
-    per_beat = config.row_codes // per_row
-    width, beat = len(rows.data), per_beat * code_bits
-    longer, top, spare = width + beat, width - beat, 8 // config.codes_per_byte
-    left = Signal(intbv(0, min=0, max=per_row + 1))
+    code_bits, last_part = config.code_bits, config.beats_per_row - 1
+    per_beat, spare = config.row_codes // config.beats_per_row, 8 // config.codes_per_byte
+    part = Signal(modbv(0)[len(rows.part):])
     row = Signal(modbv(0)[len(rows.address):])
 
     @always_seq(clk.posedge, reset=reset)
-    def gather():
-        rows.we.next = False
+    def count():
         if take:
-            left.next = per_row
+            part.next = 0
             row.next = first_row
         elif valid:
-            rows.address.next = row
-            if left == 1:
-                rows.we.next = True
-                left.next = per_row
+            if part == last_part:
+                part.next = 0
                 row.next = row + 1
             else:
-                left.next = left - 1
+                part.next = part + 1
 
-    @always_seq(clk.posedge, reset=None)
-    def fill():
-        if valid:
-            rows.data.next = rdata
+    @always_comb
+    def place():
+        rows.valid.next = valid
+        rows.part.next = part
+        rows.address.next = row
 
-    @always_seq(clk.posedge, reset=None)
-    def shift():
-        if valid:
-            rows.data.next[width:top] = rdata
-            rows.data.next[top:] = rows.data[width:beat]
+    @always_comb
+    def feed():
+        rows.beat.next = rdata
 
-    @always_seq(clk.posedge, reset=None)
+    @always_comb
     def shrink():
-        both = intbv(0)[longer:]
-        if valid:
-            both[width:] = rows.data
-            for i in range(per_beat):
-                for j in range(code_bits):
-                    both[width + i * code_bits + j] = rdata[i * spare + j]
-            rows.data.next = both[longer:beat]
+        for i in range(per_beat):
+            for j in range(code_bits):
+                rows.beat.next[i * code_bits + j] = rdata[i * spare + j]
 
-    if code_bits != spare:
-        return gather, shrink
-    return gather, (shift if per_row > 1 else fill)
+    return count, place, (feed if code_bits == spare else shrink)
 
 
 @block
@@ -204,7 +192,7 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
     is_load, beats = Signal(bool(0)), Signal(intbv(0)[REST_BITS:])
     source, span = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))
 
-    gatherer = row_gatherer(clk, reset, box.take, first_row, beat_of_row, rdata, rows, config)
+    feeder = row_feeder(clk, reset, box.take, first_row, beat_of_row, rdata, rows, config)
     buffer = burst_buffer(clk, reset, bus.grant, beat_of_table, rdata, at, following, word, burst)
     cutter = entry_cutter(table, state, kind, bank, half, index, word, slot, ramp, pair, per_beat)
 
@@ -325,7 +313,7 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
         elif entry_done:
             slot.next = slot + 1
 
-    return (gatherer, buffer, cutter, decode, progress, walk, measure, ask, end, control, entry)
+    return (feeder, buffer, cutter, decode, progress, walk, measure, ask, end, control, entry)
 
 
 def _slice(name: str) -> tuple[int, int]:

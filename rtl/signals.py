@@ -93,14 +93,16 @@ class TableWrite:
 class Rows:
     """Load and store unit to the activation memory; never in a cycle with a RUN or FILL busy.
 
-    `we`: write `data` to row `address` (even word in the low half). `re`: `out` holds row
-    `read_address` one cycle later.
+    In a cycle with `valid` comes part `part` of row `address` (beats_per_row parts, lowest cells
+    first), `beat`; the row is written in the cycle after its last part. `re`: `out` holds row
+    `read_address` one cycle later (even word in the low half).
     """
 
     def __init__(self, config: Config) -> None:
-        self.we = bit()
+        self.valid = bit()
+        self.part = word(bits_for(config.beats_per_row))
         self.address = word(bits_for(config.rows))
-        self.data = word(2 * config.word_bits)
+        self.beat = word(2 * config.word_bits // config.beats_per_row)
         self.re = bit()
         self.read_address = word(bits_for(config.rows))
         self.out = word(2 * config.word_bits)

@@ -196,19 +196,22 @@ class Driver:
         table, rows, config = self.ports["table"], self.ports["rows"], self.config
         writes = list(table_writes(self.state, config))
         data = self.state.memory.reshape(config.rows, config.row_codes).tolist()
-        for i in range(max(len(writes), config.rows)):
+        beats, width = config.rows * config.beats_per_row, len(rows.beat)
+        for i in range(max(len(writes), beats)):
             table.we.next = i < len(writes)
             if i < len(writes):
                 kind, table.bank.next, table.half.next, table.index.next, table.data.next = \
                     writes[i]
                 table.kind.next = int(kind)
-            rows.we.next = i < config.rows
-            if i < config.rows:
-                rows.address.next = i
-                rows.data.next = sum(c << (config.code_bits * j) for j, c in enumerate(data[i]))
+            rows.valid.next = i < beats
+            if i < beats:
+                row, part = divmod(i, config.beats_per_row)
+                rows.address.next, rows.part.next = row, part
+                whole = sum(c << (config.code_bits * j) for j, c in enumerate(data[row]))
+                rows.beat.next = whole >> (width * part) & ((1 << width) - 1)
             yield from self.wait(1)
         table.we.next = 0
-        rows.we.next = 0
+        rows.valid.next = 0
         yield from self.wait(3)
 
     def execute(self, job: Job, parser: Iterator[None]) -> Iterator[None]:

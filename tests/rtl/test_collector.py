@@ -15,7 +15,7 @@ from kcnn.rtl.signals import Rows, Trace, bit, word
 from myhdl import ResetSignal, always_comb, block
 from replay import replay
 
-ROWS = ("we", "address", "data")
+ROWS = ("valid", "address", "part", "beat")
 
 
 @block
@@ -106,7 +106,7 @@ def test_every_write_is_made_and_traced(fields):
             what = rng.choice(("run", "run", "load", "fill", "nothing"))
             ports["go"].next = 0
             ports["served"].next = 0
-            ports["rows"].we.next = 0
+            ports["rows"].valid.next = 0
             if cycle < filling:
                 what = "nothing"
             if what == "run":
@@ -123,11 +123,20 @@ def test_every_write_is_made_and_traced(fields):
                 filling = cycle + 1
             elif what == "load":
                 row, data = rng.randrange(config.rows), rng.getrandbits(2 * config.word_bits)
-                ports["rows"].we.next = 1
-                ports["rows"].address.next, ports["rows"].data.next = row, data
-                loads[cycle] = {(row, c): data >> (config.code_bits * c) & (config.codes - 1)
-                                for c in range(size)}
-                filling = cycle + 2
+                ports["rows"].address.next = row
+                bits = len(ports["rows"].beat)
+                for part in range(config.beats_per_row):
+                    ports["rows"].valid.next = 0
+                    if rng.random() < 0.5:
+                        yield
+                        cycle += 1
+                    ports["rows"].valid.next, ports["rows"].part.next = 1, part
+                    ports["rows"].beat.next = data >> (bits * part) & ((1 << bits) - 1)
+                    if part < config.beats_per_row - 1:
+                        yield
+                        cycle += 1
+                loads[cycle + 1] = {(row, c): data >> (config.code_bits * c) & (config.codes - 1)
+                                    for c in range(size)}
             elif what == "fill":
                 fill = Fill(rng.randrange(config.rows - 4), rng.randint(1, 4),
                             rng.randrange(config.codes))
@@ -142,15 +151,14 @@ def test_every_write_is_made_and_traced(fields):
             ports["instruction"].next = rng.getrandbits(512)
 
     rows = replay(make_for(config), 300, stimulus, tools=("iverilog", "ghdl", "verilator")).rows
-    at_memory = runs | fills | {cycle + 1: cells for cycle, cells in loads.items()}
-    at_trace = {c: cells for c, cells in (runs | fills | loads).items() if cells}
+    writes = {c: cells for c, cells in (runs | fills | loads).items() if cells}
     for cycle, row in enumerate(rows[1:], 1):
         made = cells_of(row, config, ("even_row", "odd_row"), "mask", "content")
-        assert made == at_memory.get(cycle, {}), cycle
-        assert row["trace_write"] == (cycle in at_trace)
+        assert made == writes.get(cycle, {}), cycle
+        assert row["trace_write"] == (cycle in writes)
         if row["trace_write"]:
             traced = cells_of(row, config, ("trace_row", "trace_odd_row"), "trace_mask",
                               "trace_codes")
-            assert traced == at_trace[cycle]
+            assert traced == writes[cycle]
         assert row["filled"] == (cycle in ends)
     assert min(len(runs), len(loads), len(fills)) > 10

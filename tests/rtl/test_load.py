@@ -139,6 +139,20 @@ class Bench:
         return reqs, {}, writes, at - 1
 
 
+def gathered(rows, config):
+    """Rows by the cycle after their last part: address and codes."""
+    width, parts, found = 2 * config.word_bits // config.beats_per_row, [], {}
+    for cycle, row in enumerate(rows):
+        if row["rows_valid"]:
+            assert row["rows_part"] == len(parts)
+            parts.append(row["rows_beat"])
+            if len(parts) == config.beats_per_row:
+                codes = sum(part << (width * i) for i, part in enumerate(parts))
+                found[cycle + 1] = row["rows_address"], codes
+                parts = []
+    return found
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_rows_entries_and_stamps(name):
     bench = Bench(CONFIGS[name])
@@ -151,8 +165,7 @@ def test_rows_entries_and_stamps(name):
         wanted_entries |= entry_writes
         ends.append(end)
     over = ends[-1] + 1
-    assert {t: (r["rows_address"], r["rows_data"]) for t, r in enumerate(rows[:over])
-            if r["rows_we"]} == wanted_rows
+    assert gathered(rows[:over], bench.config) == wanted_rows
     keys = ("kind", "bank", "half", "index", "data")
     assert {t: tuple(r[f"table_{key}"] for key in keys) for t, r in enumerate(rows[:over])
             if r["table_we"]} == wanted_entries
