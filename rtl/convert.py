@@ -22,6 +22,7 @@ from .quirks import (
     forget_designs,
     refuse_reserved_names,
     refuse_shadow_lists,
+    settle_initial_values,
 )
 
 TOP = "machine"
@@ -70,6 +71,7 @@ def write(config: Config, hdl: str, folder: Path) -> None:
     """Convert in this interpreter; anything that MyHDL warns of is an error."""
     forget_designs()
     design = machine(**vars(MachinePorts(config)), config=config)
+    settle_initial_values(design)
     refuse_shadow_lists(design)
     refuse_reserved_names(design)
     extra = {"testbench": False} if hdl == "verilog" else {}

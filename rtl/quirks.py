@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import myhdl
 from myhdl import _block, _extractHierarchy, _simulator
@@ -84,6 +86,23 @@ def refuse_reserved_names(design: _Block) -> None:
         names = set(sub.funcobj.__code__.co_varnames)
         for name in sorted(name for name in names if name.lower() in RESERVED):
             raise TypeError(f"{design.name}: {name} is a reserved word")
+
+
+def settle_initial_values(design: _Block) -> None:
+    """Make the settled values of combinational signals their initial values.
+
+    Verilog computes a combinational signal when one of its inputs changes, and at the start none
+    does. Nothing but the design may have been built since `forget_designs`.
+    """
+    settled: list[tuple[Any, Any]] = []
+
+    def look() -> Iterator[Any]:
+        yield myhdl.delay(1)
+        settled.extend((signal, copy.deepcopy(signal._val)) for signal in _simulator._signals)
+
+    Simulation(design, look()).run(quiet=1)
+    for signal, value in settled:
+        signal._init = value
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from kcnn.rtl.quirks import (
     forget_designs,
     refuse_reserved_names,
     refuse_shadow_lists,
+    settle_initial_values,
 )
 from myhdl import ResetSignal, StopSimulation, block, delay, instance
 from tools import need, output_of
@@ -76,6 +77,7 @@ def convert(make: Make, folder: Path) -> list[Port]:
         forget_designs()
         function, ports = make()
         design = function(**ports)
+        settle_initial_values(design)
         refuse_shadow_lists(design)
         refuse_reserved_names(design)
         with conversion_warnings_as_errors():

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from kcnn.rtl.quirks import forget_designs, refuse_reserved_names, refuse_shadow_lists
-from myhdl import ResetSignal, Signal, always_comb, always_seq, block, intbv, modbv
-from replay import replay
+from myhdl import ResetSignal, Signal, always, always_comb, always_seq, block, intbv, modbv
+from replay import convert, replay
 
 
 @block
@@ -44,6 +44,32 @@ def slices_in_a_list(word, index, nibble):
     return pick
 
 
+@block
+def input_that_never_changes(clk, word, last):
+    """`step` is computed from `between`, which has its initial value for ever."""
+    never, between, step = Signal(bool(0)), Signal(bool(0)), Signal(intbv(0)[4:])
+
+    @always(clk.posedge)
+    def keep():
+        never.next = word == 255
+        last.next = step
+
+    @always_comb
+    def copy():
+        if never:
+            between.next = True
+        else:
+            between.next = False
+
+    @always_comb
+    def choose():
+        if between:
+            step.next = 2
+        else:
+            step.next = 5
+    return keep, copy, choose
+
+
 def signed(bits):
     return Signal(intbv(0, min=-(1 << (bits - 1)), max=1 << (bits - 1)))
 
@@ -69,6 +95,17 @@ def test_replay_sees_a_lost_carry(tool, name):
 
     with pytest.raises(AssertionError, match=f"{name} differs from MyHDL"):
         replay(make, 60, tools=(tool,))
+
+
+def test_combinational_signals_have_their_values_from_the_start(tmp_path):
+    def make():
+        return input_that_never_changes, {
+            "clk": Signal(bool(0)), "word": Signal(intbv(0, min=0, max=255)),
+            "last": Signal(intbv(0)[4:])}
+
+    convert(make, tmp_path)
+    assert "reg [3:0] step = 5;" in (tmp_path / "dut.v").read_text()
+    assert replay(make, 20).of("last")[1:] == [5] * 19
 
 
 def test_a_list_of_slices_is_refused():

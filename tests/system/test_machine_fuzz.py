@@ -1,28 +1,34 @@
-"""Random machine programs: the RTL in MyHDL against the TLM, stamp by stamp and byte by byte."""
+"""Random machine programs: the RTL, in MyHDL and as Verilog, against the TLM, stamp by stamp."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
 from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel
+from kcnn.rtl import hdl, toolchain
 from kcnn.rtl.simulate import simulate as rtl
 from kcnn.tlm.machine import simulate as tlm
-from machine_programs import CONFIGS, SMALL, random_program
+from machine_programs import CONFIGS, random_program
+from tools import need
 
-MODELS = {"fixed": lambda seed: MemoryModel.fixed(8), "none": lambda seed: MemoryModel.fixed(0),
-          "random": MemoryModel.random}
 # wider beats than the other configurations have: instructions lie in parts of beats
 WIDE = {bits: dataclasses.replace(Config.preset("tiny"), name=f"port{bits}", lanes=32, share=8,
                                   code_bits=8, value_bits=10, memory_codes=8192, drain=4,
                                   port_bits=bits, burst=512 // bits, tap_slots=64,
                                   base_entries=64) for bits in (256, 512)}
 CONFIGS = CONFIGS | {config.name: config for config in WIDE.values()}
-CASES = ([(name, 40 + number, "random") for number, name in enumerate(CONFIGS)]
-         + [(name, 60 + number, ("none", "fixed")[number % 2])
-            for number, name in enumerate(SMALL[::3])])
+IN_MYHDL = ("m1", "m4", "m2d2ab5", "p8m4d2ab6", "tiny", "port256")
+ON_ICARUS = ("m1d2", "m4ab5", "p8m2d4", "p16m8ab8", "p16m16", "port512")
+SEEDS = range(5)
+
+
+def model(seed):
+    """Random waits, or the same latency for every burst and no stalls."""
+    return (MemoryModel.random(seed), MemoryModel.fixed(0), MemoryModel.fixed(8))[seed % 3]
 
 
 def first_difference(one, other):
@@ -54,8 +60,22 @@ def difference_of_writes(one, other):
     return ""
 
 
-@pytest.mark.parametrize("name, seed, model", CASES)
-def test_rtl_and_tlm_agree_on_random_programs(name, seed, model):
-    program, memory = random_program(seed, CONFIGS[name], runs=2, channels=4, positions=40)
-    waits = MODELS[model](seed)
-    assert first_difference(rtl(program, memory, waits), tlm(program, memory, waits, True)) == ""
+def check(engine, name, seed, **size):
+    """The program of this seed does the same on the engine and on the TLM."""
+    program, memory = random_program(seed, CONFIGS[name], **size)
+    waits = model(seed)
+    want = tlm(program, memory, waits, True)
+    assert first_difference(engine(program, memory, waits), want) == "", f"{name}, seed {seed}"
+
+
+@pytest.mark.parametrize("seed, name", list(enumerate(IN_MYHDL, 42)))
+def test_myhdl_and_tlm_agree_on_random_programs(seed, name):
+    check(rtl, name, seed, runs=2, channels=4, positions=40)
+
+
+@pytest.mark.parametrize("name", ON_ICARUS)
+def test_verilog_and_tlm_agree_on_random_programs(name, tmp_path, monkeypatch):
+    need("iverilog", "vvp")
+    monkeypatch.setattr(toolchain, "cache_folder", lambda: tmp_path)
+    for seed in SEEDS:
+        check(functools.partial(hdl.simulate, engine="icarus"), name, seed)
