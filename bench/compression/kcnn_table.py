@@ -154,7 +154,8 @@ def costs(layers: list[account.Layer], found: Mapping[str, Clusters], magnitudes
     cached = sum((forms.expected("D", layer, magnitudes, values) for layer in layers),
                  forms.Counts())
     floats = sum(map(account.dense_bytes, layers))
-    return {"operations": 100 * done.both / base.both,
+    array = -(-sum(layer.macs for layer in layers) // Config.preset(MACHINE).lanes)
+    return {"array": array, "operations": 100 * done.both / base.both,
             "multiplications": 100 * done.multiplications / base.multiplications,
             "bytes": 100 * plain / floats, "coded": 100 * stored / floats,
             "hits": 100 * cached.hit_rate}
@@ -226,15 +227,18 @@ def tuned_table(found: Mapping[tuple[str, int, int], Part], floats: Mapping[str,
     """Fine-tuned networks."""
     rows = [(name, magnitudes, values, floats[name], part["before"], part["after"],
              part["operations"], part["multiplications"], part["bytes"], part["coded"],
-             part["hits"], part["streams"], part["cycles"])
+             part["hits"], part["streams"], part["cycles"], part["array"])
             for (name, magnitudes, values), part in found.items()]
     return Table("Fine-tuned with clustered weights and maps, unpruned",
                  ("network", "magnitudes", "map values", "float, percent", "clustered",
                   "fine-tuned", "operations left", "multiplications left", "bytes left",
-                  "with Huffman", "cache hits, form D", "stream bytes", "cycles"), rows,
+                  "with Huffman", "cache hits, form D", "stream bytes", "cycles", "dense array"),
+                 rows,
                  note="Operations of form A, zero activations skipped, percent of 2 x "
                       "multiply-accumulates; bytes of codebook and index vectors, percent of "
-                      "float32. Streams and cycles: our machine, configuration small, one image.")
+                      "float32. Streams and cycles: our machine, configuration small, one image; "
+                      "its fully connected layers then use one lane. Dense array: clocks of as "
+                      "many multipliers as the machine has lanes, all of them busy.")
 
 
 def main() -> None:

@@ -53,6 +53,7 @@ def test_costs_are_those_of_the_accounting() -> None:
     assert costs["operations"] == pytest.approx(50 * done / macs)
     assert costs["multiplications"] == pytest.approx(
         400 * sum(layer.outputs for layer in layers) / macs)
+    assert costs["array"] == -(-macs // 16)
     assert 4 / 32 * 100 < costs["bytes"] < 50 and 0 < costs["hits"] < 100
     part = {**costs, "before": 50.0, "after": 60.0, "streams": None, "cycles": None}
     table = study.tuned_table({("small", 4, 7): part}, {"small": 100.0})
