@@ -60,7 +60,7 @@ class Call:
     def __init__(self, walk: Walk, node: Fx) -> None:
         self.walk = walk
         self.node = node
-        self._arguments = _arguments(node)
+        self._arguments = arguments(node)
 
     def __getitem__(self, name: str) -> Any:
         return self._arguments[name]
@@ -105,7 +105,8 @@ class Call:
         return self.walk.unsupported(self.node, why)
 
 
-def _arguments(node: Fx) -> dict[str, Any]:
+def arguments(node: Fx) -> dict[str, Any]:
+    """What a call is given, by the names of the operation's schema, defaults included."""
     if not isinstance(node.target, torch._ops.OpOverload):
         return {str(i): value for i, value in enumerate(node.args)}
     out: dict[str, Any] = {}
