@@ -174,7 +174,7 @@ def addresses_of(place, turns, fields, after):
 
     @always_comb
     def step():
-        start = intbv(0)[width:]
+        origin = intbv(0)[width:]
         amount = intbv(0)[width:]
         total = intbv(0)[width + 1:]
         phase = intbv(0)[3:]
@@ -183,13 +183,13 @@ def addresses_of(place, turns, fields, after):
         if turns.channel or turns.image:
             after.row_phase.next = fields.y_start
         if turns.channel:
-            start[:] = place.channel_address
+            origin[:] = place.channel_address
             amount[:] = fields.dst_channel
         elif turns.image:
-            start[:] = place.image_address
+            origin[:] = place.image_address
             amount[:] = fields.dst_image
         elif turns.row:
-            start[:] = place.row_address
+            origin[:] = place.row_address
             amount[:] = fields.y_step
             phase[:] = place.row_phase + fields.y_mod
             if phase >= fields.split:
@@ -197,14 +197,14 @@ def addresses_of(place, turns, fields, after):
                 amount[:] = fields.y_both
             after.row_phase.next = phase[2:]
         else:
-            start[:] = place.address
+            origin[:] = place.address
             amount[:] = fields.x_step
             phase[:] = place.column_phase + fields.x_mod
             if phase >= fields.split:
                 phase[:] = phase - fields.split
                 amount[:] = fields.x_both
             after.column_phase.next = phase[2:]
-        total[:] = start + amount
+        total[:] = origin + amount
         after.address.next = total[width:]
         after.row_address.next = place.row_address
         after.image_address.next = place.image_address

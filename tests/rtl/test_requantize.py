@@ -72,9 +72,9 @@ def test_narrow_saturates_and_cuts_digits(code_bits):
     for t in range(5, 795):
         v = np.array(rows[t]["v"])
         assert rows[t + 1]["clustered"] == fixed.saturate(v, fixed.CLUSTER_BITS) + 1024
-        if rows[t + 2]["fields_maximum"] != rows[t]["fields_maximum"] or t % 100 > 97:
+        if rows[t + 2]["fields_max_run"] != rows[t]["fields_max_run"] or t % 100 > 97:
             continue
-        if rows[t]["fields_maximum"]:
+        if rows[t]["fields_max_run"]:
             assert rows[t + 2]["direct"] == rows[t - 4]["total"] % (1 << code_bits)
         else:
             digits = fixed.radix_digits(v, 4, widths[t // 100], code_bits)
