@@ -103,7 +103,10 @@ def aim(clk, reset, served, addresses, hits, wanted, even_row, odd_row, config):
         mark = intbv(0)[cells:]
         even = intbv(0)[row_bits:]
         odd = intbv(0)[row_bits:]
-        if served != 0 or wanted:
+        if reset:
+            for d in range(positions):
+                hits[d].next = 0
+        elif served != 0 or wanted:
             even[:] = 0
             odd[:] = 0
             for d in downrange(positions):
@@ -140,6 +143,7 @@ def write_port(clk, reset, wanted, hits, codes, even_row, odd_row, fill, rows, w
     last_part = config.beats_per_row - 1
     enables = write.enables
     row_there = bit()
+    cleared = bit()          # reset in the cycle before
 
     @always_comb
     def judge():
@@ -164,10 +168,11 @@ def write_port(clk, reset, wanted, hits, codes, even_row, odd_row, fill, rows, w
     @always(clk.posedge)
     def enable():
         hit = intbv(0)[cells:]
+        cleared.next = reset
         if row_there:
             for q in range(quads):
                 enables[q].next = 15
-        elif wanted or wrote:
+        elif wanted or wrote or cleared:
             hit[:] = hits[0]
             for d in range(1, positions):
                 hit[:] = hit | hits[d]

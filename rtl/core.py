@@ -186,7 +186,7 @@ def core(clk, reset, command, slots, heads, table, rows, trace, config):
         command.ending.next = filled or ended
 
     control = (
-        run_fields(clk, command.go, instruction, fields, taken, config),
+        run_fields(clk, reset, command.go, instruction, fields, taken, config),
         spread(clk, reset, table, ports, config),
         tap_cache(clk, reset, slots, read, config.tap_slots),
         chunk_walker(clk, taken, advance, fields, chunk, config),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from myhdl import always, block, intbv
+from myhdl import always, always_seq, block, intbv
 
 from ..arch.fixed import V_BITS
 from ..arch.isa import HEAD, Mode, Op, Run
@@ -54,7 +54,7 @@ class _Slices:
 
 
 @block
-def run_fields(clk, go, instruction, fields, taken, config):
+def run_fields(clk, reset, go, instruction, fields, taken, config):
     """Keeps the operands of the RUN that is taken.
 
     go, instruction: of the Command; fields: Fields, driven. taken: high in the cycle after the take
@@ -67,9 +67,12 @@ def run_fields(clk, go, instruction, fields, taken, config):
                   for w in range(1 << len(fields.radix_width)))
     width = config.address_bits
 
+    @always_seq(clk.posedge, reset=reset)
+    def announce():
+        taken.next = go and source.opcode == opcode
+
     @always(clk.posedge)
     def take():
-        taken.next = go and source.opcode == opcode
         if go:
             fields.origin.next = source.origin
             fields.image_pitch.next = source.image_pitch
@@ -123,4 +126,4 @@ def run_fields(clk, go, instruction, fields, taken, config):
         if taken:
             fields.clip.next = clips[fields.radix_width]
 
-    return take, derive, clip
+    return announce, take, derive, clip

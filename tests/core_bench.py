@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Iterator
 from typing import Any
@@ -165,19 +166,27 @@ def table_writes(state: State, config: Config) -> Iterator[tuple[int, int, int, 
             yield Table.CLUSTER, bank, 0, config.codes + i, 0
 
 
+STROBES = (("command", "go"), ("slots", "we"), ("slots", "close"), ("heads", "scale_we"),
+           ("heads", "bias_we"), ("table", "we"), ("rows", "valid"), ("rows", "re"))
+
+
 class Driver:
     """A stimulus for `replay`: sets a core up, then executes jobs; slots come at random times."""
 
-    def __init__(self, config: Config, state: State, jobs: list[Job], rest: float = 0.2) -> None:
+    def __init__(self, config: Config, state: State, jobs: list[Job], rest: float = 0.2,
+                 resets: int = 2) -> None:
         self.config, self.state, self.jobs, self.rest = config, state, jobs, rest
+        self.resets = resets
         self.cycle = 0
         self.read_rows: dict[int, int] = {}
 
     def __call__(self, ports: dict[str, Any], rng: random.Random) -> Iterator[None]:
         self.ports, self.rng = ports, rng
         ports["reset"].next = 1
-        yield from self.wait(2)
+        yield from self.wait(self.resets)
         ports["reset"].next = 0
+        for name, strobe in STROBES:
+            getattr(ports[name], strobe).next = 0
         yield from self.wait(1)
         yield from self.set_up()
         parser = self.parse()
@@ -290,18 +299,22 @@ def expected(state: State, jobs: list[Job]) -> tuple[list[core_model.Write], lis
     return writes, ends
 
 
-def simulate(config: Config, state: State, jobs: list[Job], seed: int, rest: float = 0.2
-             ) -> tuple[list[core_model.Write], dict[int, int]]:
-    """Drives a core in MyHDL alone: its writes from the first job on, and the rows read back."""
+def simulate(config: Config, driver: Driver, seed: int, before: Driver | None = None,
+             cycles: int = 0) -> tuple[list[core_model.Write], dict[int, int]]:
+    """Drives a core in MyHDL alone: its writes from the first job on, and the rows read back.
+
+    before: another driver that has the core first, and is stopped by a reset after `cycles`.
+    """
     forget_designs()
-    driver = Driver(config, state, jobs, rest)
     writes: list[core_model.Write] = []
 
     @block
     def bench():
         ports = ports_of(config)
         design = core(**ports)
-        stimulus = driver(ports, random.Random(seed))
+        stimulus = itertools.chain(
+            itertools.islice(before(ports, random.Random(seed)), cycles) if before else (),
+            driver(ports, random.Random(seed)))
         clk, trace = ports["clk"], ports["trace"]
 
         @instance
@@ -310,7 +323,7 @@ def simulate(config: Config, state: State, jobs: list[Job], seed: int, rest: flo
                 assert driver.cycle < 20000, "the core hangs"
                 next(stimulus)
                 yield delay(1)
-                if trace.write and jobs[0].taken >= 0:
+                if trace.write and driver.jobs[0].taken >= 0:
                     writes.extend(_traced(config, driver.cycle, trace))
                 clk.next = 1
                 yield delay(1)

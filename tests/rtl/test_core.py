@@ -30,24 +30,42 @@ def config_of(fields: dict[str, int]) -> Config:
     return dataclasses.replace(Config.preset("tiny"), **{**SMALL, **fields})
 
 
-@pytest.mark.parametrize("fields", MACHINES, ids=lambda fields: "-".join(
-    f"{name[:5]}{value}" for name, value in fields.items()))
-def test_every_write_and_end_stamp_is_that_of_the_model(fields):
-    config, rng = config_of(fields), random.Random(f"{fields}")
+def work_of(config, name, count):
+    """Tables and memory, and jobs for them."""
+    rng = random.Random(name)
     state = random_state(config, rng)
-    jobs = random_jobs(config, rng, 2, state.home)
-    model = copy.deepcopy(state)
-    writes, rows = simulate(config, state, jobs, 1, rest=rng.choice((0.0, 0.2)))
+    return state, random_jobs(config, rng, count, state.home)
+
+
+def check(config, driver, writes, rows):
+    """The jobs of a driver whose state is as it was before them."""
+    model, jobs = copy.deepcopy(driver.state), driver.jobs
     wanted, ends = expected(model, jobs)
     assert [job.ended for job in jobs] == ends
     assert sorted(writes, key=str) == sorted(wanted, key=str)
     assert unpack(config, rows) == model.memory.tolist()
 
 
+@pytest.mark.parametrize("fields", MACHINES, ids=lambda fields: "-".join(
+    f"{name[:5]}{value}" for name, value in fields.items()))
+def test_every_write_and_end_stamp_is_that_of_the_model(fields):
+    config = config_of(fields)
+    driver = Driver(config, *work_of(config, f"{fields}", 2), rest=0.2 * (config.lanes > 4))
+    check(config, driver, *simulate(config, driver, 1))
+
+
+@pytest.mark.parametrize("cycles", [300, 317, 339])
+def test_a_reset_of_one_cycle_leaves_nothing_behind(cycles):
+    config = config_of({"lanes": 4, "share": 2, "drain": 2})
+    stopped = Driver(config, *work_of(config, f"stopped{cycles}", 6))
+    driver = Driver(config, *work_of(config, "after", 2), resets=1)
+    check(config, driver, *simulate(config, driver, cycles, before=stopped, cycles=cycles))
+    assert stopped.jobs[0].taken >= 0
+
+
 def test_verilog_and_vhdl_do_the_same():
-    config, rng = config_of({"lanes": 4, "share": 2}), random.Random(5)
-    state = random_state(config, rng)
-    jobs = random_jobs(config, rng, 1, state.home)
+    config = config_of({"lanes": 4, "share": 2})
+    state, jobs = work_of(config, "both", 1)
     assert isinstance(jobs[0].instruction, Run)
     recording = replay(make(config), 330, Driver(config, state, jobs), tools=("iverilog", "ghdl"))
     assert sum(recording.of("trace_write")) > config.rows

@@ -10,13 +10,15 @@ from kcnn.arch.config import Config
 from kcnn.arch.isa import Fill, Mode
 from kcnn.rtl.fields import ADDRESSES, BANKS, NUMBERS, Fields, run_fields
 from kcnn.rtl.signals import bit, word
+from myhdl import ResetSignal
 from replay import replay
 
 CONFIG = dataclasses.replace(Config.preset("tiny"), memory_codes=1024)
 
 
 def make():
-    return run_fields, {"clk": bit(), "go": bit(), "instruction": word(512),
+    return run_fields, {"clk": bit(), "reset": ResetSignal(0, active=1, isasync=False),
+                        "go": bit(), "instruction": word(512),
                         "fields": Fields(CONFIG), "taken": bit(), "config": CONFIG}
 
 
