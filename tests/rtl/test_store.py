@@ -38,7 +38,7 @@ class Bench:
 
     def make(self):
         rows = Rows(self.config)
-        del rows.we, rows.address, rows.data
+        del rows.valid, rows.part, rows.address, rows.beat
         box = Mailbox(128)
         del box.put, box.full
         unit = UnitState()
