@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import asm, compile, configs, convert, cosim, disasm, info, run
+from . import asm, compile, compress, configs, convert, cosim, disasm, info, run
 from .report import say
 
 app = typer.Typer(
@@ -38,6 +38,6 @@ def _options(version: Annotated[bool, typer.Option(
     pass
 
 
-for _verb in (compile.compile, run.run, cosim.cosim, convert.convert, disasm.disasm, asm.asm,
-              info.info, configs.configs):
+for _verb in (compile.compile, compress.compress, run.run, cosim.cosim, convert.convert,
+              disasm.disasm, asm.asm, info.info, configs.configs):
     app.command()(_verb)

@@ -36,9 +36,10 @@ TEMPERATURE = 3.0
 class Settings:
     """rate: of the first step, falling as a half cosine to zero over all epochs.
 
-    optimiser: "adam" or "sgd" (momentum 0.9). decay: of weights that are not clustered, decoupled.
-    keep_zeros: weights that are zero at the start stay zero. distil: share of the loss that
-    compares with a teacher's outputs, where there is a teacher.
+    optimiser: "adam" or "sgd" (momentum 0.9). Adam's steps have the size of the rate whatever the
+    gradient; those of shared values and scales are relative to their own size. decay: of weights
+    that are not clustered, decoupled. keep_zeros: weights that are zero at the start stay zero.
+    distil: share of the loss that compares with a teacher's outputs, where there is a teacher.
     """
 
     epochs: int = 1
@@ -170,7 +171,7 @@ class Trainer:
 
     def _set_rate(self, done: float) -> None:
         for group in self._optimiser.param_groups:
-            group["lr"] = self.settings.rate * (1 + math.cos(math.pi * done)) / 2
+            group["lr"] = self.settings.rate * group["size"] * (1 + math.cos(math.pi * done)) / 2
 
     # ---- setting up ------------------------------------------------------------------------
     def _zeros(self) -> dict[str, Tensor]:
@@ -183,9 +184,13 @@ class Trainer:
         free = [p for p in self.module.parameters() if p.requires_grad and id(p) not in replaced]
         shared = [p for pair in self._shared.values() for p in pair]
         kinds = (([p for p in free if p.dim() > 1], self.settings.decay),
-                 ([p for p in free if p.dim() <= 1] + shared, 0.0))
-        groups = [{"params": part, "weight_decay": decay} for part, decay in kinds if part]
-        if self.settings.optimiser == "adam":
+                 ([p for p in free if p.dim() <= 1], 0.0))
+        groups = [{"params": part, "weight_decay": decay, "size": 1.0}
+                  for part, decay in kinds if part]
+        adam = self.settings.optimiser == "adam"
+        groups += [{"params": [p], "weight_decay": 0.0, "size": _size(p) if adam else 1.0}
+                   for p in shared]
+        if adam:
             return torch.optim.AdamW(groups, self.settings.rate)
         if self.settings.optimiser == "sgd":
             return torch.optim.SGD(groups, self.settings.rate, momentum=0.9)
@@ -193,3 +198,8 @@ class Trainer:
 
     def _clustered_maps(self) -> AbstractContextManager[None]:
         return clustering(self.module, self.maps) if self.maps else nullcontext()
+
+
+def _size(parameter: Tensor) -> float:
+    """Root mean square of what a layer shares at the start."""
+    return float(parameter.detach().square().mean().sqrt())

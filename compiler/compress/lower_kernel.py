@@ -23,6 +23,7 @@ from torch.nn import functional
 from .sites import Site, layer, norm
 
 RIDGE = 1e-6                    # of the mean of G's diagonal
+NOISE = 1e-9                    # of that mean, where inputs are constant
 SAMPLES = 8192                  # windows of input that G is made from
 
 
@@ -166,7 +167,7 @@ def _solve(weight: Tensor, gram: Tensor, used: Tensor) -> Tensor:
     """Weights that are zero but where `used` (C * kh * kw,) says, like weight (K, C, kh, kw)."""
     target = weight.flatten(1) @ gram[:, used]                  # covariance with what they made
     inner = gram[used][:, used]
-    ridge = RIDGE * inner.diagonal().mean().clamp(min=1e-30)
+    ridge = RIDGE * inner.diagonal().mean().clamp(min=NOISE)
     out = torch.zeros_like(weight.flatten(1))
     out[:, used] = torch.linalg.solve(inner + ridge * torch.eye(len(inner)), target.T).T
     return out.view_as(weight)

@@ -1,0 +1,127 @@
+"""`kcnn compress`: a network with fewer and shared weights, within an accuracy budget."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich import progress as bars
+from rich.console import Console
+
+from ..arch.errors import KcnnError
+from . import report
+from .outputs import Outputs, write_json
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..compiler.compress.data import Data
+    from ..compiler.compress.methods import Progress, Tell
+
+
+def compress(
+    model: Annotated[str, typer.Argument(
+        metavar="MODEL", show_default=False,
+        help="A .pt2 file (torch.export.save), or module:function or file.py:function; the "
+             "function returns (nn.Module, example inputs[, preprocess]).")],
+    data: Annotated[Path, typer.Option(
+        metavar="D.npz", show_default=False,
+        help="x_train, y_train, x_test, y_test: images float32 (N, C, H, W) as the network takes "
+             "them, and class numbers; or images, labels: uint8 pixels for the model's "
+             "preprocess, with --test.")],
+    budget: Annotated[float, typer.Option(
+        metavar="SHARE", show_default=False,
+        help="Accuracy that may be lost on the validation images; 0.01 is one point.")],
+    output: Annotated[Path, typer.Option(
+        "--output", "-o", metavar="SMALL.pt2", show_default=False,
+        help="The compressed network to write; kcnn compile takes it.")],
+    test: Annotated[Path | None, typer.Option(
+        metavar="T.npz", show_default=False,
+        help="The held-out images, if D.npz has none: x_test, y_test or images, labels.")] = None,
+    methods: Annotated[str | None, typer.Option(
+        metavar="NAMES", show_default=False,
+        help="What to do, in this order: some of lower, linear, prune, cluster; by default all "
+             "four.")] = None,
+    finetune_epochs: Annotated[int, typer.Option(
+        min=0, metavar="N", help="Epochs of training behind every method.")] = 1,
+    seed: Annotated[int, typer.Option(
+        min=0, metavar="S", help="Of all that is drawn; the same seed gives the same bytes.")] = 0,
+    figures: Annotated[Path | None, typer.Option(
+        "--report", metavar="R.json", show_default=False,
+        help="Also write accuracy and size after every method.")] = None,
+) -> None:
+    """Compress a network within an accuracy budget.
+
+    Kernels get smaller windows (lower), features become multiples of others (linear), small weights
+    become zero (prune), the others share a few magnitudes a layer (cluster). A fifth of the
+    training images decides and is not trained on; the test images are only read for the report.
+    An interrupted run leaves SMALL.pt2.partial, from which the same command goes on.
+
+    \b
+    kcnn compress net.pt2 --data D.npz --budget 0.01 -o small.pt2 --report R.json
+    """
+    with Outputs() as outputs:
+        place = outputs.file(output)
+        told = None if figures is None else outputs.file(figures)
+        folder = output.with_name(f"{output.name}.partial")
+        from ..compiler.compress import compose
+        from ..compiler.compress.export import exported_bytes
+        chosen = tuple(compose.METHODS) if methods is None else tuple(methods.split(","))
+        settings = compose.Settings(budget, chosen, finetune_epochs, seed)
+        settings.check()
+        network, images = _read(model, data, test)
+        try:
+            with _bars(len(chosen)) as tell:
+                found = compose.compose(network, images, settings, folder, tell)
+        except KeyboardInterrupt:
+            raise KcnnError(f"stopped; {folder} holds what is done, and the same command goes on "
+                            "from there") from None
+        place.write_bytes(exported_bytes(found.module, images.example))
+        if told is not None:
+            write_json(told, {"model": Path(model).name, **found.report})
+        _show(found.report, output)
+    shutil.rmtree(folder)
+
+
+def _read(model: str, data: Path, test: Path | None) -> tuple[nn.Module, Data]:
+    """The network as torch layers, and its data."""
+    from torch import nn
+
+    from ..compiler.compress.data import load
+    from ..compiler.compress.layered import layered
+    from ..compiler.model import load_model
+    network = load_model(model)
+    images = load(data, test, network.preprocess)
+    module = network.module
+    return module if isinstance(module, nn.Module) else layered(module), images
+
+
+@contextmanager
+def _bars(methods: int) -> Iterator[Tell]:
+    """Progress bars on standard error, if that is a terminal: of the methods, and of what they
+    do."""
+    screen = Console(stderr=True)
+    columns = (bars.TextColumn("{task.description}", markup=False), bars.BarColumn(),
+               bars.TaskProgressColumn(), bars.TimeElapsedColumn())
+    with bars.Progress(*columns, console=screen, disable=not screen.is_terminal,
+                       transient=True) as shown:
+        whole = shown.add_task("methods", total=methods)
+        inner = shown.add_task("preparing", total=None)
+
+        def tell(found: Progress) -> None:
+            shown.update(whole if found.whole else inner, description=found.what,
+                         completed=found.done, total=found.total or None)
+        yield tell
+
+
+def _show(figures: dict[str, Any], output: Path) -> None:
+    report.table(
+        f"{output}: loss {100 * figures['loss']['test']:+.2f} points on test images, budget "
+        f"{100 * figures['budget']:.2f}",
+        ("after", "validation", "test", "weights not zero", "multiply-accumulates"),
+        ((row["step"], report.percent(row["validation"]), report.percent(row["test"]), row["taps"],
+          row["macs"]) for row in figures["prefixes"]))

@@ -1,0 +1,38 @@
+"""A network as a .pt2 file: the same bytes for the same network."""
+
+from __future__ import annotations
+
+import io
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from .errors import CompressError
+
+# notes of torch on where an operation comes from, with paths and numbers of objects in memory
+HISTORY = ("stack_trace", "from_node")
+
+
+def exported_bytes(module: nn.Module, example: Tensor) -> bytes:
+    """What torch.export.save writes, without the places of source code in it.
+
+    example: (1, C, H, W); the number of images stays free where the network allows it.
+    """
+    module.eval()
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")         # torch warns of its own
+            exported = torch.export.export(
+                module, (torch.zeros_like(example).repeat(2, 1, 1, 1),),
+                dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False)
+    except Exception as error:
+        said = str(error).strip().splitlines() or [type(error).__name__]
+        raise CompressError(f"torch.export cannot export the network ({said[0]}); it must run on "
+                            "its images and not branch on values") from error
+    for node in exported.graph.nodes:
+        for name in HISTORY:
+            node.meta.pop(name, None)
+    out = io.BytesIO()
+    torch.export.save(exported, out)
+    return out.getvalue()
