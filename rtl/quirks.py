@@ -4,18 +4,49 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import inspect
+import sys
+import types
 import warnings
 from collections.abc import Iterator
 from typing import Any
 
 import myhdl
-from myhdl import _block, _extractHierarchy, _simulator
+from myhdl import _block, _extractHierarchy, _instance, _simulator
 from myhdl._block import _Block
 
 # _ShadowSignal: a slice or a concatenation of another signal, as signal(hi, lo) makes it
 from myhdl._ShadowSignal import _ShadowSignal
 from myhdl._Simulation import Simulation
 from myhdl.conversion import _toVerilog, _toVHDL
+
+CALLERS = 8              # frames that MyHDL may look at; it looks at five
+
+
+def nearest_frames() -> list[inspect.FrameInfo]:
+    """The caller's frame and those above it, at most CALLERS, without lines of source."""
+    frames: list[inspect.FrameInfo] = []
+    frame: types.FrameType | None = sys._getframe(1)
+    while frame is not None and len(frames) < CALLERS:
+        code = frame.f_code
+        frames.append(inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name,
+                                        None, None))
+        frame = frame.f_back
+    return frames
+
+
+def look_no_further_than_callers() -> None:
+    """Let MyHDL ask for the nearest frames only.
+
+    Every block and every process asks for the whole stack with the source around each frame; with
+    many modules loaded that takes longer than all simulation.
+    """
+    near = types.SimpleNamespace(**{**vars(inspect), "stack": nearest_frames})
+    _block.inspect = near
+    _instance.inspect = near
+
+
+look_no_further_than_callers()
 
 
 def forget_designs() -> None:

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
-from kcnn.rtl.quirks import forget_designs, refuse_reserved_names, refuse_shadow_lists
+from kcnn.rtl.quirks import (
+    CALLERS,
+    forget_designs,
+    nearest_frames,
+    refuse_reserved_names,
+    refuse_shadow_lists,
+)
 from myhdl import ResetSignal, Signal, always, always_comb, always_seq, block, intbv, modbv
 from replay import convert, replay
 
@@ -139,3 +147,20 @@ def test_a_variable_with_a_reserved_name_is_refused():
     design = variable_named_cell(Signal(bool(0)), Signal(intbv(0)[8:]), Signal(intbv(0)[8:]))
     with pytest.raises(TypeError, match="variable_named_cell0: cell is a reserved word"):
         refuse_reserved_names(design)
+
+
+def test_the_nearest_frames_are_those_of_the_stack():
+    near, whole = nearest_frames(), inspect.stack()
+    assert len(near) == CALLERS < len(whole)
+    assert [(a.frame, a.function, a.filename) for a in near] == [
+        (b.frame, b.function, b.filename) for b in whole[:CALLERS]]
+
+
+def test_designs_are_built_without_the_source_around_every_caller(monkeypatch):
+    def slow(context=1):
+        raise AssertionError("the whole stack is asked for")
+
+    monkeypatch.setattr(inspect, "stack", slow)
+    word = Signal(intbv(0)[4:])
+    made = wrong_at_the_edge(word, word, Signal(intbv(0)[4:]))
+    assert made.name == "wrong_at_the_edge0" and "word" in made.sigdict
