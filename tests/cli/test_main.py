@@ -9,7 +9,7 @@ import pytest
 from kcnn.arch.config import Config, presets
 from kcnn.arch.kbin import FORMAT
 
-VERBS = ("compile", "run", "cosim", "convert", "disasm", "asm", "info", "configs")
+VERBS = ("compile", "compress", "run", "cosim", "convert", "disasm", "asm", "info", "configs")
 
 
 @pytest.mark.parametrize("verb", VERBS)
