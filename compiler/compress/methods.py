@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from . import budget, clusters
+from . import budget, clusters, prune
 from .compact import Compact
 from .data import Data
 from .finetune import Settings, Trainer
@@ -28,7 +29,9 @@ RATE = 1e-3
 COUNTS = (16, 12, 8, 6, 4)
 # share of the epochs that a round of the search for slimmer layers trains
 ROUND = 0.25
-# standard errors between loss and budget at the end of that search
+# steps of pruning, each of which trains like a round
+STEPS = 10
+# standard errors between loss and budget of what a method returns
 CONFIDENCE = 1.0
 
 Notes = dict[str, Any]
@@ -73,8 +76,10 @@ class Task:
         return float((self.right - budget.right(module, self.data)).mean())
 
     def fits(self, module: nn.Module) -> bool:
-        """The loss is within the budget."""
-        return self.loss(module) <= self.budget
+        """The loss is within the budget, CONFIDENCE standard errors added."""
+        lost = self.right - budget.right(module, self.data)
+        error = float(lost.std()) / math.sqrt(len(lost))
+        return float(lost.mean()) + CONFIDENCE * error <= self.budget
 
     def train(self, module: nn.Module, name: str,
               shared: Mapping[str, clusters.Clusters] | None = None) -> None:
@@ -131,6 +136,26 @@ def _tuner(task: Task) -> budget.Tune:
     return tune
 
 
+# ---- fewer weights ----------------------------------------------------------------------------
+def _prune(module: nn.Module, task: Task) -> tuple[nn.Module, Notes]:
+    """Small weights of all layers, the more the less the outputs depend on the layer."""
+    steps = 0
+
+    def tell(found: prune.Trial) -> None:
+        nonlocal steps
+        steps += 1
+        task.tell(Progress(f"prune: {found.left:.1%} of the weights", steps, STEPS + 1))
+
+    left = max(0.0, task.budget - task.loss(module))
+    settings = prune.Settings(left, steps=STEPS, confidence=CONFIDENCE,
+                              seed=task.seed * 1009 + task.number)
+    task.tell(Progress("prune: looking at the layers"))
+    found = prune.prune(module, task.data, settings, _tuner(task), task.folder / "prune.steps",
+                        tell)
+    return found.module, {"steps": len(found.trials),
+                          "kept": sum(trial.stands for trial in found.trials)}
+
+
 # ---- shared values -----------------------------------------------------------------------------
 def _cluster(module: nn.Module, task: Task) -> tuple[nn.Module, Notes]:
     """The fewest magnitudes a layer that the budget allows; none where not even the most do."""
@@ -145,4 +170,5 @@ def _cluster(module: nn.Module, task: Task) -> tuple[nn.Module, Notes]:
 
 
 METHODS: dict[str, Method] = {
-    "lower": _slimmer("lower"), "linear": _slimmer("linear"), "cluster": _cluster}
+    "lower": _slimmer("lower"), "linear": _slimmer("linear"), "prune": _prune,
+    "cluster": _cluster}
