@@ -43,9 +43,8 @@ def slot_bits(config: Config) -> int:
 class Slots:
     """Parser to tap cache.
 
-    In a cycle with `we`, `slot` is written to `address` of buffer `buffer`. In a cycle with `close`
-    buffer `close_buffer` has been given its last slot (written in this cycle at the latest) and
-    holds `close_count` slots. Bit b of `full` (driven by the cache, a register) is high from the
+    In a cycle with `we`, `slot` is written to `address` of buffer `buffer`; with `close` beside it,
+    it is the buffer's last one. Bit b of `full` (driven by the cache, a register) is high from the
     cycle after its close to the cycle in which its last slot is presented for the last time.
     """
 
@@ -55,8 +54,6 @@ class Slots:
         self.address = word(bits_for(config.tap_slots))
         self.slot = word(slot_bits(config))
         self.close = bit()
-        self.close_buffer = bit()
-        self.close_count = word(bits_for(config.tap_slots + 1))
         self.full = word(2)
 
 

@@ -8,269 +8,342 @@ An item is the scale; the bias; [HEADER] [LONG] [TAP], as many as follow each ot
 
 from __future__ import annotations
 
-from myhdl import Signal, always_comb, always_seq, block, enum, intbv, modbv
+from myhdl import (
+    Signal,
+    always_comb,
+    always_seq,
+    block,
+    concat,
+    enum,
+    intbv,
+    modbv,
+)
 
 from ..arch import stream
 from ..arch.config import Config, bits_for
 from ..arch.fixed import SCALE_BITS
 from ..arch.isa import UNIT_BYTES, Run
 from .fifo import fifo
-from .port import ADDRESS_BITS
-from .signals import CHANNEL_RING
+from .signals import bit, word
 
 MOST = 4                 # bytes of the longest item
 MOST_BITS = 8 * MOST
 STREAM_WORD_BITS = Run.field("channels").hi      # of the instruction, that the fetcher needs
-REST_BITS = 23           # beats of one stream
 UNIT_SHIFT = UNIT_BYTES.bit_length() - 1
 HEADER_NIBBLE, LONG_NIBBLE = stream.HEADER >> 4, stream.LONG >> 4
 LONG_KINDS = stream.LONG_LAST - stream.LONG + 1
 TAP_GAPS, END = stream.TAP_GAPS, stream.END
 LONG_SHIFT = stream.LONG_STEP.bit_length() - 1
-LONG_BITS = 12           # of the longest step of a LONG
+KIND_BITS = 4            # of a LONG
+AMOUNT_BITS = LONG_SHIFT + KIND_BITS             # of the longest LONG and TAP together
 
 Part = enum("AT_SCALE", "AT_BIAS", "IN_RUNS", "AT_REST")
 
 
 @block
-def pump(clk, reset, take, word, bus, popped, all_in, config: Config):
+def measure(unit, final_beat):
+    """final_beat: number of a stream's last beat, of its last unit's number."""
+    bits = len(final_beat)
+    fewer, more = max(0, bits - len(unit)), max(0, len(unit) - bits)
+    ones = (1 << fewer) - 1
+
+    @always_comb
+    def scale():
+        number = intbv(0)[bits:]
+        number[:] = unit
+        number[:] = number << fewer
+        final_beat.next = number | ones
+
+    @always_comb
+    def divide():
+        final_beat.next = unit[:more]
+
+    return divide if more else scale
+
+
+@block
+def pump(clk, reset, take, instruction, bus, popped, all_in, config: Config):
     """Asks for the stream's beats, burst by burst, as far as the FIFO has room.
 
-    take: the stream that `word` names begins; popped: a beat leaves the FIFO; all_in: register,
-    all beats have come.
+    take: the stream that `instruction` names begins; popped: beats that left the FIFO since then,
+    modulo 4 bursts; all_in: register, all beats have come.
     """
-    burst, depth = config.burst, 2 * config.burst
+    burst, burst_bits = config.burst, config.burst.bit_length() - 1
     beat_shift = config.port_bytes.bit_length() - 1
-    fewer, more = max(0, UNIT_SHIFT - beat_shift), max(0, beat_shift - UNIT_SHIFT)
-    round_up = (1 << more) - 1
+    step_bits = burst_bits + beat_shift
+    count_bits, room_bits = burst_bits + 2, burst_bits + 1
     f_from, f_units = Run.field("stream"), Run.field("stream_units")
     from_hi, from_lo, units_hi, units_lo = f_from.hi, f_from.lo, f_units.hi, f_units.lo
-    rest = Signal(intbv(0)[REST_BITS:])
-    room, room_left = (Signal(modbv(0)[bits_for(depth + 1):]) for _ in range(2))
-    following = Signal(intbv(0, min=0, max=burst + 1))
+    unit_bits = units_hi - units_lo
+    final_unit = word(unit_bits)
+    final_beat = word(unit_bits + UNIT_SHIFT - beat_shift)
+    bursts = Signal(modbv(0)[len(final_beat) - burst_bits:])     # asked for
+    asking, flying, ask, at_last = bit(), bit(), bit(), bit()
     beats = Signal(intbv(0, min=0, max=burst + 1))
-    flying, ask = Signal(bool(0)), Signal(bool(0))
-    room_bits = len(room)
-    beats_of_all = Signal(intbv(0)[REST_BITS:])
-    source, span = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))
+    following = Signal(intbv(0, min=0, max=burst + 1))
+    inside = Signal(modbv(0)[count_bits:])       # beats asked for and not popped, after `following`
+    address_bits = len(bus.address)
+    measuring = measure(final_unit, final_beat)
+
+    @always_comb
+    def look_ahead():
+        at_last.next = bursts == final_beat[:burst_bits]
 
     @always_comb
     def next_burst():
-        if rest > burst:
-            following.next = burst
-        else:
-            following.next = rest
+        last = intbv(0)[burst_bits:]     # beat of the next burst
+        asked = modbv(0)[count_bits:]
+        last[:] = burst - 1
+        if at_last:
+            last[:] = final_beat[burst_bits:]
+        asked[:] = concat(bursts[2:], last)
+        inside.next = asked - popped
+        following.next = last + 1
 
     @always_comb
     def decide():
-        ask.next = not flying and rest != 0 and room >= following
-        all_in.next = not flying and rest == 0
-
-    @always_comb
-    def measure():
-        total = intbv(0)[REST_BITS:]
-        place = modbv(0)[ADDRESS_BITS:]
-        total[:] = word[units_hi:units_lo]
-        total[:] = total << fewer
-        total[:] = total + round_up
-        beats_of_all.next = total >> more
-        place[:] = word[from_hi:from_lo]
-        source.next = place << UNIT_SHIFT
-
-    @always_comb
-    def show():
-        place = modbv(0)[ADDRESS_BITS:]
+        ask.next = asking and not flying and not inside[room_bits]
+        all_in.next = not asking and not flying
         bus.beats.next = beats
-        place[:] = beats
-        span.next = place << beat_shift
-
-    @always_comb
-    def count():
-        free = modbv(0)[room_bits:]
-        free[:] = room
-        if popped:
-            free[:] = free + 1
-        if ask:
-            free[:] = free - following
-        room_left.next = free
 
     @always_seq(clk.posedge, reset=reset)
     def control():
         if take:
-            rest.next = beats_of_all
-            bus.address.next = source
-            room.next = depth
-        else:
-            room.next = room_left
-            if ask:
-                rest.next = rest - following
-                beats.next = following
-            elif bus.grant:
-                bus.address.next = bus.address + span
+            asking.next = True
+            bursts.next = 0
+        elif ask:
+            asking.next = not at_last
+            bursts.next = bursts + 1
         if ask:
+            beats.next = following
             bus.req.next = True
             flying.next = True
-        elif bus.last:
-            flying.next = False
-        if bus.grant:
-            bus.req.next = False
+        else:
+            if bus.grant:
+                bus.req.next = False
+            if bus.last:
+                flying.next = False
 
-    return next_burst, decide, measure, show, count, control
+    @always_seq(clk.posedge, reset=reset)
+    def walk():
+        place = modbv(0)[address_bits:]
+        burst_number = modbv(0)[address_bits - step_bits:]
+        if take:
+            final_unit.next = instruction[units_hi:units_lo] - 1
+            place[:] = instruction[from_hi:from_lo]
+            bus.address.next = place << UNIT_SHIFT
+        elif bus.grant:
+            burst_number[:] = bus.address[:step_bits]
+            burst_number[:] = burst_number + 1
+            bus.address.next[:step_bits] = burst_number
+
+    return measuring, look_ahead, next_burst, decide, control, walk
+
+
+@block
+def skip(source, at, k, target):
+    """target: `source` without its first 2^k bytes if bit k of `at` is 1."""
+    low, start = len(target), 8 << k
+    high = min(len(source), start + low)
+
+    @always_comb
+    def choose():
+        if at[k]:
+            target.next = source[high:start]
+        else:
+            target.next = source[low:]
+
+    return choose
+
+
+@block
+def extract(beat, tail, at, first):
+    """first: MOST bytes from byte `at` on of `tail` and, behind it, `beat`."""
+    content, skips = word(len(tail) + len(beat)), []
+    view = content
+    for k in range(len(at) - 1, 0, -1):
+        target = word(min(len(view), MOST_BITS - 8 + (8 << k)))
+        skips.append(skip(view, at, k, target))
+        view = target
+
+    @always_comb
+    def join():
+        content.next = concat(beat, tail)
+
+    return join, skips, skip(view, at, 0, first)
 
 
 @block
 def window(clk, reset, clear, there, beat, pop, used, ready, first, config: Config):
-    """Bytes in order: `used` leave at the front, beats enter behind when at most MOST are left.
+    """Bytes in order: `used` leave at the front, a beat enters behind when at most MOST are left.
 
-    first: the first MOST bytes, all there if `ready`. there, beat, pop: the FIFO's output side.
+    first: the first MOST bytes, all there if `ready`. there, beat, pop: the FIFO's output side; the
+    beat in the window stays there until its last MOST bytes, moved to `tail`, are all that is left.
     """
     size = config.port_bytes
-    beat_bits, most_bits = 8 * size, 8 * (size + MOST)
-    content = Signal(intbv(0)[most_bits:])
-    held = Signal(intbv(0, min=0, max=size + MOST + 1))
-    left = Signal(modbv(0)[len(held):])      # wraps only before the signals settle
-
-    @always_comb
-    def show():
-        first.next = content[MOST_BITS:]
-        ready.next = held >= MOST
+    high, low = 8 * size, 8 * (size - MOST)
+    bits = max(3, size.bit_length() - 1)
+    tail = word(MOST_BITS)
+    at = Signal(intbv(MOST)[bits:])      # the first byte, from the beginning of `tail` on
+    full = bit()                         # there is a beat behind `tail`
+    leaves = bit()
+    end = word(bits + 1)
 
     @always_comb
     def consume():
-        left.next = held - used
+        end.next = at + used
+
+    @always_comb
+    def judge():
+        ready.next = full or at == 0
+        leaves.next = full and end >= size
 
     @always_comb
     def refill():
-        pop.next = there and left <= MOST
+        pop.next = there and (leaves or not full)
 
     @always_seq(clk.posedge, reset=reset)
-    def shift():
-        kept = intbv(0)[most_bits:]
-        fresh = intbv(0)[most_bits:]
-        kept[:] = content
-        if used[0]:
-            kept[:] = kept >> 8
-        if used[1]:
-            kept[:] = kept >> 16
-        if used[2]:
-            kept[:] = kept >> 32
-        held.next = left
-        if pop:
-            fresh[beat_bits:] = beat
-            if left[0]:
-                fresh[:] = fresh << 8
-            if left[1]:
-                fresh[:] = fresh << 16
-            if left[2]:
-                fresh[:] = fresh << 32
-            kept[:] = kept | fresh
-            held.next = left + size
-        content.next = kept
+    def advance():
+        rest = intbv(0)[bits + 1:]
+        rest[:] = end
+        if leaves:
+            rest[:] = rest - size
         if clear:
-            content.next = 0
-            held.next = 0
+            at.next = MOST
+            full.next = False
+        else:
+            at.next = rest[bits:]
+            if pop:
+                full.next = True
+            elif leaves:
+                full.next = False
 
-    return show, consume, refill, shift
+    @always_seq(clk.posedge, reset=None)
+    def keep():
+        if leaves:
+            tail.next = beat[high:low]
+
+    return extract(beat, tail, at, first), consume, judge, refill, advance, keep
 
 
 @block
-def item_reader(first, opens, long, taps, over, factor, gap, step, negative, size):
+def item_reader(first, opens, taps, over, factor, amount, negative, size):
     """Tells the item of RUNS at the front, `first` being its bytes.
 
-    opens: it has a HEADER, with `factor`; long: a LONG, over `step`; taps: a TAP, over `gap` and
-    `negative`; over: it is the END. size: its bytes.
+    opens: it has a HEADER, with `factor`; taps: a TAP, `negative` or not; over: it is the END.
+    amount: what its LONG and its TAP add to the position; size: its bytes.
     """
     bits = len(factor)
+    long = bit()
+    tap = word(8)
+    kind = word(KIND_BITS)
 
     @always_comb
-    def read():
-        head = intbv(0)[8:]
-        low = intbv(0)[8:]
-        second = intbv(0)[8:]
-        third = intbv(0)[8:]
-        number = intbv(0)[12:]
-        reach = intbv(0)[LONG_BITS:]
-        count = intbv(0)[3:]
-        is_long = intbv(0)[1:]
-        head[:] = first[8:]
-        low[:] = first[16:8]
-        second[:] = head
-        third[:] = low
-        count[:] = 0
-        opens.next = False
-        if head[8:4] == HEADER_NIBBLE:
-            opens.next = True
-            second[:] = first[24:16]
-            third[:] = first[32:24]
-            count[:] = 2
-        number[8:] = low
-        number[12:8] = head[4:]
-        factor.next = number[bits:]
-        is_long[:] = 0
-        reach[:] = 0
-        if second[8:4] == LONG_NIBBLE and second[4:] < LONG_KINDS:
-            is_long[:] = 1
-            reach[:] = second[4:]
-            reach[:] = reach + 1
-            reach[:] = reach << LONG_SHIFT
-            second[:] = third
-            count[:] = count + 1
-        long.next = is_long[0]
-        step.next = reach
-        taps.next = False
-        if second[7:] < TAP_GAPS:
-            taps.next = True
-            count[:] = count + 1
-        gap.next = second[7:]
-        negative.next = second[7]
-        over.next = head == END
-        if count == 0:
-            count[:] = 1
-        size.next = count
+    def read_head():
+        opens.next = first[8:4] == HEADER_NIBBLE
+        over.next = first[8:] == END
 
-    return read
+    @always_comb
+    def read_factor():
+        number = intbv(0)[12:]
+        number[:] = concat(first[4:], first[16:8])
+        factor.next = number[bits:]
+
+    @always_comb
+    def read_long():
+        code = intbv(0)[8:]
+        code[:] = first[8:]
+        if opens:
+            code[:] = first[24:16]
+        long.next = code[8:4] == LONG_NIBBLE and code[4:] < LONG_KINDS
+        kind.next = code[KIND_BITS:]
+
+    @always_comb
+    def read_tap():
+        if opens and long:
+            tap.next = first[32:24]
+        elif opens:
+            tap.next = first[24:16]
+        elif long:
+            tap.next = first[16:8]
+        else:
+            tap.next = first[8:]
+
+    @always_comb
+    def judge():
+        taps.next = tap[7:] < TAP_GAPS
+        negative.next = tap[7]
+
+    @always_comb
+    def add_up():
+        gap = intbv(0)[7:]
+        steps = intbv(0)[KIND_BITS + 1:]
+        gap[:] = 0
+        if taps:
+            gap[:] = tap[7:]
+        steps[:] = gap[7:LONG_SHIFT]
+        if long:
+            steps[:] = steps + kind
+            steps[:] = steps + 1
+        amount.next = concat(steps[KIND_BITS:], gap[LONG_SHIFT:])
+
+    @always_comb
+    def count():
+        if opens:
+            if long and taps:
+                size.next = 4
+            elif long or taps:
+                size.next = 3
+            else:
+                size.next = 2
+        elif long and taps:
+            size.next = 2
+        else:
+            size.next = 1
+
+    return read_head, read_factor, read_long, read_tap, judge, add_up, count
 
 
 @block
 def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads, config: Config):
     """Consumes `used` bytes of `first` a cycle and writes `slots` and `heads`.
 
-    take: a stream of `channels` begins; parsed: register, all its channels are closed.
+    take: a stream of `channels` begins; parsed: register, all its channels are closed. The slot of
+    `factor`, `negative` and `position` waits until the next item tells whether it ends its run.
     """
     position_bits, factor_bits = config.position_bits, config.factor_bits
-    last_at = position_bits + 1 + factor_bits
-    address_bits, count_bits = len(slots.address), bits_for(config.tap_slots + 1)
+    address_bits = len(slots.address)
     part = Signal(Part.AT_REST)
-    left = Signal(intbv(0)[len(channels):])
-    opens, long, taps, over, negative = (Signal(bool(0)) for _ in range(5))
-    factor, gap = Signal(intbv(0)[factor_bits:]), Signal(intbv(0)[7:])
-    step, size = Signal(intbv(0)[LONG_BITS:]), Signal(intbv(0)[3:])
-    fires, free, writes = (Signal(bool(0)) for _ in range(3))
-    position = Signal(modbv(0)[position_bits:])      # of this item's tap
-    reach = Signal(modbv(0)[position_bits:])         # the position after the last tap
-    current = Signal(intbv(0)[factor_bits:])         # this item's factor
-    kept_factor = Signal(intbv(0)[factor_bits:])
-    held = Signal(bool(0))                           # a slot waits for the next item
-    held_factor = Signal(intbv(0)[factor_bits:])
-    held_negative = Signal(bool(0))
-    held_position = Signal(intbv(0)[position_bits:])
-    count = Signal(modbv(0)[count_bits:])
-    buffer = Signal(bool(0))
-    index = Signal(modbv(0)[bits_for(CHANNEL_RING):])
+    opens, taps, over, is_negative = bit(), bit(), bit(), bit()
+    new_factor, amount, size = word(factor_bits), word(AMOUNT_BITS), word(3)
+    fires, in_runs, writes = bit(), bit(), bit()
+    following = Signal(modbv(0)[position_bits:])     # position after this item
+    position = word(position_bits)                   # after the last one
+    factor = word(factor_bits)                       # of the run
+    negative = bit()                                 # the last tap is
+    held = bit()                                     # the last item had a tap
+    wanted = word(len(channels))
+    opened = Signal(modbv(0)[len(channels):])        # channels, the one in turn included
+    count = Signal(modbv(0)[address_bits:])          # slots written, modulo the buffer's size
+    index = Signal(modbv(0)[len(heads.index):])
 
-    reader = item_reader(first, opens, long, taps, over, factor, gap, step, negative, size)
+    reader = item_reader(first, opens, taps, over, new_factor, amount, is_negative, size)
 
     @always_comb
     def look():
-        if buffer:
-            free.next = not slots.full[1]
-        else:
-            free.next = not slots.full[0]
         parsed.next = part == Part.AT_REST
+        in_runs.next = fires and part == Part.IN_RUNS
 
     @always_comb
     def fire():
-        fires.next = ready and part != Part.AT_REST and (part != Part.AT_SCALE or free)
+        if part == Part.AT_REST:
+            fires.next = False
+        elif part == Part.AT_SCALE and index[0]:
+            fires.next = ready and not slots.full[1]
+        elif part == Part.AT_SCALE:
+            fires.next = ready and not slots.full[0]
+        else:
+            fires.next = ready
 
     @always_comb
     def consume():
@@ -285,36 +358,26 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
 
     @always_comb
     def place():
-        here = modbv(0)[position_bits:]
-        if opens:
-            current.next = factor
+        total = modbv(0)[position_bits + 1:]         # above the carry into it
+        more = intbv(0)[AMOUNT_BITS + 1:]
+        more[:] = concat(amount, True)
+        if not opens:
+            total[:] = concat(position, held)
         else:
-            here[:] = reach
-            current.next = kept_factor
-        if long:
-            here[:] = here + step
-        if taps:
-            here[:] = here + gap
-        position.next = here
+            total[:] = 0
+        total[:] = more + total
+        following.next = total[:1]
 
     @always_comb
     def write():
-        slot = intbv(0)[last_at + 1:]
-        number = modbv(0)[count_bits:]
-        writes.next = fires and part == Part.IN_RUNS and (held or over)
-        if held:
-            slot[position_bits:] = held_position
-            slot[position_bits] = held_negative
-            slot[last_at:position_bits + 1] = held_factor
-        slot[last_at] = opens or over
-        slots.slot.next = slot
-        slots.we.next = fires and part == Part.IN_RUNS and (held or over)
-        slots.close.next = fires and part == Part.IN_RUNS and over
-        slots.address.next = count[address_bits:]
-        slots.buffer.next = buffer
-        slots.close_buffer.next = buffer
-        number[:] = count + 1
-        slots.close_count.next = number
+        ends = intbv(0)[1:]
+        writes.next = in_runs and (held or over)
+        slots.we.next = in_runs and (held or over)
+        slots.close.next = in_runs and over
+        ends[0] = opens or over
+        slots.slot.next = concat(ends, factor, negative, position)
+        slots.address.next = count
+        slots.buffer.next = index[0]
 
     @always_comb
     def head():
@@ -327,41 +390,41 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
     @always_seq(clk.posedge, reset=reset)
     def control():
         if take:
-            left.next = channels
             part.next = Part.AT_SCALE
+            wanted.next = channels
+            opened.next = 0
         elif fires:
             if part == Part.AT_SCALE:
                 part.next = Part.AT_BIAS
+                opened.next = opened + 1
             elif part == Part.AT_BIAS:
                 part.next = Part.IN_RUNS
-                count.next = 0
-            else:
+            elif over:
+                index.next = index + 1
+                if opened == wanted:
+                    part.next = Part.AT_REST
+                else:
+                    part.next = Part.AT_SCALE
+
+    @always_seq(clk.posedge, reset=reset)
+    def follow():
+        if part == Part.AT_BIAS:
+            count.next = 0
+            held.next = False
+            factor.next = 0
+            negative.next = False
+            position.next = 0
+        else:
+            if writes:
+                count.next = count + 1
+            if in_runs:
                 held.next = taps
-                if writes:
-                    count.next = count + 1
-                if over:
-                    buffer.next = not buffer
-                    index.next = index + 1
-                    left.next = left - 1
-                    if left == 1:
-                        part.next = Part.AT_REST
-                    else:
-                        part.next = Part.AT_SCALE
+                negative.next = is_negative
+                position.next = following
+                if opens:
+                    factor.next = new_factor
 
-    @always_seq(clk.posedge, reset=None)
-    def run():
-        beyond = modbv(0)[position_bits:]
-        if fires and part == Part.IN_RUNS:
-            kept_factor.next = current
-            beyond[:] = position
-            if taps:
-                beyond[:] = beyond + 1
-                held_factor.next = current
-                held_negative.next = negative
-                held_position.next = position
-            reach.next = beyond
-
-    return reader, look, fire, consume, place, write, head, control, run
+    return reader, look, fire, consume, place, write, head, control, follow
 
 
 @block
@@ -378,9 +441,10 @@ def stream_fetcher(clk, reset, box, idle, bus, rdata, slots, heads, config: Conf
     there, pop, all_in, parsed, ready, clear = (Signal(bool(0)) for _ in range(6))
     first = Signal(intbv(0)[MOST_BITS:])
     used = Signal(intbv(0)[3:])
+    popped = Signal(modbv(0)[bits_for(4 * config.burst):])
 
-    pumping = pump(clk, reset, box.take, box.word, bus, pop, all_in, config)
-    queue = fifo(clk, reset, clear, bus.valid, rdata, pop, there, beat, 2 * config.burst)
+    pumping = pump(clk, reset, box.take, box.word, bus, popped, all_in, config)
+    queue = fifo(clk, reset, clear, bus.valid, rdata, pop, there, beat, popped, 2 * config.burst)
     view = window(clk, reset, clear, there, beat, pop, used, ready, first, config)
     parsing = parser(clk, reset, box.take, channels, ready, first, used, parsed, slots, heads,
                      config)

@@ -39,21 +39,21 @@ def tap_cache(clk, reset, slots, read, depth):
 
     @always_seq(clk.posedge, reset=reset)
     def occupy():
-        if slots.close and not slots.close_buffer:
+        if slots.close and not slots.buffer:
             full0.next = True
         elif read.free and not read.turn:
             full0.next = False
-        if slots.close and slots.close_buffer:
+        if slots.close and slots.buffer:
             full1.next = True
         elif read.free and read.turn:
             full1.next = False
 
     @always(clk.posedge)
     def measure():
-        if slots.close and not slots.close_buffer:
-            last0.next = slots.close_count - 1
-        if slots.close and slots.close_buffer:
-            last1.next = slots.close_count - 1
+        if slots.close and not slots.buffer:
+            last0.next = slots.address
+        if slots.close and slots.buffer:
+            last1.next = slots.address
 
     @always_comb
     def choose():

@@ -262,8 +262,7 @@ class Driver:
                 slots.we.next, slots.buffer.next, slots.address.next = 1, number % 2, address
                 slots.slot.next = slot_word(self.config, slot)
                 if address == len(channel.slots) - 1:
-                    slots.close.next, slots.close_buffer.next = 1, number % 2
-                    slots.close_count.next = len(channel.slots)
+                    slots.close.next = 1
                     job.full.append(self.cycle + 1)
                 yield
                 slots.we.next = 0

@@ -61,7 +61,7 @@ class Work:
         run = random_run(self.config, self.rng, 0)
         channels = [random_channel(self.config, self.rng, run) for _ in range(run.channels)]
         start = self.cycle + self.rng.randrange(12)
-        writes: dict[int, tuple] = {}            # by cycle: buffer, address, slot, count at close
+        writes: dict[int, tuple] = {}            # by cycle: buffer, address, slot, is it the last
         drains = self.plan(run, channels, start, writes)
         for name in FIELDS:
             getattr(ports["fields"], name).next = getattr(run, name)
@@ -71,11 +71,10 @@ class Work:
             ports["drained"].next = self.cycle in drains
             slots.we.next = slots.close.next = 0
             if self.cycle in writes:
-                buffer, address, slot, count = writes[self.cycle]
+                buffer, address, slot, closes = writes[self.cycle]
                 slots.we.next, slots.buffer.next, slots.address.next = 1, buffer, address
                 slots.slot.next = slot_word(self.config, slot)
-                slots.close.next, slots.close_buffer.next = count > 0, buffer
-                slots.close_count.next = count
+                slots.close.next = closes
             yield
             self.cycle += 1
         ports["start"].next = ports["drained"].next = 0
@@ -85,8 +84,7 @@ class Work:
         cycle = max(cycle, self.freed[self.buffer])
         for address, slot in enumerate(channel.slots):
             cycle += self.rng.choice((0, 0, 0, 2))
-            last = address == len(channel.slots) - 1
-            writes[cycle] = self.buffer, address, slot, len(channel.slots) if last else 0
+            writes[cycle] = self.buffer, address, slot, address == len(channel.slots) - 1
             cycle += 1
         self.buffer = 1 - self.buffer
         return cycle

@@ -98,7 +98,7 @@ class Bench:
                     ports["box"].full.next = False
                     self.given[-1]["take"] = cycle - 1
                 if row["slots_close"]:
-                    full |= 1 << row["slots_close_buffer"]
+                    full |= 1 << row["slots_buffer"]
                     closed += 1
                 for b in range(2):
                     if full >> b & 1 and rng.random() < (0.3 if eager else 0.02):
@@ -165,7 +165,8 @@ class Bench:
                                                                channel.bias & (1 << 32) - 1)
         if part == "end":
             count = max(1, channel.taps)
-            assert (row["slots_close_buffer"], row["slots_close_count"]) == (number % 2, count)
+            assert (row["slots_we"], row["slots_buffer"], row["slots_address"]) == (
+                1, number % 2, count - 1)
 
     def check_slots(self, rows, job, running):
         writes = [r for r in rows[job["take"]:] if r["slots_we"]]

@@ -46,8 +46,7 @@ def test_buffers_are_read_in_turn_and_free_when_told():
                 contents[writing] = contents[writing][:written] + [slot]
                 written += 1
                 if written == 16 or rng.random() < 0.2:
-                    slots.close.next, slots.close_buffer.next = 1, writing
-                    slots.close_count.next = written
+                    slots.close.next = 1
                     closed, written = writing, 0
             # the reader
             read.re.next = read.free.next = 0
