@@ -8,10 +8,25 @@ the rectangle may overflow, and then wrap.
 
 from __future__ import annotations
 
-from myhdl import Signal, always, always_comb, always_seq, block, concat, intbv, modbv
+from myhdl import (
+    ConcatSignal,
+    Signal,
+    always,
+    always_comb,
+    always_seq,
+    block,
+    concat,
+    intbv,
+    modbv,
+)
 
 from ..arch.config import bits_for
+from .ram import ram
 from .signals import bit, number, word, wrapping
+
+# shares for which the choice between two halves is cheaper than one over all steps: the halves are
+# a plain signal or a choice of four, which take no or one logic cell a bit
+HALVED = (2, 8)
 
 
 class RunEnd:
@@ -131,16 +146,56 @@ def operands_of(clk, moving, step, captured, operands, config):
 
 
 @block
-def multiplier(clk, moving, operand, factor, at_read, fresh, shift, at_write, write, at_drain,
-               read, depth):
-    """One shared multiplier and its totals. read: the total `at_drain` of the cycle before.
-
-    The total before (none if `fresh`) is read beside the product, and added one cycle later.
+def half_operands(clk, moving, step, captured, operands, config):
+    """As `operands_of`, with the last choice made by the multiplier's pre-adder: the sums of the
+    lower and the upper half of the steps, of which one is 0, are added behind the registers.
     """
-    bits = len(read)
-    totals = [wrapping(bits) for _ in range(depth)]
-    product = number(len(operand) + len(factor))
-    before, total, addend = wrapping(bits), wrapping(bits), wrapping(bits)
+    count, half = config.multipliers, config.lanes // 2
+    half_bits, group_bits = config.lane_bits - 1, count.bit_length() - 1
+    top = len(step) - 1
+    low = [number(config.sum_bits) for _ in range(count)]
+    high = [number(config.sum_bits) for _ in range(count)]
+    upper = bit()
+
+    @always_comb
+    def judge():
+        upper.next = step[top]
+
+    @always(clk.posedge)
+    def choose():
+        base = intbv(0)[half_bits + 1:]
+        lane = intbv(0)[half_bits + 1:]
+        base[:] = step
+        base[:] = base << group_bits
+        base[half_bits] = False
+        for j in range(count):
+            lane[:] = base | j
+            if upper:
+                low[j].next = 0
+            elif moving:
+                low[j].next = captured[lane]
+            lane[:] = lane | half
+            if not upper:
+                high[j].next = 0
+            elif moving:
+                high[j].next = captured[lane]
+
+    @always_comb
+    def join():
+        for j in range(count):
+            operands[j].next = low[j] + high[j]
+
+    return judge, choose, join
+
+
+@block
+def multiplier(clk, moving, operand, factor, before, shift, total):
+    """total: `before` plus the product of the cycle before, a cycle after `shift`. Both are plain
+    bits, so that they can lie in one memory with those of the other multipliers.
+    """
+    bits = len(total)
+    product = number(max(len(operand) + len(factor), bits))
+    addend = word(bits)
 
     @always_comb
     def cut():
@@ -148,51 +203,71 @@ def multiplier(clk, moving, operand, factor, at_read, fresh, shift, at_write, wr
 
     @always(clk.posedge)
     def work():
-        if fresh:
-            before.next = 0
-        elif moving:
-            before.next = totals[at_read]
         if moving:
             product.next = operand * factor
         if shift:
             total.next = before + addend
-        if write:
-            totals[at_write].next = total
-        read.next = totals[at_drain]
 
     return cut, work
 
 
 @block
-def multiplier_of_two(clk, moving, operand, factor, fresh, shift, at_write, write, at_drain, read,
-                      depth):
-    """As `multiplier` for M = 2, where the totals of the two lanes go round: while one is in
-    `total` the other is in `before`. shift: in the cycle of each of the two additions.
-    """
-    bits = len(read)
-    totals = [wrapping(bits) for _ in range(depth)]
-    product = number(len(operand) + len(factor))
-    before, total, addend = wrapping(bits), wrapping(bits), wrapping(bits)
-
+def part(bits, target):
+    """target = bits"""
     @always_comb
-    def cut():
-        addend.next = product[bits:]
+    def pass_on():
+        target.next = bits
+
+    return pass_on
+
+
+@block
+def parts_of(joined, targets):
+    """Each target gets its bits of `joined`, the first the lowest ones."""
+    width = len(targets[0])
+    if len(targets) == 1:
+        return [part(joined, targets[0])]
+    return [part(joined(width * (i + 1), width * i), target) for i, target in enumerate(targets)]
+
+
+@block
+def totals_before(clk, moving, fresh, kept, write, at_write, at_read, befores, depth):
+    """befores: the totals kept at `at_read` in the cycle before, none if `fresh`.
+
+    kept: those of all multipliers, kept at `at_write` with `write`. One memory for all of them: its
+    width is cut into the fewest cells.
+    """
+    totals = [word(len(kept)) for _ in range(depth)]
+    before = word(len(kept))
 
     @always(clk.posedge)
-    def work():
+    def look_up():
         if fresh:
             before.next = 0
-        elif shift:
-            before.next = total
-        if moving:
-            product.next = operand * factor
-        if shift:
-            total.next = before + addend
+        elif moving:
+            before.next = totals[at_read]
         if write:
-            totals[at_write].next = total
-        read.next = totals[at_drain]
+            totals[at_write].next = kept
 
-    return cut, work
+    return look_up, parts_of(before, befores)
+
+
+@block
+def totals_around(clk, fresh, shift, totals, befores):
+    """`totals_before` for M = 2: the totals of a multiplier's two lanes go round, while one is in
+    `total` the other is in `before`. shift: in the cycle of each of the two additions.
+    """
+    count = len(totals)
+
+    @always(clk.posedge)
+    def go_round():
+        for j in range(count):
+            if fresh:
+                befores[j].next = 0
+            elif shift:
+                befores[j].next = totals[j]
+
+    return go_round
 
 
 @block
@@ -202,19 +277,27 @@ def shared_multipliers(clk, reset, moving, tap, captured, at_drain, reads, compl
     tap: RunEnd; captured: sums, from the cycle after a run's last tap on. reads[j]: total of
     multiplier j at `at_drain`, {bank, step}, one cycle before. complete: see `control`.
     """
+    count, bits = config.multipliers, config.total_bits
     depth = config.total_banks * config.share
     steps = Steps(config)
-    operands = [number(config.sum_bits) for _ in range(config.multipliers)]
+    halved = config.share in HALVED
+    operands = [number(config.sum_bits + halved) for _ in range(count)]
+    befores = [Signal(modbv(0)[bits:]) for _ in range(count)]
+    totals = [Signal(modbv(0)[bits:]) for _ in range(count)]
+    kept = ConcatSignal(*reversed(totals)) if count > 1 else totals[0]
+    read = word(len(kept))
+    choose = half_operands if halved else operands_of
     if config.share == 2:
-        units = [multiplier_of_two(clk, moving, operands[j], steps.factor, steps.fresh,
-                                   steps.shift, steps.at_write, steps.write, at_drain, reads[j],
-                                   depth) for j in range(config.multipliers)]
+        back = totals_around(clk, steps.fresh, steps.shift, totals, befores)
     else:
-        units = [multiplier(clk, moving, operands[j], steps.factor, steps.at_read, steps.fresh,
-                            steps.shift, steps.at_write, steps.write, at_drain, reads[j], depth)
-                 for j in range(config.multipliers)]
+        back = totals_before(clk, moving, steps.fresh, kept, steps.write, steps.at_write,
+                             steps.at_read, befores, depth)
     return (control(clk, reset, moving, tap, steps, complete, config),
-            operands_of(clk, moving, steps.step, captured, operands, config), units)
+            choose(clk, moving, steps.step, captured, operands, config),
+            [multiplier(clk, moving, operands[j], steps.factor, befores[j], steps.shift,
+                        totals[j]) for j in range(count)],
+            back, ram(clk, steps.write, steps.at_write, kept, at_drain, read, depth),
+            parts_of(read, reads))
 
 
 @block
