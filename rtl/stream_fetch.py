@@ -101,6 +101,13 @@ def pump(clk, reset, take, instruction, bus, popped, all_in, config: Config):
         following.next = last + 1
 
     @always_comb
+    def next_beat():                             # if a burst is one beat
+        asked = modbv(0)[count_bits:]
+        asked[:] = bursts[2:]
+        inside.next = asked - popped
+        following.next = 1
+
+    @always_comb
     def decide():
         ask.next = asking and not flying and not inside[room_bits]
         all_in.next = not asking and not flying
@@ -137,7 +144,7 @@ def pump(clk, reset, take, instruction, bus, popped, all_in, config: Config):
             burst_number[:] = burst_number + 1
             bus.address.next[:step_bits] = burst_number
 
-    return measuring, look_ahead, next_burst, decide, control, walk
+    return measuring, look_ahead, next_burst if burst_bits else next_beat, decide, control, walk
 
 
 @block

@@ -20,7 +20,8 @@ TINY = Config.preset("tiny")
 CONFIGS = {"tiny": TINY,
            "wide": dataclasses.replace(TINY, lanes=16, code_bits=5, port_bits=64, burst=8,
                                        base_entries=1024, factor_bits=12),
-           "32 bytes": dataclasses.replace(TINY, lanes=32, port_bits=256, burst=2)}
+           "32 bytes": dataclasses.replace(TINY, lanes=32, port_bits=256, burst=2),
+           "64 bytes": dataclasses.replace(TINY, lanes=64, port_bits=512, burst=1)}
 
 
 def random_channel(rng, config):
