@@ -1,0 +1,96 @@
+"""The study of LeNet-5 on MNIST: its tables, sizes of baselines, a compiled row on made-up data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from kcnn.compiler.compress.clusters import weighted
+from kcnn.compiler.compress.data import Data
+from kcnn.compiler.compress.prune import largest
+from scripts import script
+from torch import nn
+
+study = script("bench/compression/lenet5")
+WEIGHTS = {"conv1": 500, "conv2": 25000, "ip1": 400000, "ip2": 5000}
+
+
+@pytest.fixture
+def made_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[nn.Module]:
+    """Random images and a random network of 2 % of its weights, in place of the trained one."""
+    x = torch.rand(120, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    found = Data(x, torch.arange(120) % 10, x[:40], torch.arange(40) % 10)
+    torch.manual_seed(0)
+    module = study.build("lenet5", "mnist").eval()
+    for layer in weighted(module).values():
+        with torch.no_grad():
+            layer.weight.mul_(largest(layer.weight, layer.weight.numel() // 50))
+    for name, value in (("whole", found), ("part", found), ("base", module)):
+        monkeypatch.setattr(study, name, lambda value=value: value)
+    monkeypatch.setattr(study, "KEPT", tmp_path)
+    monkeypatch.setattr(study, "EPOCHS", 1)
+    yield module
+
+
+def test_a_compiled_row_counts_what_the_machine_needs(made_up: nn.Module) -> None:
+    row = study.compiled_row(None, 4)
+    assert row["parameters"] == 580 + sum(count // 50 for count in WEIGHTS.values())
+    assert row["taps"] == row["parameters"] - 580
+    assert row["taps"] < row["packed"] == row["bytes"] < 5 * row["taps"]
+    assert 0.5 * row["bytes"] < row["coded"] < row["bytes"] and row["clocks"] > 1000
+    assert 0 <= row["integers"] <= 1
+
+
+def test_words_are_two_bytes_a_weight_and_a_little(made_up: nn.Module) -> None:
+    row = study.words_row(made_up)
+    weights = row["parameters"] - 580
+    assert weights <= sum(count // 50 for count in WEIGHTS.values())
+    assert 2 * weights + 4 * 580 < row["bytes"] < 3 * weights + 4 * 580 + 5000
+
+
+def test_baselines_without_zeros_count_every_weight(made_up: nn.Module) -> None:
+    row = study.four_row(False)
+    assert row["bytes"] == 430500 // 2 + 4 * 580
+    assert study.float_row()["bytes"] == 4 * row["parameters"]
+
+
+def test_training_takes_so_many_images_and_keeps_zeros(made_up: nn.Module) -> None:
+    before = made_up.ip1.weight.detach().clone()
+    study.tuner(30, 60)(made_up, 3, False)
+    after = made_up.ip1.weight
+    assert torch.equal(after != 0, before != 0) and not torch.equal(after, before)
+
+
+def order(name: str, seed: int, ip1: int, every: bool = False) -> dict[str, Any]:
+    return {"order": name, "every": every, "seed": seed, "left": {**WEIGHTS, "ip1": ip1},
+            "held": 0.99, "test": 0.98, "steps": 17, "seconds": 60, "trials": []}
+
+
+def test_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "accuracies", lambda module: {"held": 0.991, "test": 0.99})
+    monkeypatch.setattr(study, "survivors", lambda module: WEIGHTS)
+    monkeypatch.setattr(study, "base", lambda: None)
+    step = {"layer": "conv2", "bins": 8, "before": 900, "after": 700, "loss": 0.0004, "kept": True}
+    rows = {"float32": {"parameters": 431080, "test": 0.99, "held": 0.991, "bytes": 1724320},
+            "reversed, peaks, 8 bits": {"parameters": 43108, "test": 0.985, "bytes": 86216,
+                                        "coded": 43108, "steps": [step]},
+            "joint, 4 magnitudes": {"parameters": 21554, "test": 0.99, "integers": 0.988,
+                                    "bytes": 43108, "coded": 21554, "clocks": 12345}}
+    orders = [order("forward", 0, 40000), order("forward", 1, 60000), order("reversed", 0, 20000),
+              order("reversed", 0, 10000, True)]
+    sizes, searches, means, peaks = study.tables(rows, orders)
+    assert sizes.markdown().splitlines()[4:7] == [
+        "| float32 | 431,080 | 1.0 | 99.00 | - | +0.00 | 1,724,320 | 1.0 | - | - | - |",
+        "| reversed, peaks, 8 bits | 43,108 | 10.0 | 98.50 | - | +0.50 | 86,216 | 20.0 | 43,108 "
+        "| 40.0 | - |",
+        "| joint, 4 magnitudes | 21,554 | 20.0 | 99.00 | 98.80 | +0.20 | 43,108 | 40.0 | 21,554 "
+        "| 80.0 | 12,345 |"]
+    assert searches.markdown().splitlines()[4] == (
+        "| forward | pruned so far | 0 | 16.38 | 500 | 25,000 | 40,000 | 5,000 | +0.100 | +1.00 "
+        "| 17 | 60 |")
+    assert [row[:2] for row in means.rows] == [["forward", 2], ["reversed", 1]]
+    assert means.rows[0][2] == pytest.approx(100 * 80500 / 430500)
+    assert peaks.markdown().splitlines()[4] == "| conv2 | 8 | 900 | 700 | +0.040 | yes |"
