@@ -9,7 +9,7 @@ highest bit on: half a word in one four-way choice together with the merge, then
 
 from __future__ import annotations
 
-from myhdl import always, always_comb, block, concat, intbv
+from myhdl import always, block, concat, intbv
 
 from .signals import bit, word
 
@@ -32,7 +32,8 @@ def odd_masks(lanes, code_bits):
 def merge(clk, active, offset, even, odd, merged, turn, config):
     """offset: of the window, one cycle before its words `even` and `odd`.
 
-    merged: turned by half a word, one cycle after the words; turn: what is left of the offset.
+    merged: turned by half a word, one cycle after the words; turn: what is left of the offset, in
+    the cycle of the words.
     """
     bits = config.word_bits
     half = bits // 2
@@ -40,7 +41,6 @@ def merge(clk, active, offset, even, odd, merged, turn, config):
     masks = odd_masks(config.lanes, config.code_bits)
     mask = word(bits)
     by_half = bit()
-    later = word(rest)
 
     @always(clk.posedge)
     def choose():
@@ -53,8 +53,7 @@ def merge(clk, active, offset, even, odd, merged, turn, config):
         high = intbv(0)[bits:]
         if active:
             by_half.next = offset[rest]
-            later.next = offset[rest:]
-            turn.next = later
+            turn.next = offset[rest:]
             low[:] = even
             high[:] = odd
             if by_half:
@@ -83,44 +82,84 @@ def rotate_one(clk, active, source, turn, target, config):
     return level
 
 
+def ways_masks(lanes, code_bits, step):
+    """For each way of `ways_of`, ones over the codes that go by it: codes one step apart differ in
+    bit 1 of their way, codes two steps apart in bit 0.
+    """
+    masks = [0, 0, 0, 0]
+    for lane in range(lanes):
+        way = (0, 2, 1, 3)[lane // step % 4]
+        masks[way] |= ((1 << code_bits) - 1) << (lane * code_bits)
+    return tuple(masks)
+
+
 @block
-def rotate(clk, active, source, turn, target, step, config):
-    """One level: `source` rotated down by `turn`, 0 to 3, times `step` codes."""
+def ways_of(clk, active, turn, ways):
+    """The upper two bits of `turn`, four times over: a cycle later ways[k] are those bits ^ k.
+
+    Codes one or two steps apart have two sources in common. If they chose between them by the same
+    register, synthesis would share that choice, and take two small cells a bit instead of one of
+    six inputs.
+    """
+    low = len(turn) - 2
+    high = low + 2
+
+    @always(clk.posedge)
+    def keep():
+        upper = intbv(0)[2:]
+        if active:
+            upper[:] = turn[high:low]
+            for k in range(4):
+                ways[k].next = upper ^ k
+
+    return keep
+
+
+@block
+def rotate(clk, active, source, ways, target, step, config):
+    """One level: `source` rotated down by 0 to 3 times `step` codes, as `ways_of` tells."""
     bits = config.word_bits
     once = step * config.code_bits
     twice, thrice = 2 * once, 3 * once
+    masks = ways_masks(config.lanes, config.code_bits, step)
 
     @always(clk.posedge)
     def level():
+        way = intbv(0)[2:]
+        mask = intbv(0)[bits:]
+        turned = intbv(0)[bits:]
+        joined = intbv(0)[bits:]
         if active:
-            if turn == 0:
-                target.next = source
-            elif turn == 1:
-                target.next = concat(source[once:], source[bits:once])
-            elif turn == 2:
-                target.next = concat(source[twice:], source[bits:twice])
-            else:
-                target.next = concat(source[thrice:], source[bits:thrice])
+            joined[:] = 0
+            for k in range(4):
+                way[:] = ways[k]
+                way[:] = way ^ k
+                mask[:] = masks[k]
+                turned[:] = source
+                if way == 1:
+                    turned[:] = concat(source[once:], source[bits:once])
+                elif way == 2:
+                    turned[:] = concat(source[twice:], source[bits:twice])
+                elif way == 3:
+                    turned[:] = concat(source[thrice:], source[bits:thrice])
+                turned[:] = turned & mask
+                joined[:] = joined | turned
+            target.next = joined
 
     return level
 
 
 @block
-def split(clk, active, turn, upper, lower):
-    """The upper two bits of a rotation for this level, the others a cycle later for the next."""
+def delayed(clk, active, turn, lower):
+    """The lower bits of `turn` for the next level, a cycle later."""
     low = len(lower)
-    high = low + 2
 
     @always(clk.posedge)
     def keep():
         if active:
             lower.next = turn[low:]
 
-    @always_comb
-    def take():
-        upper.next = turn[high:low]
-
-    return keep, take
+    return keep
 
 
 @block
@@ -132,11 +171,16 @@ def aligner(clk, active, offset, even, odd, codes, config):
     """
     source, turn = word(config.word_bits), word(config.lane_bits - 1)
     levels = [merge(clk, active, offset, even, odd, source, turn, config)]
-    while len(turn) > 2:
-        target, upper, lower = word(config.word_bits), word(2), word(len(turn) - 2)
-        levels += [split(clk, active, turn, upper, lower),
-                   rotate(clk, active, source, upper, target, 1 << len(lower), config)]
+    while len(turn) > 1:
+        last = len(turn) == 2
+        target, lower = codes if last else word(config.word_bits), word(max(len(turn) - 2, 1))
+        ways = [word(2) for _ in range(4)]
+        levels += [ways_of(clk, active, turn, ways),
+                   rotate(clk, active, source, ways, target, 1 << (len(turn) - 2), config)]
+        if last:
+            return levels
+        levels.append(delayed(clk, active, turn, lower))
         source, turn = target, lower
-    if len(turn) == 2:
-        return levels, rotate(clk, active, source, turn, codes, 1, config)
-    return levels, rotate_one(clk, active, source, turn, codes, config)
+    rest = word(1)
+    return levels, delayed(clk, active, turn, rest), rotate_one(clk, active, source, rest, codes,
+                                                                config)
