@@ -6,12 +6,11 @@ import math
 import operator
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
 
+from .calls import Call, Fx
 from .errors import CompileError
 from .graph import (
     Activation,
@@ -22,99 +21,11 @@ from .graph import (
     Conv,
     Flatten,
     MaxPool,
-    Op,
     Padding,
     Shape,
 )
 from .layers import cells, parametric
 from .slices import picking
-
-if TYPE_CHECKING:
-    from .frontend import Walk
-
-Floats = NDArray[np.float64]
-Fx = torch.fx.Node
-
-
-def operation(node: Fx) -> str:
-    """The operation's bare name: conv2d, relu, getitem."""
-    target = node.target
-    if isinstance(target, torch._ops.OpOverload):
-        return target._schema.name.partition("::")[2].rstrip("_")
-    return getattr(target, "__name__", str(target))
-
-
-def writes_in_place(node: Fx) -> bool:
-    """An operation that changes one of its arguments."""
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-
-
-def is_bookkeeping(node: Fx) -> bool:
-    """An operation on sizes, which computes no tensor."""
-    return not isinstance(node.meta.get("val"), torch.Tensor | tuple | list)
-
-
-class Call:
-    """One call of an ATen operation: its arguments by the names of its schema."""
-
-    def __init__(self, walk: Walk, node: Fx) -> None:
-        self.walk = walk
-        self.node = node
-        self._arguments = arguments(node)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._arguments[name]
-
-    def get(self, name: str, default: Any = None) -> Any:
-        value = self._arguments.get(name)
-        return default if value is None else value
-
-    def source(self, value: Any = None) -> str:
-        """Our node of a tensor argument (`self`, `input` or `x` where none is given)."""
-        value = self._first() if value is None else value
-        if value not in self.walk.values:
-            raise self.refuse("one of its tensors is a constant")
-        return self.walk.values[value]
-
-    def _first(self) -> Any:
-        return next(iter(self._arguments.values()))
-
-    def shape(self, source: str) -> Shape:
-        """(C, H, W) of a node of ours."""
-        return self.walk.graph[source].shape
-
-    @property
-    def dimensions(self) -> int:
-        """Dimensions of the first argument in torch, batch included."""
-        return len(self._first().meta["val"].shape)
-
-    @property
-    def result(self) -> Shape:
-        """(C, H, W) of what torch makes, missing dimensions 1."""
-        return self.walk.shape(self.node)
-
-    def parameter(self, name: str) -> Floats | None:
-        """A parameter argument, None where it is absent."""
-        value = self._arguments.get(name)
-        return None if value is None else self.walk.parameter(value)
-
-    def add(self, op: Op, inputs: list[str], shape: Shape | None = None) -> str:
-        return self.walk.add(self.node, op, inputs, self.result if shape is None else shape)
-
-    def refuse(self, why: str) -> CompileError:
-        return self.walk.unsupported(self.node, why)
-
-
-def arguments(node: Fx) -> dict[str, Any]:
-    """What a call is given, by the names of the operation's schema, defaults included."""
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return {str(i): value for i, value in enumerate(node.args)}
-    out: dict[str, Any] = {}
-    for i, argument in enumerate(node.target._schema.arguments):
-        default = argument.default_value if argument.has_default_value() else None
-        given = node.args[i] if i < len(node.args) else node.kwargs.get(argument.name, default)
-        out[argument.name] = given
-    return out
 
 
 def _pair(value: Any) -> tuple[int, int]:

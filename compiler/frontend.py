@@ -15,7 +15,8 @@ import torch
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
-from . import aten
+from .aten import HANDLERS, VIEWS
+from .calls import Call, is_bookkeeping, operation, writes_in_place
 from .errors import CompileError
 from .graph import Graph, Input, Node, Output, Shape
 from .layers import SUPPORTED
@@ -44,7 +45,7 @@ def export(model: torch.nn.Module | ExportedProgram, example_inputs: Sequence[to
     if not isinstance(model, ExportedProgram):
         check_examples(example_inputs)
         model = _export_module(model, tuple(example_inputs))
-    if not any(aten.writes_in_place(node) for node in model.graph.nodes):
+    if not any(writes_in_place(node) for node in model.graph.nodes):
         return model
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -133,16 +134,16 @@ class Walk:
             self.add(node, Output(dims), [source.name], source.shape, name=name)
 
     def _call(self, node: Fx) -> None:
-        if aten.is_bookkeeping(node):
+        if is_bookkeeping(node):
             return
         if not any(source in self.values for source in node.all_input_nodes):
             raise self.unsupported(node, "it does not depend on the network's input")
-        handler = aten.HANDLERS.get(aten.operation(node))
+        handler = HANDLERS.get(operation(node))
         if handler is None:
             raise self.unsupported(node)
-        self.values[node] = handler(aten.Call(self, node))
+        self.values[node] = handler(Call(self, node))
 
-    # ---- for aten.py -----------------------------------------------------------------------
+    # ---- for calls.py ----------------------------------------------------------------------
     def add(self, node: Fx, op: Any, inputs: list[str], shape: Shape, name: str = "") -> str:
         """Add a node to our graph; returns its name."""
         name = self._unique(name or self._name(node))
@@ -187,10 +188,10 @@ class Walk:
     # ---- names -----------------------------------------------------------------------------
     def _name(self, node: Fx) -> str:
         path, kind = _module(node)
-        called = aten.operation(node)
-        if path and _is_layer(kind) and (called not in aten.VIEWS or kind.endswith(".Flatten")):
+        called = operation(node)
+        if path and _is_layer(kind) and (called not in VIEWS or kind.endswith(".Flatten")):
             return path
-        called = "flatten" if called in aten.VIEWS else called
+        called = "flatten" if called in VIEWS else called
         return f"{path}.{called}" if path else called
 
     def _unique(self, name: str) -> str:
@@ -219,7 +220,7 @@ def _is_layer(kind: str) -> bool:
 
 
 def _called(node: Fx) -> str:
-    called = aten.operation(node)
+    called = operation(node)
     _, kind = _module(node)
     if _is_layer(kind):
         return f"{kind.rpartition('.')[2]} ({called})"

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from ..aten import arguments, operation
+from ..calls import arguments, operation
 from ..frontend import export
 from .errors import CompressError
 
