@@ -81,44 +81,67 @@ def filler(clk, reset, go, instruction, fill, ended, config):
     return choose, count, keep
 
 
-@block
-def aim(clk, reset, served, addresses, hits, wanted, even_row, odd_row, config):
-    """Where an operation writes, a cycle after the bits and addresses of its served positions.
-
-    hits[d]: the cell of position d, as one bit of 2P, if it is served; even_row, odd_row: of the
-    words written (both the same if only one is); wanted: there is anything to write.
+class Aim:
+    """Where the positions of an operation are written. quads[d], cells[d]: the one cell of position
+    d, as one bit of 2P/4 and one of 4, of the cells of the two words, all 0 if it is not served.
     """
-    positions, cells = config.drain, config.row_codes
+
+    def __init__(self, config):
+        self.quads = [word(config.row_codes // 4) for _ in range(config.drain)]
+        self.cells = [word(4) for _ in range(config.drain)]
+        self.even_row = word(bits_for(config.rows))
+        self.odd_row = word(bits_for(config.rows))
+        self.wanted = bit()
+
+
+@block
+def take_aim(clk, reset, served, addresses, aim, config):
+    """aim: Aim, driven, a cycle after the bits and addresses of the served positions. wanted: there
+    is anything to write; even_row, odd_row: of the words (both the same if only one is written).
+    """
+    positions, quads = config.drain, config.row_codes // 4
     lane_bits, row_lo, width = config.lane_bits, config.lane_bits + 1, config.address_bits
     row_bits = width - row_lo
+    hit_quads, hit_cells = aim.quads, aim.cells
 
     @always_seq(clk.posedge, reset=reset)
     def decide():
-        wanted.next = served != 0
+        aim.wanted.next = served != 0
 
     @always(clk.posedge)
     def find():
         at = intbv(0)[width:]
         number = intbv(0)[row_lo:]
-        mark = intbv(0)[cells:]
+        quad = intbv(0)[quads:]
+        one = intbv(0)[4:]
+        for d in range(positions):
+            if reset or not served[d]:
+                hit_quads[d].next = 0
+            else:
+                at[:] = addresses[d]
+                number[:] = at[row_lo:]
+                quad[:] = 1
+                quad[:] = quad << number[:2]
+                hit_quads[d].next = quad
+            if served[d]:
+                at[:] = addresses[d]
+                one[:] = 1
+                one[:] = one << at[2:]
+                hit_cells[d].next = one
+
+    @always(clk.posedge)
+    def find_rows():
+        at = intbv(0)[width:]
         even = intbv(0)[row_bits:]
         odd = intbv(0)[row_bits:]
-        if reset:
-            for d in range(positions):
-                hits[d].next = 0
-        elif served != 0 or wanted:
+        if served != 0:
             even[:] = 0
             odd[:] = 0
             for d in downrange(positions):
                 at[:] = addresses[d]
-                number[:] = at[row_lo:]
-                mark[:] = 0
                 if served[d]:
-                    mark[:] = 1
                     even[:] = at[width:row_lo]
                     odd[:] = at[width:row_lo]
-                mark[:] = mark << number
-                hits[d].next = mark
             for d in downrange(positions):
                 at[:] = addresses[d]
                 if served[d]:
@@ -126,24 +149,21 @@ def aim(clk, reset, served, addresses, hits, wanted, even_row, odd_row, config):
                         odd[:] = at[width:row_lo]
                     else:
                         even[:] = at[width:row_lo]
-            even_row.next = even
-            odd_row.next = odd
+            aim.even_row.next = even
+            aim.odd_row.next = odd
 
-    return decide, find
+    return decide, find, find_rows
 
 
 @block
-def write_port(clk, reset, wanted, hits, codes, even_row, odd_row, fill, rows, write, wrote,
-               config):
+def write_port(clk, reset, aim, codes, fill, rows, write, wrote, config):
     """The registers before the memory: a row of LOAD or FILL, or the cells of an operation.
 
-    hits, codes: of the operation's positions; write: MemoryWrite, driven; wrote: there is one.
+    aim: Aim, codes: of the operation's positions; write: MemoryWrite, driven; wrote: there is one.
     """
-    positions, quads, cells = config.drain, config.row_codes // 4, config.row_codes
     last_part = config.beats_per_row - 1
-    enables = write.enables
     row_there = bit()
-    cleared = bit()          # reset in the cycle before
+    enabling = enable_one if config.drain == 1 else enable_several
 
     @always_comb
     def judge():
@@ -151,7 +171,7 @@ def write_port(clk, reset, wanted, hits, codes, even_row, odd_row, fill, rows, w
 
     @always_seq(clk.posedge, reset=reset)
     def remember():
-        wrote.next = row_there or wanted
+        wrote.next = row_there or aim.wanted
 
     @always(clk.posedge)
     def locate():
@@ -162,41 +182,83 @@ def write_port(clk, reset, wanted, hits, codes, even_row, odd_row, fill, rows, w
             write.even_row.next = fill.row
             write.odd_row.next = fill.row
         else:
-            write.even_row.next = even_row
-            write.odd_row.next = odd_row
+            write.even_row.next = aim.even_row
+            write.odd_row.next = aim.odd_row
+
+    return (judge, remember, locate, enabling(clk, reset, row_there, wrote, aim, write, config),
+            write_data(clk, aim, codes, fill, rows, write, config))
+
+
+@block
+def enable_one(clk, reset, row_there, wrote, aim, write, config):
+    """The cells that are written, for D = 1: the quads that are not hit are reset, so that all
+    quads can share what goes into them.
+    """
+    quads = config.row_codes // 4
+    enables = write.enables
+    hit_quads, hit_cells = aim.quads[0], aim.cells[0]
+    cleared = bit()          # reset in the cycle before
 
     @always(clk.posedge)
     def enable():
-        hit = intbv(0)[cells:]
+        one = intbv(0)[4:]
+        cleared.next = reset
+        one[:] = hit_cells
+        if row_there:
+            one[:] = 15
+        if row_there or aim.wanted or wrote or cleared:
+            for q in range(quads):
+                if not row_there and not hit_quads[q]:
+                    enables[q].next = 0
+                else:
+                    enables[q].next = one
+
+    return enable
+
+
+@block
+def enable_several(clk, reset, row_there, wrote, aim, write, config):
+    """As `enable_one`, for several positions."""
+    positions, quads = config.drain, config.row_codes // 4
+    enables = write.enables
+    hit_quads, hit_cells = aim.quads, aim.cells
+    cleared = bit()          # reset in the cycle before
+
+    @always(clk.posedge)
+    def enable():
+        quad = intbv(0)[quads:]
+        one = intbv(0)[4:]
         cleared.next = reset
         if row_there:
             for q in range(quads):
                 enables[q].next = 15
-        elif wanted or wrote or cleared:
-            hit[:] = hits[0]
-            for d in range(1, positions):
-                hit[:] = hit | hits[d]
+        elif aim.wanted or wrote or cleared:
             for q in range(quads):
-                enables[q].next = hit[4:]
-                hit[:] = hit >> 4
+                one[:] = 0
+                for d in range(positions):
+                    quad[:] = hit_quads[d]
+                    if quad[q]:
+                        one[:] = one | hit_cells[d]
+                enables[q].next = one
 
-    return judge, remember, locate, enable, write_data(clk, wanted, hits, codes, fill, rows,
-                                                       write, config)
+    return enable
 
 
 @block
-def write_data(clk, wanted, hits, codes, fill, rows, write, config):
+def write_data(clk, aim, codes, fill, rows, write, config):
     """The codes for `write_port`. The parts of a row come one after the other."""
     positions, quads, code_bits = config.drain, config.row_codes // 4, config.code_bits
-    quad_bits, cells = 4 * code_bits, config.row_codes
+    quad_bits = 4 * code_bits
     beats, beat_width = config.beats_per_row, len(rows.beat)
     quads_a_beat = quads // beats
     parts = write.codes
+    hit_quads, hit_cells = aim.quads, aim.cells
 
     @always(clk.posedge)
     def place():
         beat = intbv(0)[beat_width:]
-        hit = intbv(0)[cells:]
+        quad = intbv(0)[quads:]
+        hit = intbv(0)[4:]
         first = intbv(0)[code_bits:]
         code = intbv(0)[code_bits:]
         cell0 = intbv(0)[code_bits:]
@@ -210,7 +272,7 @@ def write_data(clk, wanted, hits, codes, fill, rows, write, config):
                     if rows.part == p:
                         parts[p * quads_a_beat + r].next = beat[quad_bits:]
                     beat[:] = beat >> quad_bits
-        elif fill.now or wanted:
+        elif fill.now or aim.wanted:
             first[:] = codes[0]
             if fill.now:
                 first[:] = fill.code
@@ -220,16 +282,16 @@ def write_data(clk, wanted, hits, codes, fill, rows, write, config):
                 cell2[:] = first
                 cell3[:] = first
                 for d in range(1, positions):
-                    hit[:] = hits[d]
-                    hit[:] = hit >> (4 * q)
+                    quad[:] = hit_quads[d]
+                    hit[:] = hit_cells[d]
                     code[:] = codes[d]
-                    if hit[0]:
+                    if quad[q] and hit[0]:
                         cell0[:] = code
-                    if hit[1]:
+                    if quad[q] and hit[1]:
                         cell1[:] = code
-                    if hit[2]:
+                    if quad[q] and hit[2]:
                         cell2[:] = code
-                    if hit[3]:
+                    if quad[q] and hit[3]:
                         cell3[:] = code
                 parts[q].next = concat(cell3, cell2, cell1, cell0)
 
@@ -263,11 +325,9 @@ def collector(clk, reset, go, instruction, flow, codes, rows, write, trace, fill
     driven.
     """
     fill = Fills(config)
-    hits = [word(config.row_codes) for _ in range(config.drain)]
-    even_row, odd_row = word(bits_for(config.rows)), word(bits_for(config.rows))
-    wanted, wrote = bit(), bit()
+    aim = Aim(config)
+    wrote = bit()
     return (filler(clk, reset, go, instruction, fill, filled, config),
-            aim(clk, reset, flow.served, flow.addresses, hits, wanted, even_row, odd_row, config),
-            write_port(clk, reset, wanted, hits, codes, even_row, odd_row, fill, rows, write,
-                       wrote, config),
+            take_aim(clk, reset, flow.served, flow.addresses, aim, config),
+            write_port(clk, reset, aim, codes, fill, rows, write, wrote, config),
             trace_port(write, wrote, trace))

@@ -53,14 +53,19 @@ def requantize(clk, active, total, shift, scale, bias, v):
 
     shift: t/2, constant; scale: m_k, 2 cycles after its total; bias: bias_k, 3 cycles after.
     """
-    shifted = number(len(total))
+    width, sign_at = len(total), U_BITS - 1
+    top = width - sign_at - 1
+    every = (2 << top) - 1
+    shifted = number(width)
     u = number(U_BITS)
     product = number(U_BITS + SCALE_BITS + 1)
     total_of_both = number(V_BITS + PRODUCT_SHIFT)
 
     @always(clk.posedge)
     def compute():
+        signs = intbv(0)[width - sign_at:]       # u's sign and all bits above it
         if active:
+            signs[:] = shifted[width:sign_at]
             if shift == 0:
                 shifted.next = total
             elif shift == 1:
@@ -69,12 +74,12 @@ def requantize(clk, active, total, shift, scale, bias, v):
                 shifted.next = total >> 4
             else:
                 shifted.next = total >> 6
-            if shifted > U_MAX:
-                u.next = U_MAX
-            elif shifted < -U_MAX - 1:
+            if signs == 0 or signs == every:
+                u.next = shifted
+            elif signs[top]:
                 u.next = -U_MAX - 1
             else:
-                u.next = shifted
+                u.next = U_MAX
             product.next = u * scale
             total_of_both.next = product + bias
 
@@ -99,6 +104,9 @@ def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
     extension = (1 << wide) - (1 << V_BITS)
     clipped = word(four)
     ones, middle = (1 << V_BITS) - 1, CLUSTER_MAX + 1
+    sign_at = CLUSTER_BITS - 1
+    top = V_BITS - sign_at - 1
+    every = (2 << top) - 1
     line = delay_line(clk, active, total_code, passed, PASS_DELAY)
 
     @always_comb
@@ -107,13 +115,15 @@ def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
 
     @always(clk.posedge)
     def saturate():
+        signs = intbv(0)[V_BITS - sign_at:]      # the sign in CLUSTER_BITS and all bits above it
         if active:
-            if v > CLUSTER_MAX:
-                clustered.next = CLUSTER_MAX + middle
-            elif v < -middle:
+            signs[:] = v[V_BITS:sign_at]
+            if signs == 0 or signs == every:
+                clustered.next = v[CLUSTER_BITS:] ^ middle
+            elif signs[top]:
                 clustered.next = 0
             else:
-                clustered.next = v[CLUSTER_BITS:] ^ middle
+                clustered.next = CLUSTER_MAX + middle
 
     @always(clk.posedge)
     def clip():
