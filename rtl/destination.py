@@ -1,7 +1,10 @@
 """The destination walker: where each position of each chunk is written, one step of D a cycle.
 
-    place -> next -> ... -> next (D times) -> place
-      |       |       addresses of a step -> + dst_plane for each digit -> drain
+    count -> ... -> count (D positions) -> count           one step ahead of the addresses
+      | move           | move
+      v                v
+    spot ->  ...  -> spot -> spot
+      |                | + dst: addresses of a step -> + dst_plane for each digit -> drain
 
 The last move of a chunk goes on to the first position inside the rectangle, where the next chunk
 begins, or to the next channel.
@@ -15,28 +18,48 @@ from ..arch.config import bits_for
 from .signals import bit, word
 
 
-class Place:
-    """A raster position, the address of its element, and what the walk needs besides.
+COLUMN, ROW, IMAGE, CHANNEL = range(4)          # levels of a move
 
-    address, row_address, image_address, channel_address: of the position, its row's, its image's
-    and its channel's first one; column_phase, row_phase: of the position in the split destination;
-    column_inside, row_inside, image_inside: whether it lies in the rectangle, in one of the images.
+
+class Count:
+    """A raster position. column, row, image: how many there are up to it, of its row, image and
+    channel, itself included; column_phase, row_phase: in the split destination; column_inside,
+    row_inside, image_inside: whether it lies in the rectangle, in one of the images.
     """
 
     def __init__(self, fields):
-        width = len(fields.dst)
-        self.column = word(len(fields.width))
-        self.row = word(len(fields.height))
-        self.image = word(len(fields.images))
-        self.address = word(width)
-        self.row_address = word(width)
-        self.image_address = word(width)
-        self.channel_address = word(width)
+        self.column = Signal(modbv(0)[len(fields.width):])
+        self.row = Signal(modbv(0)[len(fields.height):])
+        self.image = Signal(modbv(0)[len(fields.images):])
         self.column_phase = word(2)
         self.row_phase = word(2)
         self.column_inside = bit()
         self.row_inside = bit()
         self.image_inside = bit()
+
+
+class Spot:
+    """The address of a position's element, of its row's, its image's and its channel's first one,
+    all counted from `dst` on.
+    """
+
+    def __init__(self, fields):
+        width = len(fields.dst)
+        self.address = word(width)
+        self.row_address = word(width)
+        self.image_address = word(width)
+        self.channel_address = word(width)
+
+
+class Move:
+    """From a position to the next one: level tells what begins there (COLUMN to CHANNEL), wraps
+    whether the phase in that direction does; inside: the position itself is written.
+    """
+
+    def __init__(self):
+        self.level = word(2)
+        self.wraps = bit()
+        self.inside = bit()
 
 
 class Step:
@@ -56,22 +79,21 @@ class Step:
         self.ends_run = bit()
 
 
-class Ahead:
-    """What the next column, row and image would be, and what ends before them."""
+class Ends:
+    """What ends with a position: the rectangle's columns, the raster row, the rectangle's rows (if
+    the raster row ends), the raster image and the images (likewise).
+    """
 
-    def __init__(self, fields):
-        self.column = Signal(modbv(0)[len(fields.width):])
-        self.row = Signal(modbv(0)[len(fields.height):])
-        self.image = Signal(modbv(0)[len(fields.images):])
-        self.width_ends = bit()
-        self.row_ends = bit()
-        self.height_ends = bit()
-        self.image_ends = bit()
-        self.images_end = bit()
+    def __init__(self):
+        self.width = bit()
+        self.row = bit()
+        self.height = bit()
+        self.image = bit()
+        self.images = bit()
 
 
 class Turns:
-    """Where a move leads: to the next row, image or channel; if to none, to the next column."""
+    """What a move begins: a row, an image (then a row too), a channel (then an image too)."""
 
     def __init__(self):
         self.row = bit()
@@ -80,222 +102,348 @@ class Turns:
 
 
 @block
-def look(place, fields, ahead):
-    """Combinational: Ahead of a Place."""
-    @always_comb
-    def count():
-        ahead.column.next = place.column + 1
-        ahead.row.next = place.row + 1
-        ahead.image.next = place.image + 1
-
+def look(count, fields, ends):
+    """Combinational: Ends of a Count."""
     @always_comb
     def compare():
-        ahead.width_ends.next = ahead.column == fields.width
-        ahead.row_ends.next = ahead.column == fields.pitch
-        ahead.height_ends.next = ahead.row == fields.height
-        ahead.image_ends.next = ahead.row == fields.image_rows
-        ahead.images_end.next = ahead.image == fields.images
+        ends.width.next = count.column == fields.width
+        ends.row.next = count.column == fields.pitch
+        ends.height.next = count.row == fields.height
+        ends.image.next = count.row == fields.image_rows
+        ends.images.next = count.image == fields.images
 
-    return count, compare
+    return compare
 
 
 @block
-def judge(ahead, turns):
+def judge(ends, turns):
     """Combinational: Turns to the next raster position."""
     @always_comb
     def decide():
-        turns.row.next = ahead.row_ends
-        turns.image.next = ahead.row_ends and ahead.image_ends
+        turns.row.next = ends.row
+        turns.image.next = ends.row and ends.image
         turns.channel.next = False
 
     return decide
 
 
 @block
-def judge_last(place, ahead, closing, turns):
+def judge_last(count, ends, closing, turns):
     """The same for the last position of a step; if `closing`, of a chunk: on into the rectangle."""
-    to_row, to_image = bit(), bit()
+    to_row, to_image, to_channel = bit(), bit(), bit()
 
     @always_comb
     def rows():
-        to_row.next = ahead.row_ends or (
-            closing and (ahead.width_ends or not place.column_inside))
+        to_row.next = ends.row or (closing and (ends.width or not count.column_inside))
 
     @always_comb
     def images():
-        if to_row:
-            to_image.next = ahead.image_ends or (
-                closing and (ahead.height_ends or not place.row_inside))
+        if closing and not count.row_inside:
+            to_image.next = True
         else:
-            to_image.next = closing and not place.row_inside
+            to_image.next = to_row and (ends.image or (closing and ends.height))
+
+    @always_comb
+    def channels():
+        to_channel.next = closing and ((to_image and ends.images) or not count.image_inside)
 
     @always_comb
     def decide():
-        turns.row.next = to_row
-        turns.image.next = to_image
-        turns.channel.next = closing and (
-            (to_image and ahead.images_end) or not place.image_inside)
+        turns.row.next = to_row or to_image or to_channel
+        turns.image.next = to_image or to_channel
+        turns.channel.next = to_channel
 
-    return rows, images, decide
-
-
-@block
-def move(place, ahead, turns, fields, after):
-    """Combinational: `after` is the Place that `turns` leads to."""
-    @always_comb
-    def count():
-        after.column.next = ahead.column
-        after.row.next = place.row
-        after.image.next = place.image
-        after.column_inside.next = place.column_inside and not ahead.width_ends
-        after.row_inside.next = place.row_inside
-        after.image_inside.next = place.image_inside
-        if turns.row or turns.image or turns.channel:
-            after.column.next = 0
-            after.row.next = ahead.row
-            after.column_inside.next = True
-            after.row_inside.next = place.row_inside and not ahead.height_ends
-        if turns.image or turns.channel:
-            after.row.next = 0
-            after.image.next = ahead.image
-            after.row_inside.next = True
-            after.image_inside.next = place.image_inside and not ahead.images_end
-        if turns.channel:
-            after.image.next = 0
-            after.image_inside.next = True
-
-    return count, addresses_of(place, turns, fields, after)
+    return rows, images, channels, decide
 
 
 @block
-def addresses_of(place, turns, fields, after):
-    """The addresses and phases of `move`: one of the addresses, and a step from there."""
-    width = len(fields.dst)
+def turn_phase(count, turns, fields, phase, wraps):
+    """Combinational: the new phase in the direction of the move, and whether it wraps."""
+    reached = word(3)
 
     @always_comb
-    def step():
-        origin = intbv(0)[width:]
-        amount = intbv(0)[width:]
-        total = intbv(0)[width + 1:]
-        phase = intbv(0)[3:]
-        after.column_phase.next = fields.x_start
-        after.row_phase.next = place.row_phase
-        if turns.channel or turns.image:
-            after.row_phase.next = fields.y_start
-        if turns.channel:
-            origin[:] = place.channel_address
-            amount[:] = fields.dst_channel
-        elif turns.image:
-            origin[:] = place.image_address
-            amount[:] = fields.dst_image
-        elif turns.row:
-            origin[:] = place.row_address
-            amount[:] = fields.y_step
-            phase[:] = place.row_phase + fields.y_mod
-            if phase >= fields.split:
-                phase[:] = phase - fields.split
-                amount[:] = fields.y_both
-            after.row_phase.next = phase[2:]
+    def add():
+        if turns.row:
+            reached.next = count.row_phase + fields.y_mod
         else:
-            origin[:] = place.address
-            amount[:] = fields.x_step
-            phase[:] = place.column_phase + fields.x_mod
-            if phase >= fields.split:
-                phase[:] = phase - fields.split
-                amount[:] = fields.x_both
-            after.column_phase.next = phase[2:]
-        total[:] = origin + amount
-        after.address.next = total[width:]
-        after.row_address.next = place.row_address
-        after.image_address.next = place.image_address
-        after.channel_address.next = place.channel_address
-        if turns.channel or turns.image or turns.row:
-            after.row_address.next = total[width:]
-        if turns.channel or turns.image:
-            after.image_address.next = total[width:]
-        if turns.channel:
-            after.channel_address.next = total[width:]
+            reached.next = count.column_phase + fields.x_mod
 
-    return step
+    @always_comb
+    def wrap():
+        left = intbv(0)[3:]
+        wraps.next = reached >= fields.split
+        left[:] = reached
+        if reached >= fields.split:
+            left[:] = reached - fields.split
+        phase.next = left[2:]
+
+    return add, wrap
 
 
 @block
-def walk(clk, reset, start, advance, fields, place, after, closing, to_channel, step, config):
-    """The place of the next step's first position.
+def count_on(count, ends, turns, phase, fields, after):
+    """Combinational: `after` is the Count that `turns` leads to, inside a channel."""
+    @always_comb
+    def columns():
+        if turns.row:
+            after.column.next = 1
+            after.column_inside.next = True
+            after.column_phase.next = fields.x_start
+        else:
+            after.column.next = count.column + 1
+            after.column_inside.next = count.column_inside and not ends.width
+            after.column_phase.next = phase
 
-    after: the place of the step after it; closing: the step ends its chunk (driven), to_channel:
-    its channel. start, advance and the flags of `step` are those of `destinations`.
+    @always_comb
+    def rows():
+        after.row.next = count.row
+        after.row_inside.next = count.row_inside
+        after.row_phase.next = count.row_phase
+        if turns.image:
+            after.row.next = 1
+            after.row_inside.next = True
+            after.row_phase.next = fields.y_start
+        elif turns.row:
+            after.row.next = count.row + 1
+            after.row_inside.next = count.row_inside and not ends.height
+            after.row_phase.next = phase
+
+    @always_comb
+    def images():
+        after.image.next = count.image
+        after.image_inside.next = count.image_inside
+        if turns.image:
+            after.image.next = count.image + 1
+            after.image_inside.next = count.image_inside and not ends.images
+
+    return columns, rows, images
+
+
+@block
+def counters(clk, start, advance, fields, count, last, ends, turns, phase):
+    """The registers with the Count of a step's first position.
+
+    last: of its last position; ends, turns, phase: of the move from there.
+    """
+    new_row, new_image, new_channel = bit(), bit(), bit()
+
+    @always_comb
+    def restart():
+        new_row.next = start or (advance and turns.row)
+        new_image.next = start or (advance and turns.image)
+        new_channel.next = start or (advance and turns.channel)
+
+    @always(clk.posedge)
+    def columns():
+        if new_row:
+            count.column.next = 1
+            count.column_inside.next = True
+            count.column_phase.next = fields.x_start
+        elif advance:
+            count.column.next = last.column + 1
+            count.column_inside.next = last.column_inside and not ends.width
+            count.column_phase.next = phase
+
+    @always(clk.posedge)
+    def rows():
+        if new_image:
+            count.row.next = 1
+            count.row_inside.next = True
+            count.row_phase.next = fields.y_start
+        elif advance:
+            if turns.row:
+                count.row.next = last.row + 1
+                count.row_inside.next = last.row_inside and not ends.height
+                count.row_phase.next = phase
+            else:
+                count.row.next = last.row
+                count.row_inside.next = last.row_inside
+                count.row_phase.next = last.row_phase
+
+    @always(clk.posedge)
+    def images():
+        if new_channel:
+            count.image.next = 1
+            count.image_inside.next = True
+        elif advance:
+            if turns.image:
+                count.image.next = last.image + 1
+                count.image_inside.next = last.image_inside and not ends.images
+            else:
+                count.image.next = last.image
+                count.image_inside.next = last.image_inside
+
+    return restart, columns, rows, images
+
+
+@block
+def describe(clk, advance, count, turns, wraps, move):
+    """The Move from a position, registered."""
+    @always(clk.posedge)
+    def keep():
+        if advance:
+            move.level.next[0] = turns.channel or (turns.row and not turns.image)
+            move.level.next[1] = turns.image
+            move.wraps.next = wraps
+            move.inside.next = count.column_inside and count.row_inside and count.image_inside
+
+    return keep
+
+
+@block
+def arrive(spot, move, fields, address):
+    """Combinational: the address that a move leads to, one of the spot's and a step from there."""
+    width = len(address)
+    origin, within, amount = word(width), word(width), word(width)
+
+    @always_comb
+    def choose_origin():
+        if move.level == COLUMN:
+            origin.next = spot.address
+        elif move.level == ROW:
+            origin.next = spot.row_address
+        elif move.level == IMAGE:
+            origin.next = spot.image_address
+        else:
+            origin.next = spot.channel_address
+
+    @always_comb
+    def choose_within():
+        if move.level[0] and move.wraps:
+            within.next = fields.y_both
+        elif move.level[0]:
+            within.next = fields.y_step
+        elif move.wraps:
+            within.next = fields.x_both
+        else:
+            within.next = fields.x_step
+
+    @always_comb
+    def choose_amount():
+        if not move.level[1]:
+            amount.next = within
+        elif move.level[0]:
+            amount.next = fields.dst_channel
+        else:
+            amount.next = fields.dst_image
+
+    @always_comb
+    def add():
+        total = intbv(0)[width + 1:]
+        total[:] = origin + amount
+        address.next = total[width:]
+
+    return choose_origin, choose_within, choose_amount, add
+
+
+@block
+def step_on(spot, move, address, after):
+    """Combinational: `after` is the Spot that a move leads to, inside a channel."""
+    @always_comb
+    def choose():
+        after.address.next = address
+        after.row_address.next = spot.row_address
+        after.image_address.next = spot.image_address
+        after.channel_address.next = spot.channel_address
+        if move.level != COLUMN:
+            after.row_address.next = address
+        if move.level == IMAGE:
+            after.image_address.next = address
+
+    return choose
+
+
+@block
+def spots(clk, start, advance, spot, last, move, address):
+    """The registers with the Spot of a step's first position.
+
+    last: of its last position; move, address: from there.
+    """
+    @always(clk.posedge)
+    def keep():
+        if start:
+            spot.address.next = 0
+            spot.row_address.next = 0
+            spot.image_address.next = 0
+            spot.channel_address.next = 0
+        elif advance:
+            spot.address.next = address
+            spot.row_address.next = last.row_address
+            spot.image_address.next = last.image_address
+            if move.level != COLUMN:
+                spot.row_address.next = address
+            if move.level[1]:
+                spot.image_address.next = address
+            if move.level == CHANNEL:
+                spot.channel_address.next = address
+
+    return keep
+
+
+@block
+def count_steps(clk, reset, start, advance, fields, closing, to_channel, ready, step, config):
+    """The step in turn. closing: it ends its chunk (driven), to_channel: its channel.
+
+    ready (driven): the moves of the step before it are there, for its addresses. start, advance and
+    the flags of `step` are those of `destinations`.
     """
     last_index = config.drain_steps - 1
-    index = word(bits_for(config.drain_steps))
-    left = word(len(fields.channels))
-    running = bit()
+    index, ready_index = word(bits_for(config.drain_steps)), word(bits_for(config.drain_steps))
+    channel = Signal(modbv(0)[len(fields.channels):])        # this one included
+    running, at_last = bit(), bit()
+    ends_chunk, ends_channel, ends_run = bit(), bit(), bit()
 
     @always_comb
     def judge_step():
         closing.next = index == last_index
+        at_last.next = to_channel and channel == fields.channels
 
     @always_seq(clk.posedge, reset=reset)
-    def count():
+    def count_up():
         if start:
             running.next = True
-            left.next = fields.channels
+            ready.next = False
             index.next = 0
+            channel.next = 1
         elif advance:
-            step.there.next = running
-            step.index.next = index
-            step.ends_chunk.next = closing
-            step.ends_channel.next = to_channel
-            step.ends_run.next = to_channel and left == 1
-            if running:
-                if closing:
-                    index.next = 0
-                else:
-                    index.next = index + 1
-                if to_channel:
-                    left.next = left - 1
-                    running.next = left != 1
+            ready.next = running
+            if closing:
+                index.next = 0
+            else:
+                index.next = index + 1
+            if to_channel:
+                channel.next = channel + 1
+            if at_last:
+                running.next = False
 
-    @always(clk.posedge)
-    def go_on():
-        if start:
-            place.column.next = 0
-            place.row.next = 0
-            place.image.next = 0
-            place.address.next = fields.dst
-            place.row_address.next = fields.dst
-            place.image_address.next = fields.dst
-            place.channel_address.next = fields.dst
-            place.column_phase.next = fields.x_start
-            place.row_phase.next = fields.y_start
-            place.column_inside.next = True
-            place.row_inside.next = True
-            place.image_inside.next = True
-        elif advance:
-            place.column.next = after.column
-            place.row.next = after.row
-            place.image.next = after.image
-            place.address.next = after.address
-            place.row_address.next = after.row_address
-            place.image_address.next = after.image_address
-            place.channel_address.next = after.channel_address
-            place.column_phase.next = after.column_phase
-            place.row_phase.next = after.row_phase
-            place.column_inside.next = after.column_inside
-            place.row_inside.next = after.row_inside
-            place.image_inside.next = after.image_inside
+    @always_seq(clk.posedge, reset=reset)
+    def keep():
+        if advance:
+            ready_index.next = index
+            ends_chunk.next = closing
+            ends_channel.next = to_channel
+            ends_run.next = at_last
+            step.there.next = ready and not start
+            step.index.next = ready_index
+            step.ends_chunk.next = ends_chunk
+            step.ends_channel.next = ends_channel
+            step.ends_run.next = ends_run
 
-    return judge_step, count, go_on
+    return judge_step, count_up, keep
 
 
 @block
-def emit(clk, advance, place, address, inside):
+def emit(clk, advance, spot, move, dst, address, inside):
     """One position of a step."""
+    width = len(address)
+
     @always(clk.posedge)
     def keep():
+        total = intbv(0)[width + 1:]
+        total[:] = spot.address + dst
         if advance:
-            address.next = place.address
-            inside.next = place.column_inside and place.row_inside and place.image_inside
+            address.next = total[width:]
+            inside.next = move.inside
 
     return keep
 
@@ -305,21 +453,39 @@ def destinations(clk, reset, start, advance, fields, step, config):
     """The steps of all chunks of all channels of a RUN, in order.
 
     start: the RUN in `fields` begins; advance: `step` takes the next one, both at the end of the
-    cycle. After the step that ends the RUN `there` falls.
+    cycle; the first one is ready in the second cycle after start. After the step that ends the RUN
+    `there` falls.
     """
     positions = config.drain
-    places = [Place(fields) for _ in range(positions + 1)]
-    aheads = [Ahead(fields) for _ in range(positions)]
-    turns = [Turns() for _ in range(positions)]
-    closing = bit()
     last = positions - 1
-    looks = [look(places[d], fields, aheads[d]) for d in range(positions)]
-    judges = [judge(aheads[d], turns[d]) for d in range(last)]
-    judges.append(judge_last(places[last], aheads[last], closing, turns[last]))
-    moves = [move(places[d], aheads[d], turns[d], fields, places[d + 1])
-             for d in range(positions)]
-    register = walk(clk, reset, start, advance, fields, places[0], places[positions], closing,
-                    turns[last].channel, step, config)
-    emits = [emit(clk, advance, places[d], step.addresses[d], step.inside[d])
-             for d in range(positions)]
-    return looks, judges, moves, register, emits
+    counts = [Count(fields) for _ in range(positions)]
+    ends = [Ends() for _ in range(positions)]
+    turns = [Turns() for _ in range(positions)]
+    phases, wraps = [word(2) for _ in range(positions)], [bit() for _ in range(positions)]
+    moves = [Move() for _ in range(positions)]
+    places = [Spot(fields) for _ in range(positions)]
+    addresses = [word(config.address_bits) for _ in range(positions)]
+    closing, ready, go = bit(), bit(), bit()
+    each = [(look(counts[d], fields, ends[d]),
+             turn_phase(counts[d], turns[d], fields, phases[d], wraps[d]),
+             describe(clk, advance, counts[d], turns[d], wraps[d], moves[d]),
+             arrive(places[d], moves[d], fields, addresses[d]),
+             emit(clk, advance, places[d], moves[d], fields.dst, step.addresses[d],
+                  step.inside[d]))
+            for d in range(positions)]
+    inner = [(judge(ends[d], turns[d]),
+              count_on(counts[d], ends[d], turns[d], phases[d], fields, counts[d + 1]),
+              step_on(places[d], moves[d], addresses[d], places[d + 1]))
+             for d in range(last)]
+    outer = (judge_last(counts[last], ends[last], closing, turns[last]),
+             counters(clk, start, advance, fields, counts[0], counts[last], ends[last],
+                      turns[last], phases[last]),
+             spots(clk, start, go, places[0], places[last], moves[last], addresses[last]))
+    steps = count_steps(clk, reset, start, advance, fields, closing, turns[last].channel, ready,
+                        step, config)
+
+    @always_comb
+    def follow():
+        go.next = advance and ready
+
+    return each, inner, outer, steps, follow
