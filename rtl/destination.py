@@ -17,7 +17,6 @@ from myhdl import Signal, always, always_comb, always_seq, block, intbv, modbv
 from ..arch.config import bits_for
 from .signals import bit, word
 
-
 COLUMN, ROW, IMAGE, CHANNEL = range(4)          # levels of a move
 
 
