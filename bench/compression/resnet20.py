@@ -1,0 +1,451 @@
+"""ResNet-20 on CIFAR-10 within one point: `python bench/compression/resnet20.py`.
+
+From the trained network: small weights go in three steps, what is left is clustered, and values,
+scales and norms are trained behind clustered maps, five passes over the training images in all.
+Then one binary for `small` gives accuracy, taps, bytes and clocks. Images held back from training
+decide (train.py); test images are read when a row is finished. Finished rows are kept in
+out/compression/, networks, the binary and unfinished training in out/resnet20/, so an interrupted
+study goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import functools
+import math
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import binary
+import torch
+from kcnn.arch import kbin
+from kcnn.arch.program import Program
+from kcnn.cli import cosim, engines
+from kcnn.compiler.compress import account, maps
+from kcnn.compiler.compress.clusters import Clusters, cluster, weighted
+from kcnn.compiler.compress.compose import repeatable
+from kcnn.compiler.compress.data import Data, accuracy, logits, split
+from kcnn.compiler.compress.finetune import Settings, Trainer
+from kcnn.compiler.compress.prune import largest, sensitivity
+from kcnn.compiler.compress.uniform import grid
+from networks import DATA, WEIGHTS, Block, build, load_weights, save_weights, trained
+from tables import Cell, Parts, Table, save
+from torch import Tensor, nn
+from torch.ao.quantization import get_default_qconfig_mapping
+from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+from train import HELD, RECIPES, SEED, varied
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "out" / "resnet20"
+MAGNITUDES = 8
+MAP_VALUES = 31                     # beside zero, as 5 bits a code have it
+WHOLE = ("conv1", "linear")         # layers that keep all their weights: 0.4 % of all
+FLOOR = 0.15                        # share of its weights that every other layer keeps
+SENSITIVITY, CALIBRATION = 256, 256      # images
+UNPRUNED = 16                       # magnitudes of networks that are not trained for few of them
+COMPARED = ("reference", "tlm", "verilator")
+IMAGES_APART = 1700                 # test images between those that engines are compared on
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """Training on a share of the training images, so many times.
+
+    keep: share of the weights that stay, all layers but WHOLE together. shared: weights and maps
+    are clustered.
+    """
+
+    name: str
+    share: float
+    epochs: int
+    rate: float
+    keep: float = 1.0
+    shared: bool = False
+
+    @property
+    def passes(self) -> float:
+        """Images seen over training images."""
+        return self.share * self.epochs
+
+
+STAGES = (
+    Stage("pruned to 70 %", 0.5, 1, 0.02, keep=0.7),
+    Stage("pruned to 52 %", 0.5, 1, 0.02, keep=0.52),
+    Stage("pruned to 38 %", 1.0, 2, 0.02, keep=0.38),
+    Stage("clustered", 1.0, 1, 1e-3, shared=True),
+    Stage("clustered again", 1.0, 1, 3e-4, shared=True),
+)
+
+PASSES = sum(stage.passes for stage in STAGES)
+BATCH, DECAY = 128, 5e-4
+ABOUT = """ResNet-20 (269,722 weights) on CIFAR-10, compressed within one point of the network it
+starts from. Test images (5,000) decided nothing; one standard error of a difference of accuracies
+is about 0.3 points. Bytes are those of weights and biases, or all sections of the `.kbin` for
+`small` that machine and host need; entropy coding, by zlib or lzma of Python's library, is told
+apart. Clocks are those of one image on `small`."""
+NETWORKS_NOTE = """`float32` is the published network trained on for 4 passes over four fifths of
+the same training images; `loss` is against its test accuracy, in integers where there are any, in
+points. `passes` are those after it. Rows between are compiled with 16 magnitudes as long as they
+are not clustered. `forward order` has the density of the last one, by layer. Nothing is trained
+for rows without passes."""
+
+@functools.cache
+def whole() -> Data:
+    """Training and test images."""
+    return DATA["cifar10"].load()
+
+
+@functools.cache
+def part() -> Data:
+    """The training images alone; those that decide as test part."""
+    return split(whole(), HELD, SEED)
+
+
+def network(path: Path) -> nn.Module:
+    """ResNet-20 with the weights of a file."""
+    return load_weights(build("resnet20", "cifar10"), path)
+
+
+@functools.cache
+def base() -> nn.Module:
+    """The network that all is compared with and learns from."""
+    return network(WEIGHTS / "resnet20_cifar10.npz")
+
+
+def fast(module: nn.Module) -> nn.Module:
+    """A copy whose weights lie as convolutions read them fastest."""
+    copied: Any = copy.deepcopy(module)
+    return copied.to(memory_format=torch.channels_last)
+
+
+def plain(module: Any) -> nn.Module:
+    """The module, in inference mode, its weights in the usual order."""
+    return module.to(memory_format=torch.contiguous_format).eval()
+
+
+# ---- pruning -------------------------------------------------------------------------------
+def prune_to(module: nn.Module, keep: float, images: Tensor) -> None:
+    """Keep that share of the weights, in place; every layer at least FLOOR of its own.
+
+    What decides between layers is |weight| times the sensitivity of the layer over the root of
+    what a weight costs: bytes, which all weights need alike, and clocks, of which it needs as many
+    as its layer has positions.
+    """
+    layers, found = weighted(module), sensitivity(module, images, SEED)
+    names = [name for name in layers if name not in WHOLE]
+    costs = _costs(module, images[:1], names)
+    scores = {name: layers[name].weight.detach().abs() * found[name] / math.sqrt(costs[name])
+              for name in names}
+    for name in names:
+        sure = largest(scores[name], math.ceil(FLOOR * scores[name].numel()))
+        scores[name] = torch.where(sure, math.inf, scores[name]).masked_fill(
+            layers[name].weight == 0, 0.0)
+    every = torch.cat([scores[name].ravel() for name in names])
+    mask = largest(every, round(keep * every.numel()))
+    with torch.no_grad():
+        for name, own in zip(names, mask.split([scores[n].numel() for n in names]), strict=True):
+            layers[name].weight.mul_(own.view_as(scores[name]))
+
+
+def _costs(module: nn.Module, image: Tensor, names: list[str]) -> dict[str, float]:
+    """Of a weight of each layer; 1 in the mean over all weights."""
+    measured = [layer for layer in account.measure(module, image) if layer.name in names]
+    mean = sum(layer.macs for layer in measured) / sum(layer.weights for layer in measured)
+    return {layer.name: (1 + layer.positions / mean) / 2 for layer in measured}
+
+
+# ---- maps ----------------------------------------------------------------------------------
+def stored(module: nn.Module) -> dict[str, nn.Module]:
+    """The modules that read, together, every map that the machine stores, each once."""
+    return {name: child for name, child in module.named_modules()
+            if isinstance(child, Block | nn.AdaptiveAvgPool2d | nn.Linear)
+            or name.endswith("conv2")}
+
+
+def map_clusters(module: nn.Module, images: Tensor) -> dict[str, maps.MapClusters]:
+    """Clusters of the stored maps, by the module that reads them."""
+    seen: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        return lambda child, given: seen.update({name: given[0].detach()})
+
+    handles = [child.register_forward_pre_hook(keep(name))
+               for name, child in stored(module).items()]
+    module.eval()
+    with torch.no_grad():
+        module(images)
+    for handle in handles:
+        handle.remove()
+    return {name: maps.find(values.numpy(), MAP_VALUES) for name, values in seen.items()}
+
+
+@contextlib.contextmanager
+def clustered_maps(module: nn.Module, found: Mapping[str, maps.MapClusters]) -> Iterator[None]:
+    """While inside, the modules named read clustered maps, shortcuts too."""
+    def read(clusters: maps.MapClusters) -> Any:
+        return lambda child, given: (clusters(given[0]), *given[1:])
+
+    children = stored(module)
+    handles = [children[name].register_forward_pre_hook(read(clusters))
+               for name, clusters in found.items()]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+# ---- training ------------------------------------------------------------------------------
+def augment(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Images moved and mirrored as when the network was trained."""
+    recipe = RECIPES["resnet20", "cifar10"]
+    return varied(x, recipe.shift, recipe.mirror, generator)
+
+
+def some(share: float, seed: int) -> Data:
+    """A share of the training images."""
+    data = part()
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randperm(len(data.x_train), generator=generator)[:round(share * len(data.x_train))]
+    return dataclasses.replace(data, x_train=data.x_train[rows], y_train=data.y_train[rows])
+
+
+def taught(module: nn.Module, data: Data, settings: Settings, path: Path | None,
+           shared: Mapping[str, Clusters] | None = None) -> None:
+    """Train in place, from varied images and what the network at the start makes of them."""
+    def tell(done: int, loss: float) -> None:
+        print(f"{path.stem if path else ''}: epoch {done}, loss {loss:.4f}", flush=True)
+
+    Trainer(module, data, settings, shared, teacher=fast(base()), augment=augment).run(path, tell)
+
+
+def after(module: nn.Module, stage: Stage, number: int, path: Path) -> nn.Module:
+    """The module after a stage; path: of the unfinished training. The one given is unchanged."""
+    module = fast(module)
+    if stage.keep < 1:
+        prune_to(module, stage.keep, part().x_train[:SENSITIVITY])
+    shared = cluster(module, MAGNITUDES) if stage.shared else {}
+    found = map_clusters(module, part().x_train[:CALIBRATION]) if stage.shared else {}
+    settings = Settings(epochs=stage.epochs, rate=stage.rate, batch=BATCH, seed=SEED + number,
+                        optimiser="adam" if stage.shared else "sgd",
+                        decay=0.0 if stage.shared else DECAY)
+    with clustered_maps(module, found):
+        taught(module, some(stage.share, number), settings, path, shared)
+    return plain(module)
+
+
+def kept(name: str, make: Callable[[Path], nn.Module]) -> nn.Module:
+    """A network of KEPT; made if it is not there. make is given the place of its checkpoint."""
+    path = KEPT / f"{name}.npz"
+    if not path.exists():
+        KEPT.mkdir(parents=True, exist_ok=True)
+        save_weights(make(path.with_suffix(".training")), path)
+    return network(path)
+
+
+def stages() -> dict[str, nn.Module]:
+    """The network after every stage, in order."""
+    module, out = base(), {}
+    for number, stage in enumerate(STAGES):
+        out[stage.name] = module = kept(f"stage{number}", partial(after, module, stage, number))
+    return out
+
+
+def longer() -> nn.Module:
+    """The network trained on in floating point, with as many passes as all stages together."""
+    def make(path: Path) -> nn.Module:
+        module = fast(base())
+        settings = Settings(epochs=round(PASSES), rate=STAGES[0].rate, batch=BATCH, decay=DECAY,
+                            optimiser="sgd", seed=SEED)
+        Trainer(module, part(), settings, augment=augment).run(path)
+        return plain(module)
+
+    return kept("longer", make)
+
+
+def forward() -> nn.Module:
+    """Layers pruned by magnitude one after the other, each to the density of the stages' network,
+    and all trained after each: as many passes, the same teacher."""
+    module = base()
+    names = [name for name in weighted(module) if name not in WHOLE]
+    density = min(stage.keep for stage in STAGES)
+    settings = Settings(rate=STAGES[0].rate, batch=BATCH, decay=DECAY, optimiser="sgd")
+
+    def make(before: nn.Module, number: int, name: str, path: Path) -> nn.Module:
+        module = fast(before)
+        with torch.no_grad():
+            weight = weighted(module)[name].weight
+            weight.mul_(largest(weight, round(density * weight.numel())))
+        taught(module, some(PASSES / len(names), number),
+               dataclasses.replace(settings, seed=SEED + number), path)
+        return plain(module)
+
+    for number, name in enumerate(names):
+        module = kept(f"forward{number}", partial(make, module, number, name))
+    return module
+
+
+# ---- rows ----------------------------------------------------------------------------------
+def float_row(module: nn.Module, bits: int = 32, **notes: Any) -> dict[str, Any]:
+    """A network that only torch runs; bits: of a weight. Norms are folded into the convolutions;
+    biases, and scales of integers, are float32, one a channel each."""
+    count = sum(layer.weight.numel() for layer in weighted(module).values())
+    channels = sum(len(layer.weight) for layer in weighted(module).values())
+    return {"held": accuracy(module, part().x_test, part().y_test),
+            "test": accuracy(module, whole().x_test, whole().y_test),
+            "bytes": count * bits // 8 + 4 * channels * (1 if bits == 32 else 2), **notes}
+
+
+def torch_row() -> dict[str, Any]:
+    """torch's own int8, of weights (a scale a channel) and maps, calibrated."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")             # torch announces a successor elsewhere
+        prepared = prepare_fx(copy.deepcopy(base()), get_default_qconfig_mapping("x86"),
+                              (part().example,))
+        logits(prepared, part().x_train[:CALIBRATION])
+        module = convert_fx(prepared)
+    size = float_row(base(), 8)["bytes"]
+    return {"held": accuracy(module, part().x_test, part().y_test),
+            "test": accuracy(module, whole().x_test, whole().y_test), "bytes": size}
+
+
+def uniform_row(bits: int) -> dict[str, Any]:
+    """Weights on a grid a channel, nothing trained, maps as they are."""
+    module = copy.deepcopy(base())
+    with torch.no_grad():
+        for layer in weighted(module).values():
+            for channel in layer.weight:
+                channel.copy_(grid(channel, bits)(channel))
+    return float_row(module, bits)
+
+
+def compiled_row(module: nn.Module, magnitudes: int, **notes: Any) -> dict[str, Any]:
+    """A network as a binary for `small`."""
+    made = binary.program(module, part().x_train, magnitudes)
+    return {"held": accuracy(module, part().x_test, part().y_test),
+            "test": accuracy(module, whole().x_test, whole().y_test),
+            "integers": binary.integer_accuracy(made, whole().x_test, whole().y_test),
+            **measured(made), "densities": densities(module), **notes}
+
+
+def measured(made: Program) -> dict[str, Any]:
+    """Bytes, clocks of one image and taps of a binary, by the rows' names."""
+    found = binary.measure(made)
+    return {"bytes": found.packed, "coded": found.coded, "clocks": found.clocks,
+            "taps": found.taps}
+
+
+def densities(module: nn.Module) -> dict[str, float]:
+    """Share of the weights of each layer that are not zero."""
+    return {name: float((layer.weight != 0).double().mean())
+            for name, layer in weighted(module).items()}
+
+
+def final_row(module: nn.Module) -> dict[str, Any]:
+    """The binary, kept; all figures are of this one, read again from its file."""
+    path = KEPT / "resnet20.kbin"
+    kbin.write(path, binary.program(module, part().x_train, MAGNITUDES))
+    made = kbin.read(path)
+    x = whole().x_test[::IMAGES_APART]
+    verdict = cosim.judge(made, [x.numpy()], list(COMPARED), engines.memory_model(made, None))
+    if not verdict.equal:
+        raise SystemExit("the engines differ; see `kcnn cosim` on out/resnet20/resnet20.kbin")
+    return {"test": accuracy(module, whole().x_test, whole().y_test),
+            "held": accuracy(module, part().x_test, part().y_test),
+            "integers": binary.integer_accuracy(made, whole().x_test, whole().y_test),
+            **measured(made), "densities": densities(module), "images": len(x),
+            "cycles": verdict.cycles}
+
+
+def rows(parts: Parts) -> dict[str, dict[str, Any]]:
+    """All rows, in the order of the table; networks are trained when their turn comes."""
+    made = stages()
+    last = STAGES[-1].name
+    out = {
+        "float32 as published": lambda: float_row(trained("resnet20", "cifar10")),
+        "float32": lambda: float_row(base()),
+        "torch int8": torch_row,
+        "8 bits a weight, channel scales": lambda: uniform_row(8),
+        "4 bits a weight, channel scales": lambda: uniform_row(4),
+        f"clustered, {UNPRUNED} magnitudes": lambda: compiled_row(base(), UNPRUNED),
+        **{name: partial(compiled_row, module, MAGNITUDES if stage.shared else UNPRUNED)
+           for (name, module), stage in zip(made.items(), STAGES, strict=True) if name != last},
+        last: lambda: final_row(made[last]),
+        "float32, trained on": lambda: float_row(longer()),
+        "forward order": lambda: compiled_row(forward(), UNPRUNED),
+    }
+    for name, make in out.items():
+        print(name, flush=True)
+        parts(name, make)
+    return {name: parts.known()[name] for name in out}
+
+
+# ---- results -------------------------------------------------------------------------------
+def tables(found: dict[str, dict[str, Any]]) -> list[Table]:
+    """Networks, the bar, and what is left of each layer."""
+    return [networks_table(found), bar_table(found), layers_table(found)]
+
+
+def networks_table(found: dict[str, dict[str, Any]]) -> Table:
+    """A row a network."""
+    first, done = found["float32"], 0.0
+    passes = {"float32, trained on": PASSES, "forward order": PASSES}
+    for stage in STAGES:
+        passes[stage.name] = done = done + stage.passes
+    cells: list[list[Cell]] = [
+        [name, passes.get(name, 0.0), 100 * row["held"], 100 * row["test"],
+         100 * row["integers"] if "integers" in row else None,
+         100 * (first["test"] - row.get("integers", row["test"])), row.get("taps"), row["bytes"],
+         first["bytes"] / row["bytes"], row.get("coded"),
+         first["bytes"] / row["coded"] if "coded" in row else None, row.get("clocks")]
+        for name, row in found.items()]
+    return Table("Networks", ("network", "passes", "held back %", "test %", "integers %", "loss",
+                              "taps", "bytes", "times smaller", "entropy coded", "times smaller ",
+                              "clocks"), cells,
+                 {"passes": ".1f", "loss": "+.2f", "times smaller": ".1f", "times smaller ": ".1f"},
+                 NETWORKS_NOTE)
+
+
+def bar_table(found: dict[str, dict[str, Any]]) -> Table:
+    """The last binary next to what was asked of it."""
+    first, dense, last = (found[name] for name in
+                          ("float32", f"clustered, {UNPRUNED} magnitudes", STAGES[-1].name))
+    longest = found["float32, trained on"]
+    cells: list[list[Cell]] = [
+        ["loss in integers, points", 100 * (first["test"] - last["integers"]), "at most 1"],
+        ["loss to float32 trained on", 100 * (longest["test"] - last["integers"]), "told beside"],
+        ["passes of fine-tuning", PASSES, "at most 5"],
+        ["times fewer taps", dense["taps"] / last["taps"], "at least 2"],
+        ["times smaller", first["bytes"] / last["bytes"], "at least 8"],
+        ["times smaller, entropy coded", first["bytes"] / last["coded"], "told apart"],
+        ["times fewer clocks", dense["clocks"] / last["clocks"], "at least 1.8"],
+        [f"images equal on {', '.join(COMPARED)}", last["images"], "several"],
+        *[[f"clocks of the first on {name}", cycles, "equal"]
+          for name, cycles in last["cycles"].items()]]
+    return Table("One binary for `small`", ("what", "found", "asked"), cells)
+
+
+def layers_table(found: dict[str, dict[str, Any]]) -> Table:
+    """Weights left, by layer."""
+    names = [stage.name for stage in STAGES if stage.keep < 1]
+    return Table("Weights left, percent", ("layer", *names, "forward order"),
+                 [[layer, *(100 * found[name]["densities"][layer]
+                            for name in (*names, "forward order"))]
+                  for layer in found[names[0]]["densities"]],
+                 dict.fromkeys((*names, "forward order"), ".1f"))
+
+
+def main() -> None:
+    """Rows that are missing, then the page."""
+    save("resnet20", "python bench/compression/resnet20.py", ABOUT,
+         tables(rows(Parts("resnet20", fresh=False))))
+
+
+if __name__ == "__main__":
+    with repeatable(SEED):
+        main()
