@@ -195,25 +195,39 @@ def enable_one(clk, reset, row_there, wrote, aim, write, config):
     quads can share what goes into them.
     """
     quads = config.row_codes // 4
+    every = (1 << quads) - 1
     enables = write.enables
     hit_quads, hit_cells = aim.quads[0], aim.cells[0]
     cleared = bit()          # reset in the cycle before
+    change = bit()
+    clears, shared = word(quads), word(4)
+
+    @always_comb
+    def judge():
+        change.next = row_there or aim.wanted or wrote or cleared
+
+    @always_comb
+    def choose():
+        if row_there:
+            clears.next = 0
+            shared.next = 15
+        elif change:
+            clears.next = hit_quads ^ every
+            shared.next = hit_cells
+        else:
+            clears.next = 0
+            shared.next = hit_cells
 
     @always(clk.posedge)
     def enable():
-        one = intbv(0)[4:]
         cleared.next = reset
-        one[:] = hit_cells
-        if row_there:
-            one[:] = 15
-        if row_there or aim.wanted or wrote or cleared:
-            for q in range(quads):
-                if not row_there and not hit_quads[q]:
-                    enables[q].next = 0
-                else:
-                    enables[q].next = one
+        for q in range(quads):
+            if clears[q]:
+                enables[q].next = 0
+            elif change:
+                enables[q].next = shared
 
-    return enable
+    return judge, choose, enable
 
 
 @block
