@@ -16,7 +16,7 @@ from ..arch.fixed import (
     V_BITS,
 )
 from .delay import delay_line
-from .signals import CHANNEL_RING, number, word, wrapping
+from .signals import CHANNEL_RING, bit, number, word, wrapping
 
 U_MAX = (1 << (U_BITS - 1)) - 1
 CLUSTER_MAX = (1 << (CLUSTER_BITS - 1)) - 1
@@ -102,7 +102,9 @@ def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
     two, three, four = 2 * code_bits, 3 * code_bits, 4 * code_bits
     wide = max(four, V_BITS)
     extension = (1 << wide) - (1 << V_BITS)
-    clipped = word(four)
+    bits, limits = word(wide), word(wide)
+    over, negative = bit(), bit()
+    digit_ones, last = (1 << code_bits) - 1, V_BITS - 1
     ones, middle = (1 << V_BITS) - 1, CLUSTER_MAX + 1
     sign_at = CLUSTER_BITS - 1
     top = V_BITS - sign_at - 1
@@ -127,34 +129,45 @@ def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
 
     @always(clk.posedge)
     def clip():
-        bits = intbv(0)[wide:]
-        over = intbv(0)[V_BITS:]
+        signs = intbv(0)[V_BITS:]
         if active:
-            bits[:] = v[V_BITS:]
-            over[:] = v[V_BITS:]
-            if v < 0:
-                over[:] = over ^ ones
-            over[:] = over & fields.clip
-            if over != 0:
-                bits[:] = fields.clip
-                if v >= 0:
-                    bits[:] = bits ^ ones
-            if v < 0:
-                bits[:] = bits | extension
-            clipped.next = bits[four:]
+            signs[:] = v[V_BITS:]
+            bits.next = v[V_BITS:]
+            if v[last]:
+                signs[:] = signs ^ ones
+                bits.next = v[V_BITS:] | extension
+            signs[:] = signs & fields.clip
+            over.next = signs != 0
+            negative.next = v[last]
+
+    @always_comb
+    def limit():
+        limits.next = fields.clip | extension
 
     @always(clk.posedge)
     def choose():
+        plain = intbv(0)[code_bits:]
+        least = intbv(0)[code_bits:]         # what a value that is too small becomes
+        if digit == 0:
+            plain[:] = bits[code_bits:]
+            least[:] = limits[code_bits:]
+        elif digit == 1:
+            plain[:] = bits[two:code_bits]
+            least[:] = limits[two:code_bits]
+        elif digit == 2:
+            plain[:] = bits[three:two]
+            least[:] = limits[three:two]
+        else:
+            plain[:] = bits[four:three]
+            least[:] = limits[four:three]
         if active:
             if fields.max_run:
                 direct.next = passed
-            elif digit == 0:
-                direct.next = clipped[code_bits:]
-            elif digit == 1:
-                direct.next = clipped[two:code_bits]
-            elif digit == 2:
-                direct.next = clipped[three:two]
+            elif not over:
+                direct.next = plain
+            elif negative:
+                direct.next = least
             else:
-                direct.next = clipped[four:three]
+                direct.next = least ^ digit_ones
 
-    return line, take, saturate, clip, choose
+    return line, take, saturate, clip, limit, choose
