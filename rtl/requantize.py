@@ -130,19 +130,23 @@ def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
     @always(clk.posedge)
     def clip():
         signs = intbv(0)[V_BITS:]
+        all_bits = intbv(0)[wide:]
         if active:
             signs[:] = v[V_BITS:]
-            bits.next = v[V_BITS:]
+            all_bits[:] = v[V_BITS:]
             if v[last]:
                 signs[:] = signs ^ ones
-                bits.next = v[V_BITS:] | extension
+                all_bits[:] = all_bits | extension
+            bits.next = all_bits
             signs[:] = signs & fields.clip
             over.next = signs != 0
             negative.next = v[last]
 
     @always_comb
     def limit():
-        limits.next = fields.clip | extension
+        all_limits = intbv(0)[wide:]
+        all_limits[:] = fields.clip
+        limits.next = all_limits | extension
 
     @always(clk.posedge)
     def choose():
