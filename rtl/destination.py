@@ -4,7 +4,7 @@
       | move           | move
       v                v
     spot ->  ...  -> spot -> spot
-      |                | + dst: addresses of a step -> + dst_plane for each digit -> drain
+      |                | addresses of a step -> + dst, + dst_plane for each digit -> drain
 
 The last move of a chunk goes on to the first position inside the rectangle, where the next chunk
 begins, or to the next channel.
@@ -62,7 +62,8 @@ class Move:
 
 
 class Step:
-    """D positions of a chunk: addresses[d] is where position d is written if inside[d].
+    """D positions of a chunk: addresses[d], from `dst` on, is where position d is written if
+    inside[d].
 
     there: the registers hold a step; index: its number in the chunk; ends_chunk: it is the
     chunk's last one; ends_channel, ends_run: the channel's, the RUN's.
@@ -283,7 +284,7 @@ def describe(clk, advance, count, turns, wraps, move):
         if advance:
             move.level.next[0] = turns.channel or (turns.row and not turns.image)
             move.level.next[1] = turns.image
-            move.wraps.next = wraps
+            move.wraps.next = wraps and not turns.image
             move.inside.next = count.column_inside and count.row_inside and count.image_inside
 
     return keep
@@ -293,7 +294,7 @@ def describe(clk, advance, count, turns, wraps, move):
 def arrive(spot, move, fields, address):
     """Combinational: the address that a move leads to, one of the spot's and a step from there."""
     width = len(address)
-    origin, within, amount = word(width), word(width), word(width)
+    origin, amount, wrap = word(width), word(width), word(width)
 
     @always_comb
     def choose_origin():
@@ -307,32 +308,33 @@ def arrive(spot, move, fields, address):
             origin.next = spot.channel_address
 
     @always_comb
-    def choose_within():
-        if move.level[0] and move.wraps:
-            within.next = fields.y_both
-        elif move.level[0]:
-            within.next = fields.y_step
-        elif move.wraps:
-            within.next = fields.x_both
+    def choose_amount():
+        if move.level == COLUMN:
+            amount.next = fields.x_step
+        elif move.level == ROW:
+            amount.next = fields.y_step
+        elif move.level == IMAGE:
+            amount.next = fields.dst_image
         else:
-            within.next = fields.x_step
+            amount.next = fields.dst_channel
 
     @always_comb
-    def choose_amount():
-        if not move.level[1]:
-            amount.next = within
+    def choose_wrap():
+        if not move.wraps:
+            wrap.next = 0
         elif move.level[0]:
-            amount.next = fields.dst_channel
+            wrap.next = fields.y_wrap
         else:
-            amount.next = fields.dst_image
+            wrap.next = fields.x_wrap
 
     @always_comb
     def add():
         total = intbv(0)[width + 1:]
         total[:] = origin + amount
+        total[:] = total[width:] + wrap
         address.next = total[width:]
 
-    return choose_origin, choose_within, choose_amount, add
+    return choose_origin, choose_amount, choose_wrap, add
 
 
 @block
@@ -432,16 +434,12 @@ def count_steps(clk, reset, start, advance, fields, closing, to_channel, ready, 
 
 
 @block
-def emit(clk, advance, spot, move, dst, address, inside):
+def emit(clk, advance, spot, move, address, inside):
     """One position of a step."""
-    width = len(address)
-
     @always(clk.posedge)
     def keep():
-        total = intbv(0)[width + 1:]
-        total[:] = spot.address + dst
         if advance:
-            address.next = total[width:]
+            address.next = spot.address
             inside.next = move.inside
 
     return keep
@@ -469,8 +467,7 @@ def destinations(clk, reset, start, advance, fields, step, config):
              turn_phase(counts[d], turns[d], fields, phases[d], wraps[d]),
              describe(clk, advance, counts[d], turns[d], wraps[d], moves[d]),
              arrive(places[d], moves[d], fields, addresses[d]),
-             emit(clk, advance, places[d], moves[d], fields.dst, step.addresses[d],
-                  step.inside[d]))
+             emit(clk, advance, places[d], moves[d], step.addresses[d], step.inside[d]))
             for d in range(positions)]
     inner = [(judge(ends[d], turns[d]),
               count_on(counts[d], ends[d], turns[d], phases[d], fields, counts[d + 1]),

@@ -29,8 +29,8 @@ DIGIT_BITS = 2
 
 
 class Operation(Step):
-    """A step for one digit; `inside` are the positions still to be written. ends_chunk,
-    ends_channel and ends_run hold only with the last digit.
+    """A step for one digit, with whole addresses; `inside` are the positions still to be written.
+    ends_chunk, ends_channel and ends_run hold only with the last digit.
     """
 
     def __init__(self, config):
@@ -60,7 +60,7 @@ class Flow:
 
 @block
 def digits(clk, reset, take, advance, fields, step, turn, config):
-    """Repeats each step for every digit, dst_plane further from digit to digit.
+    """Repeats each step for every digit, from `dst` on, dst_plane further from digit to digit.
 
     take: `turn`, an Operation, is used up and makes room for the next one at the end of this cycle;
     advance (driven): `step` is taken over then.
@@ -83,11 +83,20 @@ def digits(clk, reset, take, advance, fields, step, turn, config):
     @always(clk.posedge)
     def repeat():
         total = intbv(0)[width + 1:]
+        step_up = intbv(0)[width:]
         following = intbv(0)[DIGIT_BITS + 1:]
         following[:] = turn.digit + 1
+        if advance or take:
+            for d in range(positions):
+                total[:] = addresses[d]
+                step_up[:] = fields.dst_plane
+                if advance:
+                    total[:] = sources[d]
+                    step_up[:] = fields.dst
+                total[:] = total + step_up
+                addresses[d].next = total[width:]
         if advance:
             for d in range(positions):
-                addresses[d].next = sources[d]
                 pending[d].next = insides[d]
             turn.digit.next = 0
             turn.index.next = step.index
@@ -99,9 +108,6 @@ def digits(clk, reset, take, advance, fields, step, turn, config):
             turn.ends_channel.next = step.ends_channel and fields.last_digit == 0
             turn.ends_run.next = step.ends_run and fields.last_digit == 0
         elif take:
-            for d in range(positions):
-                total[:] = addresses[d] + fields.dst_plane
-                addresses[d].next = total[width:]
             turn.digit.next = following[DIGIT_BITS:]
             last.next = following == fields.last_digit
             turn.ends_chunk.next = ends_chunk and following == fields.last_digit

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from myhdl import always, always_seq, block, intbv
+from myhdl import always, always_seq, block
 
 from ..arch.fixed import V_BITS
 from ..arch.isa import HEAD, Mode, Op, Run
@@ -36,8 +36,6 @@ class Fields:
         self.max_run = bit()                            # MAX runs
         self.clustered = bit()                          # mode CODE
         self.last_digit = word(len(self.digits))        # digits - 1
-        self.x_both = word(config.address_bits)         # x_step + x_wrap
-        self.y_both = word(config.address_bits)         # y_step + y_wrap
         self.clip = word(V_BITS)                        # bits radix_width - 1 and above
 
 
@@ -65,7 +63,6 @@ def run_fields(clk, reset, go, instruction, fields, taken, config):
     every = (1 << V_BITS) - 1
     clips = tuple(every >> max(w - 1, 0) << max(w - 1, 0)
                   for w in range(1 << len(fields.radix_width)))
-    width = config.address_bits
 
     @always_seq(clk.posedge, reset=reset)
     def announce():
@@ -111,15 +108,10 @@ def run_fields(clk, reset, go, instruction, fields, taken, config):
 
     @always(clk.posedge)
     def derive():
-        total = intbv(0)[width + 1:]
         if taken:
             fields.max_run.next = fields.mode == pass_mode
             fields.clustered.next = fields.mode == code_mode
             fields.last_digit.next = fields.digits - 1
-            total[:] = fields.x_step + fields.x_wrap
-            fields.x_both.next = total[width:]
-            total[:] = fields.y_step + fields.y_wrap
-            fields.y_both.next = total[width:]
 
     @always(clk.posedge)
     def clip():

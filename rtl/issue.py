@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from myhdl import always, always_comb, always_seq, block, intbv
+from myhdl import Signal, always, always_comb, always_seq, block, intbv, modbv
 
 from ..arch.config import bits_for
 from ..arch.timing import rotate_levels
@@ -54,7 +54,9 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
     kernel_masks = tuple((1 << min(k, kernel_bits)) - 1 for k in range(settings))
     kernel_mask = word(kernel_bits)
     active = bit()
-    left = word(len(fields.channels))           # channels, the one in turn included
+    channel = Signal(modbv(0)[len(fields.channels):])        # the one in turn, from 1 on
+    slot_number = Signal(modbv(0)[len(read.address):])       # of the slot to be presented
+    fresh = Signal(bool(1))              # it is the first of a chunk
     occupied = bit()                     # stage 1 holds a slot
     opening, closing = bit(), bit()      # it is the first, the last of its chunk
     position = word(len(chunk.position))
@@ -73,7 +75,8 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
 
     @always_comb
     def present():
-        at_end.next = read.address == read.last
+        at_end.next = slot_number == read.last
+        read.address.next = slot_number
         if active and read.there and (issuing or not occupied):
             read.re.next = True
         else:
@@ -88,17 +91,19 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
     def stage0():
         if start:
             active.next = True
-            left.next = fields.channels
-        if read.re:
-            if at_end:
-                read.address.next = 0
-            else:
-                read.address.next = read.address + 1
+            channel.next = 1
+        elif read.free:
+            channel.next = channel + 1
+            if channel == fields.channels:
+                active.next = False
         if read.free:
             read.turn.next = not read.turn
-            left.next = left - 1
-            if left == 1:
-                active.next = False
+        if advance:
+            slot_number.next = 0
+        elif read.re:
+            slot_number.next = slot_number + 1
+        if read.re:
+            fresh.next = at_end
 
     @always_seq(clk.posedge, reset=reset)
     def stage1():
@@ -107,7 +112,7 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
         elif issuing:
             occupied.next = False
         if read.re:
-            opening.next = read.address == 0
+            opening.next = fresh
             closing.next = at_end
         if issuing and read.slot[last_at]:
             busy.next = spacing
@@ -135,12 +140,12 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
             tap.factor.next = read.slot[last_at:factor_lo]
             place[:] = read.slot[position_bits:]
             tap.kernel.next = place[kernel_bits:] & kernel_mask
+            if fields.kernel_bits[2]:            # 5 at most
+                place[:] = place >> 4
+            elif fields.kernel_bits[1]:
+                place[:] = place >> 2
             if fields.kernel_bits[0]:
                 place[:] = place >> 1
-            if fields.kernel_bits[1]:
-                place[:] = place >> 2
-            if fields.kernel_bits[2]:
-                place[:] = place >> 4
             tap.entry.next = place[entry_bits:]
             tap.chunk_position.next = position
 

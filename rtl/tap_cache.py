@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from myhdl import ConcatSignal, always, always_comb, always_seq, block
+from myhdl import ConcatSignal, always, always_comb, always_seq, block, concat
 
 from .ram import held_ram
 from .signals import bit, word
+
+BLOCK_BITS = 1 << 15     # of a block RAM, parity apart
 
 
 class SlotRead:
@@ -26,6 +28,33 @@ class SlotRead:
 
 
 @block
+def slot_memory(clk, we, write_at, slot_in, re, read_at, slot_out, depth):
+    """`held_ram` in two: as many bits as fill whole block RAMs of `depth` words, and the others.
+
+    In one, blocks that are wider than needed would be stacked, with a choice behind them.
+    """
+    width, column = len(slot_in), max(1, BLOCK_BITS // depth)
+    split = width // column * column
+    if split in (0, width):
+        return held_ram(clk, we, write_at, slot_in, re, read_at, slot_out, depth)
+    low_in, low_out = word(split), word(split)
+    high_in, high_out = word(width - split), word(width - split)
+    memories = (held_ram(clk, we, write_at, low_in, re, read_at, low_out, depth),
+                held_ram(clk, we, write_at, high_in, re, read_at, high_out, depth))
+
+    @always_comb
+    def part():
+        low_in.next = slot_in[split:]
+        high_in.next = slot_in[:split]
+
+    @always_comb
+    def join():
+        slot_out.next = concat(high_out, low_out)
+
+    return memories, part, join
+
+
+@block
 def tap_cache(clk, reset, slots, read, depth):
     """slots: Slots, of which `full` is driven; read: SlotRead, of which slot, there and last are
     driven. depth: slots of a buffer.
@@ -35,7 +64,8 @@ def tap_cache(clk, reset, slots, read, depth):
     last0 = word(len(slots.address))
     last1 = word(len(slots.address))
     full0, full1 = bit(), bit()
-    memory = held_ram(clk, slots.we, write_at, slots.slot, read.re, read_at, read.slot, 2 * depth)
+    memory = slot_memory(clk, slots.we, write_at, slots.slot, read.re, read_at, read.slot,
+                         2 * depth)
 
     @always_seq(clk.posedge, reset=reset)
     def occupy():

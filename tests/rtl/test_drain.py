@@ -17,9 +17,8 @@ from myhdl import ResetSignal, always_comb, block
 from replay import replay
 
 FIELDS = ("channels", "pitch", "image_rows", "images", "height", "width", "dst", "dst_channel",
-          "dst_plane", "dst_image", "x_step", "y_step", "split", "x_start", "x_mod", "y_start",
-          "y_mod")
-DERIVED = ("last_digit", "x_both", "y_both")
+          "dst_plane", "dst_image", "x_step", "x_wrap", "y_step", "y_wrap", "split", "x_start",
+          "x_mod", "y_start", "y_mod")
 CYCLES = 450
 MACHINES = [{"lanes": 4, "drain": 1, "share": 2}, {"lanes": 8, "drain": 2, "share": 4},
             {"lanes": 8, "drain": 4, "share": 1}, {"lanes": 4, "drain": 4, "share": 1}]
@@ -55,7 +54,7 @@ def make_for(config):
         ports = {name: bit() for name in ("clk", "start", "complete", "drained", "ended")}
         return between_ports, ports | {
             "reset": ResetSignal(0, active=1, isasync=False),
-            "fields": Part(Fields(config), *FIELDS, *DERIVED), "at_total": flow.at_total,
+            "fields": Part(Fields(config), *FIELDS, "last_digit"), "at_total": flow.at_total,
             "multiplier": flow.multiplier, "head": flow.head, "digit": flow.digit,
             "served": flow.served, "active": flow.active, "config": config,
             "joined": word(config.drain * config.address_bits)}
@@ -92,13 +91,9 @@ class Chunks:
             yield
 
     def execute(self, ports, run):
-        size = self.config.memory_codes
         for name in FIELDS:
             getattr(ports["fields"], name).next = getattr(run, name)
-        derived = (run.digits - 1, (run.x_step + run.x_wrap) % size,
-                   (run.y_step + run.y_wrap) % size)
-        for name, value in zip(DERIVED, derived, strict=True):
-            getattr(ports["fields"], name).next = value
+        ports["fields"].last_digit.next = run.digits - 1
         ports["start"].next = 1
         yield
         ports["start"].next = 0

@@ -41,7 +41,6 @@ def test_fields_and_derived_ones_stay_until_the_next_run():
             yield
 
     rows = replay(make, 210, stimulus).rows
-    size = CONFIG.memory_codes
     for i, run in enumerate(runs):
         assert [rows[5 * i + n]["taken"] for n in range(1, 5)] == [1, 0, 0, 0]
         for row in rows[5 * i + 1:5 * i + 6]:
@@ -51,8 +50,6 @@ def test_fields_and_derived_ones_stay_until_the_next_run():
             assert row["fields_max_run"] == (run.mode == Mode.PASS)
             assert row["fields_clustered"] == (run.mode == Mode.CODE)
             assert row["fields_last_digit"] == run.digits - 1
-            assert row["fields_x_both"] == (run.x_step + run.x_wrap) % size
-            assert row["fields_y_both"] == (run.y_step + run.y_wrap) % size
             if run.mode == Mode.RADIX:
                 low = (1 << (run.radix_width - 1)) - 1
                 assert row["fields_clip"] == (1 << 20) - 1 - low
