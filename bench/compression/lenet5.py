@@ -108,15 +108,15 @@ def survivors(module: nn.Module) -> dict[str, int]:
     return {name: int((layer.weight != 0).sum()) for name, layer in weighted(module).items()}
 
 
-def pruned(name: str, settings: Settings, tune: Tune,
-           select: dict[str, Select] | None = None) -> tuple[nn.Module, list[dict[str, Any]]]:
+def pruned(name: str, settings: Settings, tune: Tune, select: dict[str, Select] | None = None,
+           start: nn.Module | None = None) -> tuple[nn.Module, list[dict[str, Any]]]:
     """The network of a search, kept as it goes, and its steps."""
     def tell(found: Trial) -> None:
         print(f"{name}: {found.layers} {found.left:.2%} left, loss {100 * found.loss:+.3f}"
               f"{'' if found.stands else ', undone'}", flush=True)
 
     KEPT.mkdir(parents=True, exist_ok=True)
-    found = prune(base(), part(), settings, tune, KEPT / f"{name}.steps", tell, select)
+    found = prune(start or base(), part(), settings, tune, KEPT / f"{name}.steps", tell, select)
     save_weights(found.module, KEPT / f"{name}.npz")
     return found.module, [dataclasses.asdict(trial) for trial in found.trials]
 
@@ -182,8 +182,10 @@ def torch_row() -> dict[str, Any]:
         module = convert_fx(prepared)
     count = sum(survivors(base()).values())
     channels = parameters(base()) - count
-    return {"parameters": parameters(base()), **accuracies(module),
-            "bytes": count + 2 * FLOAT_BYTES * channels}
+    torch.use_deterministic_algorithms(False)       # torch refuses its quantized layers else
+    found = accuracies(module)
+    torch.use_deterministic_algorithms(True)
+    return {"parameters": parameters(base()), **found, "bytes": count + 2 * FLOAT_BYTES * channels}
 
 
 def four_row(maps: bool) -> dict[str, Any]:
@@ -231,9 +233,10 @@ def peak_row() -> dict[str, Any]:
     return words_row(module, steps=steps)
 
 
-def joint_row(name: str, select: dict[str, Select]) -> dict[str, Any]:
-    """All layers pruned together, far."""
-    module, trials = pruned(name, PRUNING, tuner(IMAGES, LAST), select)
+def joint_row(name: str, select: dict[str, Select], start: str | None = None) -> dict[str, Any]:
+    """All layers pruned together; start: the network to begin with, the untouched one if none."""
+    begin = None if start is None else lenet5(KEPT / f"{start}.npz")
+    module, trials = pruned(name, PRUNING, tuner(IMAGES, LAST), select, begin)
     return words_row(module, trials=trials, busy=_busy(module))
 
 
@@ -274,6 +277,9 @@ ROWS: dict[str, Callable[[], dict[str, Any]]] = {
     "dense, 16 magnitudes": lambda: compiled_row(None, 16),
     **{f"joint, {count} magnitudes": functools.partial(compiled_row, "joint", count)
        for count in MAGNITUDES},
+    "joint twice, 8 bits": lambda: joint_row("twice", {}, "joint"),
+    **{f"joint twice, {count} magnitudes": functools.partial(compiled_row, "twice", count)
+       for count in (8, 4, 3)},
     "joint, ip1 balanced, 8 bits": lambda: joint_row("balanced",
                                                      {"ip1": balanced(BALANCED_LANES)}),
 }

@@ -2,9 +2,8 @@
 
 After pruning and retraining the weights of a layer have two humps, one a sign, and few weights near
 zero. On each side the peak next to zero is looked for in a histogram; survivors nearer to zero than
-the peak are removed and the network is trained. If the loss stays within the budget, the same is
-tried with a histogram of twice as many bins, which sees peaks nearer to zero; else that step is
-undone and the layer is finished.
+the peak are removed and the network is trained; if the loss exceeds the budget, the step is undone.
+Then the same is tried with a histogram of twice as many bins, which sees peaks nearer to zero.
 
 The paper names the step but, as far as it could be read, does not define it: this is our reading.
 """
@@ -89,7 +88,6 @@ def peak_prune(module: nn.Module, data: Data, names: Sequence[str], budget: floa
             steps.append(Step(name, bins, was, left, loss, loss <= budget))
             if tell is not None:
                 tell(steps[-1])
-            if not steps[-1].kept:
-                break
-            found = trial
+            if steps[-1].kept:
+                found = trial
     return found, steps

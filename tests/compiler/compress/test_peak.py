@@ -6,7 +6,7 @@ import pytest
 import torch
 from kcnn.compiler.compress.budget import right
 from kcnn.compiler.compress.data import Data
-from kcnn.compiler.compress.peak import BINS, cut, peak_prune, peaks
+from kcnn.compiler.compress.peak import BINS, ROUNDS, cut, peak_prune, peaks
 from torch import Tensor, nn
 
 
@@ -56,23 +56,23 @@ def data() -> Data:
     return Data(x[:100], y[:100], x[100:], y[100:])
 
 
-def test_steps_go_on_until_one_costs_too_much(data: Data) -> None:
+def test_steps_that_cost_too_much_are_undone_and_finer_ones_follow(data: Data) -> None:
     calls: list[int] = []
 
     def tune(module: nn.Module, number: int, last: bool) -> None:
-        """Breaks the network in the third step."""
+        """Breaks the network in the second step."""
         calls.append(int((module[3].weight != 0).sum()))
-        if number == 2:
+        if number == 1:
             with torch.no_grad():
                 module[3].weight.mul_(-1)
                 module[3].bias.mul_(-1)
     module = network()
     found, steps = peak_prune(module, data, ["3"], 0.6, right(module, data), tune)
     assert [(step.layer, step.bins, step.kept) for step in steps] == [
-        ("3", BINS, True), ("3", 2 * BINS, True), ("3", 4 * BINS, False)]
+        ("3", BINS << i, i != 1) for i in range(ROUNDS)]
     assert calls == [step.after for step in steps] and steps[0].before == 128
-    assert steps[0].after < 128 and steps[1].before == steps[0].after
-    assert int((found[3].weight != 0).sum()) == steps[1].after
+    assert steps[2].before == steps[1].before == steps[0].after < 128
+    assert int((found[3].weight != 0).sum()) == steps[-1].after <= steps[2].before
     assert torch.equal(found[0].weight, module[0].weight)
     assert int((module[3].weight != 0).sum()) == 128
 
