@@ -91,6 +91,7 @@ def test_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     assert searches.markdown().splitlines()[4] == (
         "| forward | pruned so far | 0 | 16.38 | 500 | 25,000 | 40,000 | 5,000 | +0.100 | +1.00 "
         "| 17 | 60 |")
-    assert [row[:2] for row in means.rows] == [["forward", 2], ["reversed", 1]]
-    assert means.rows[0][2] == pytest.approx(100 * 80500 / 430500)
+    assert [row[:3] for row in means.rows] == [
+        ["forward", "pruned so far", 2], ["reversed", "pruned so far", 1], ["reversed", "all", 1]]
+    assert means.rows[0][3] == pytest.approx(100 * 80500 / 430500)
     assert peaks.markdown().splitlines()[4] == "| conv2 | 8 | 900 | 700 | +0.040 | yes |"
