@@ -55,8 +55,8 @@ ROWS_NOTE = """Deep Compression (ICLR 2016), published: 12 times fewer parameter
 """
 ORDERS_NOTE = """Within 0.1 point on the images held back, equally many steps and images for all.
 In turn, a layer's share of the loss grows with its place. `pruned so far`: a step trains only the
-layers that have been pruned and the one at hand, the last step all; `all`: every step trains all, as
-joint pruning always does. What is left is the sparsest network within the budget."""
+layers that have been pruned and the one at hand, the last step all; `all`: every step trains all,
+as joint pruning always does. What is left is the sparsest network within the budget."""
 ORDERS = ("forward", "joint", "reversed")
 SEEDS = (0, 1, 2)
 
