@@ -37,8 +37,6 @@ def maxima(clk, reset, valid, last, max_run, ranks, best, lanes):
 
     valid, last: of the tap that `ranks` belong to; ranks without a tap count for nothing.
     """
-    bits = len(best[0])
-    low = bits // 2
     within = bit()           # a tap of the run has come before
     free, enter = bit(), bit()
 
@@ -52,24 +50,11 @@ def maxima(clk, reset, valid, last, max_run, ranks, best, lanes):
         free.next = not (valid and max_run and within)
         enter.next = valid
 
-    # the lower halves are compared first; what they say is replaced by `enter` if no comparison is
-    # wanted, and then what the upper halves say is left out: two logic cells a lane for 4 bits
+    # `free` leaves out the comparison, so a lane takes two logic cells for 4 bits
     @always(clk.posedge)
     def choose():
-        rank = intbv(0)[bits:]
-        held = intbv(0)[bits:]
-        above = intbv(0)[1:]
         for i in range(lanes):
-            rank[:] = ranks[i]
-            held[:] = best[i]
-            above[0] = rank[low:] > held[low:]
-            if free:
-                above[0] = enter
-            elif rank[:low] > held[:low]:
-                above[0] = True
-            elif rank[:low] < held[:low]:
-                above[0] = False
-            if above[0]:
+            if (free and enter) or (not free and ranks[i] > best[i]):
                 best[i].next = ranks[i]
 
     return runs, mode, choose

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from kcnn.arch.config import Config
 from myhdl import ResetSignal, Signal, always_seq, block, intbv
@@ -75,7 +77,23 @@ def test_an_inner_block_is_synthesised_alone() -> None:
     assert found.dsps == 0 and found.block_rams == 0
 
 
-def test_the_goal_counts_blocks_of_the_machine() -> None:
-    top = area.the_machine(Config.preset("tiny"))
-    for name in area.COUNTED:
-        assert area.descendant(top, name).func.__name__ == name
+def test_memories_take_block_ram_and_decode_tables_lut_ram() -> None:
+    need("yosys")
+    config = dataclasses.replace(Config.preset("tiny"), memory_codes=4096, tap_slots=256,
+                                 base_entries=16)
+    memory = area.area_of("activation_memory", config)
+    assert memory.block_rams > 0 and memory.luts == 0
+    slots = area.area_of("tap_cache", config)
+    assert slots.block_rams > 0 and slots.lut_ram == 0
+    tables = area.area_of("decode", config)
+    entries = 4 * config.codes * config.value_bits * config.lanes      # two pairs of two halves
+    assert tables.block_rams == 0 and entries <= 64 * tables.lut_ram <= 3 * entries
+    assert tables.flip_flops == config.value_bits * config.lanes
+
+
+@pytest.mark.long
+def test_the_core_keeps_to_the_area_goal() -> None:
+    need("yosys")
+    core = area.area_of(area.CORE, area.GOAL)
+    assert core.luts <= area.GOAL_LUTS * area.GOAL.lanes
+    assert core.dsps == area.GOAL.multipliers + area.GOAL.drain
