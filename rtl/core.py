@@ -189,7 +189,7 @@ def core(clk, reset, command, slots, heads, table, rows, trace, config):
         run_fields(clk, reset, command.go, instruction, fields, taken, config),
         spread(clk, reset, table, ports, config),
         tap_cache(clk, reset, slots, read, config.tap_slots),
-        chunk_walker(clk, taken, advance, fields, chunk, config),
+        chunk_walker(clk, command.go, taken, advance, fields, chunk, config),
         issue(clk, reset, taken, fields, read, chunk, advance, drained, tap, config),
         drain(clk, reset, taken, complete, fields, drained, ended, flow, config))
     inward = (

@@ -1,8 +1,11 @@
-"""The chunk walker: raster positions of the chunks of one channel, over and over."""
+"""The chunk walker: raster positions of the chunks of one channel, over and over.
+
+    places: column, row, image, a chunk ahead --registered move--> position
+"""
 
 from __future__ import annotations
 
-from myhdl import always, block, concat, intbv, modbv
+from myhdl import Signal, always, always_comb, block, concat, intbv, modbv
 
 from .signals import bit, word
 
@@ -17,91 +20,185 @@ class Chunk:
         self.last = bit()
 
 
-@block
-def chunk_walker(clk, start, advance, fields, chunk, config):
-    """Walks the chunks of a rectangle; after the last one comes the first one again.
-
-    start: set `chunk` to the first chunk of the RUN in `fields`; advance: go on to the next one
-    (both at the end of the cycle). column, row, image, position and image_position (that of the
-    image's row 0, column 0) belong to the chunk after `chunk`.
+class Direction:
+    """A step of column or row: the place reached, its distance `beyond` the pitch (with a bit above
+    that is 1 from the pitch on), and whether the rectangle's size is reached.
     """
-    width, lanes = config.address_bits, config.lanes
-    bits = len(fields.pitch) + 1
-    image_bits = len(fields.images) + 1
-    least = 1 << bits                            # carries the sign of a difference
-    known = min(width, bits)
-    negative = (1 << width) - (1 << known)
-    column, row = word(bits - 1), word(bits - 1)
-    image = word(image_bits)
-    position, image_position = word(width), word(width)
+
+    def __init__(self, bits):
+        self.reached = word(bits + 1)
+        self.beyond = word(bits + 2)
+        self.ends = bit()
+
+
+@block
+def step(place, amount, carry, pitch, size, after):
+    """Combinational: `after` is the Direction from `place`, `amount` and a `carry`, if any, on."""
+    bits = len(place)
+    least = 1 << (bits + 1)                      # carries the sign of a difference
+
+    @always_comb
+    def reach():
+        after.reached.next = place + amount
+
+    @always_comb
+    def reach_carrying():
+        above = intbv(0)[bits + 2:]              # a number above the carry into its sum
+        more = intbv(0)[bits + 1:]
+        above[:] = concat(place, carry)
+        more[:] = concat(amount, carry)
+        above[:] = above + more
+        after.reached.next = above[:1]
+
+    @always_comb
+    def pass_by():
+        wide = intbv(0)[bits + 2:]
+        wide[:] = after.reached + least
+        after.beyond.next = wide - pitch
+
+    @always_comb
+    def compare():
+        after.ends.next = after.reached >= size
+
+    return reach if carry is None else reach_carrying, pass_by, compare
+
+
+@block
+def walk_places(clk, clear, go, fields, x, y, to_row, to_image, ends_image, last):
+    """Column, row and image of a chunk, and the move to the next one (driven, combinational).
+
+    clear: they are those of the first chunk after this cycle; go: those of the next one. x, y:
+    Direction; to_row, to_image: the rest of the row, of the image is left out; ends_image: an image
+    ends; last: there is no next one, so the first one follows.
+    """
+    bits, image_bits = len(fields.pitch), len(fields.images)
+    column, row, image = word(bits), word(bits), word(image_bits)
+    images_reached = word(image_bits + 1)
+    no_column, no_row = bit(), bit()
+    steps = (step(column, fields.chunk_columns, None, fields.pitch, fields.width, x),
+             step(row, fields.chunk_rows, x.ends, fields.image_rows, fields.height, y))
+
+    @always_comb
+    def reach_image():
+        above = intbv(0)[image_bits + 2:]
+        more = intbv(0)[image_bits + 2:]
+        above[:] = concat(image, y.ends)
+        more[:] = concat(fields.chunk_images, y.ends)
+        above[:] = above + more
+        images_reached.next = above[:1]
+
+    @always_comb
+    def judge():
+        to_row.next = x.ends and not x.beyond[bits + 1]
+        to_image.next = y.ends and not y.beyond[bits + 1]
+        ends_image.next = y.ends
+        last.next = images_reached >= fields.images
+
+    @always_comb
+    def begin():
+        no_row.next = clear or (go and (last or to_image))
+        no_column.next = clear or (go and (last or to_image or to_row))
 
     @always(clk.posedge)
-    def walk():
-        x = intbv(0)[bits:]
-        y = intbv(0)[bits:]
-        n = intbv(0)[image_bits:]
-        at = modbv(0)[width:]
-        base = modbv(0)[width:]
-        amount = intbv(0)[width:]
-        carry = intbv(0)[1:]
-        x_over = intbv(0)[bits + 1:]
-        y_over = intbv(0)[bits + 1:]
-        pair = intbv(0)[bits + 1:]               # a number above the carry into its sum
-        more = intbv(0)[bits + 1:]
-        if start or advance:
-            if not start and not chunk.last:
-                x[:] = column
-                y[:] = row
-                n[:] = image
-                at[:] = position
-                base[:] = image_position
+    def columns():
+        if no_column:
+            column.next = 0
+        elif go:
+            if x.beyond[bits + 1]:
+                column.next = x.beyond[bits:]
             else:
-                x[:] = 0
-                y[:] = 0
-                n[:] = 0
-                at[:] = fields.origin
-                base[:] = fields.origin
-            chunk.position.next = at
-            # P positions on
-            at[:] = at + lanes
-            base[:] = base + fields.chunk_pitch
-            x[:] = x + fields.chunk_columns
-            x_over[:] = x + least
-            x_over[:] = x_over - fields.pitch
-            carry[0] = x >= fields.width
-            pair[:] = concat(y[bits - 1:], carry)
-            more[:] = concat(fields.chunk_rows, carry)
-            pair[:] = pair + more
-            y[:] = pair[:1]
-            y_over[:] = y + least
-            y_over[:] = y_over - fields.image_rows
-            if x_over[bits]:
-                x[:] = x_over[bits:]
-            elif carry[0]:
-                # the rest of the row is left out
-                amount[:] = x_over[known:]
-                amount[:] = amount | negative
-                at[:] = at - amount
-                x[:] = 0
-            carry[0] = y >= fields.height
-            pair[:] = concat(n, carry)
-            more[:] = concat(fields.chunk_images, carry)
-            pair[:] = pair + more
-            n[:] = pair[image_bits + 1:1]
-            if carry[0]:
-                base[:] = base + fields.image_pitch
-            if y_over[bits]:
-                y[:] = y_over[bits:]
-            elif carry[0]:
-                # the rest of the image is left out
-                x[:] = 0
-                y[:] = 0
-                at[:] = base
-            column.next = x[bits - 1:]
-            row.next = y[bits - 1:]
-            image.next = n
-            position.next = at
-            image_position.next = base
-            chunk.last.next = n >= fields.images
+                column.next = x.reached[bits:]
 
-    return walk
+    @always(clk.posedge)
+    def rows():
+        if no_row:
+            row.next = 0
+        elif go:
+            if y.beyond[bits + 1]:
+                row.next = y.beyond[bits:]
+            else:
+                row.next = y.reached[bits:]
+
+    @always(clk.posedge)
+    def images():
+        if clear or (go and last):
+            image.next = 0
+        elif go:
+            image.next = images_reached[image_bits:]
+
+    return steps, reach_image, judge, begin, columns, rows, images
+
+
+@block
+def chunk_walker(clk, clear, start, advance, fields, chunk, config):
+    """Walks the chunks of a rectangle; after the last one comes the first one again.
+
+    clear: a RUN starts in the next cycle; start: set `chunk` to the first chunk of the RUN in
+    `fields`; advance: go on to the next one (all at the end of the cycle).
+    """
+    width, lanes, lane_bits = config.address_bits, config.lanes, config.lane_bits
+    bits = len(fields.pitch)
+    known = min(width, bits)
+    beyond_known = (1 << width) - (1 << known)
+    x, y = Direction(bits), Direction(bits)
+    to_row, to_image, ends_image, past = bit(), bit(), bit(), bit()
+    go, restart, jumps = bit(), bit(), bit()
+    back = word(width)                           # what the next move adds beside P: minus this
+    image_step = word(width)
+    image_position, next_image = word(width), word(width)
+    onward = word(width)                         # P farther
+    places = walk_places(clk, clear, go, fields, x, y, to_row, to_image, ends_image, past)
+
+    @always_comb
+    def control():
+        go.next = start or advance
+        restart.next = start or chunk.last
+
+    @always(clk.posedge)
+    def plan():
+        total = intbv(0)[width + 1:]
+        amount = intbv(0)[width:]
+        rest = intbv(0)[width:]
+        amount[:] = x.beyond[known:]
+        amount[:] = amount | beyond_known
+        rest[:] = 0
+        if ends_image:
+            rest[:] = fields.image_pitch
+        total[:] = fields.chunk_pitch + rest
+        if go:
+            chunk.last.next = past
+            jumps.next = to_image
+            if to_row:
+                back.next = amount
+            else:
+                back.next = 0
+            image_step.next = total[width:]
+
+    @always_comb
+    def reach_image():
+        total = intbv(0)[width + 1:]
+        total[:] = image_position + image_step
+        if restart:
+            next_image.next = fields.origin
+        else:
+            next_image.next = total[width:]
+
+    @always_comb
+    def reach_on():
+        chunk_number = modbv(0)[width - lane_bits:]
+        chunk_number[:] = chunk.position[:lane_bits]
+        chunk_number[:] = chunk_number + 1
+        onward.next = concat(chunk_number, chunk.position[lane_bits:])
+
+    @always(clk.posedge)
+    def move():
+        total = modbv(0)[width:]
+        total[:] = onward - back
+        if go:
+            image_position.next = next_image
+            if restart or jumps:
+                chunk.position.next = next_image
+            else:
+                chunk.position.next = total
+
+    return places, control, plan, reach_image, reach_on, move

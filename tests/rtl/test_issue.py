@@ -23,18 +23,18 @@ CYCLES = 600
 
 
 @block
-def path(clk, reset, start, fields, slots, drained, tap, config):
+def path(clk, reset, clear, start, fields, slots, drained, tap, config):
     """Cache, walker and issue, joined as in the core."""
     read, chunk, advance = SlotRead(slots), Chunk(config), bit()
     return (tap_cache(clk, reset, slots, read, config.tap_slots),
-            chunk_walker(clk, start, advance, fields, chunk, config),
+            chunk_walker(clk, clear, start, advance, fields, chunk, config),
             issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config))
 
 
 def make_for(config):
     def make():
         return path, {"clk": bit(), "reset": ResetSignal(0, active=1, isasync=False),
-                      "start": bit(), "fields": Part(Fields(config), *FIELDS),
+                      "clear": bit(), "start": bit(), "fields": Part(Fields(config), *FIELDS),
                       "slots": Slots(config), "drained": bit(), "tap": Tap(config),
                       "config": config}
     return make
@@ -60,13 +60,14 @@ class Work:
     def execute(self, ports):
         run = random_run(self.config, self.rng, 0)
         channels = [random_channel(self.config, self.rng, run) for _ in range(run.channels)]
-        start = self.cycle + self.rng.randrange(12)
+        start = self.cycle + self.rng.randrange(1, 12)
         writes: dict[int, tuple] = {}            # by cycle: buffer, address, slot, is it the last
         drains = self.plan(run, channels, start, writes)
         for name in FIELDS:
             getattr(ports["fields"], name).next = getattr(run, name)
         slots = ports["slots"]
         while self.cycle <= drains[-1]:
+            ports["clear"].next = self.cycle == start - 1
             ports["start"].next = self.cycle == start
             ports["drained"].next = self.cycle in drains
             slots.we.next = slots.close.next = 0

@@ -27,7 +27,7 @@ def test_positions_of_all_chunks_twice_around(lanes, tools):
     wanted: list[tuple[int, int, int]] = []
 
     def make():
-        return chunk_walker, {"clk": bit(), "start": bit(), "advance": bit(),
+        return chunk_walker, {"clk": bit(), "clear": bit(), "start": bit(), "advance": bit(),
                               "fields": Part(Fields(config), *INPUTS), "chunk": Chunk(config),
                               "config": config}
 
@@ -35,6 +35,10 @@ def test_positions_of_all_chunks_twice_around(lanes, tools):
         cycle = 0
         for run in runs:
             chunks = chunks_of(run, lanes)
+            ports["clear"].next = 1
+            yield
+            cycle += 1
+            ports["clear"].next = 0
             ports["start"].next = 1
             for name in INPUTS:
                 getattr(ports["fields"], name).next = getattr(run, name)
