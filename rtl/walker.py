@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from myhdl import Signal, always, always_comb, block, concat, intbv, modbv
+from myhdl import always, always_comb, block, concat, intbv, modbv
 
 from .signals import bit, word
 
@@ -136,7 +136,7 @@ def chunk_walker(clk, clear, start, advance, fields, chunk, config):
     clear: a RUN starts in the next cycle; start: set `chunk` to the first chunk of the RUN in
     `fields`; advance: go on to the next one (all at the end of the cycle).
     """
-    width, lanes, lane_bits = config.address_bits, config.lanes, config.lane_bits
+    width, lane_bits = config.address_bits, config.lane_bits
     bits = len(fields.pitch)
     known = min(width, bits)
     beyond_known = (1 << width) - (1 << known)
