@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 
+import pytest
 from kcnn.arch.config import Config
 from kcnn.rtl.signals import Slots, bit
 from kcnn.rtl.tap_cache import SlotRead, tap_cache
 from myhdl import ResetSignal
 from replay import replay
 
-CONFIG = dataclasses.replace(Config.preset("tiny"), tap_slots=16)
 
-
-def make():
-    slots = Slots(CONFIG)
-    return tap_cache, {"clk": bit(), "reset": ResetSignal(0, active=1, isasync=False),
-                       "slots": slots, "read": SlotRead(slots), "depth": CONFIG.tap_slots}
-
-
-def test_buffers_are_read_in_turn_and_free_when_told():
+@pytest.mark.parametrize("depth", [16, 1024], ids=["one memory", "two memories"])
+def test_buffers_are_read_in_turn_and_free_when_told(depth):
+    config = dataclasses.replace(Config.preset("tiny"), tap_slots=depth)
     seen = 0
+
+    def make():
+        slots = Slots(config)
+        return tap_cache, {"clk": bit(), "reset": ResetSignal(0, active=1, isasync=False),
+                           "slots": slots, "read": SlotRead(slots), "depth": depth}
 
     def stimulus(ports, rng):
         nonlocal seen
