@@ -144,13 +144,25 @@ def test_tables() -> None:
                                      "cycles": {"tlm": 400, "verilator": 400}}
     found = {"float32": whole, f"clustered, {study.UNPRUNED} magnitudes": dense,
              **{stage.name: pruned for stage in study.STAGES}, study.STAGES[-1].name: last,
-             "float32, trained on": whole | {"test": 0.87}, "forward order": pruned}
+             study.LONGER: whole | {"test": 0.87}, study.FORWARD: pruned}
     networks, bar, layers = study.tables(found)
     assert networks.markdown().splitlines()[4] == (
         "| float32 | 0.0 | 90.00 | 86.00 | - | +0.00 | - | 8,000 | 1.0 | - | - | - |")
     rows = {row[0]: row[1] for row in bar.rows}
     assert rows["loss in integers, points"] == pytest.approx(0.7)
-    assert rows["loss to float32 trained on"] == pytest.approx(1.7)
+    assert rows["loss to float32 trained on as long"] == pytest.approx(1.7)
     assert (rows["times fewer taps"], rows["times smaller"], rows["times fewer clocks"]) == (
         3, 10, 2.5)
     assert "| conv1 | 25.0 |" in layers.markdown()
+
+
+def test_tables_of_a_study_that_is_not_finished_yet() -> None:
+    row = {"held": 0.9, "test": 0.86, "integers": 0.85, "taps": 300, "bytes": 800, "coded": 500,
+           "clocks": 400, "images": 3, "cycles": {"tlm": 400}, "densities": {"conv1": 0.5}}
+    found = dict.fromkeys(study.plan(), row)
+    for name in (study.LONGER, study.FORWARD, study.STAGES[0].name):
+        del found[name]
+    networks, bar, layers = study.tables(found)
+    assert len(networks.rows) == len(study.plan()) - 3
+    assert not any("trained on" in str(row[0]) for row in bar.rows)
+    assert study.FORWARD not in layers.columns
