@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from kcnn.compiler.compress.data import Data
 from kcnn.compiler.weights import cluster_weights
 from scripts import script
 from torch import nn
+from trained import needs_data
 
 study = script("bench/compression/resnet20")
 
@@ -166,3 +168,15 @@ def test_tables_of_a_study_that_is_not_finished_yet() -> None:
     assert len(networks.rows) == len(study.plan()) - 3
     assert not any("trained on" in str(row[0]) for row in bar.rows)
     assert study.FORWARD not in layers.columns
+
+
+@needs_data
+def test_the_kept_weights_compile_to_the_binary_of_the_page() -> None:
+    page = Path(study.__file__).parent / "results" / "resnet20.json"
+    rows = json.loads(page.read_text())["tables"]["Networks"]
+    (told,) = (row for row in rows if row["network"] == study.STAGES[-1].name)
+    made = study.binary.program(study.network(study.SMALL), study.part().x_train, study.MAGNITUDES)
+    found = study.measured(made)
+    assert found["taps"] == told["taps"]
+    for name, column in (("bytes", "bytes"), ("coded", "entropy coded"), ("clocks", "clocks")):
+        assert found[name] == pytest.approx(told[column], rel=2e-3)
