@@ -15,7 +15,6 @@ import dataclasses
 import functools
 import itertools
 import statistics
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -130,13 +129,11 @@ KEEP = 0.3
 
 def order_row(order: str, seed: int, every: bool) -> dict[str, Any]:
     """One search; every: all layers are trained in every step."""
-    started = time.process_time()
     settings = Settings(BUDGET, order, STEPS, KEEP, every, confidence=0.0, seed=seed)
     name = f"order_{order}{'_all' if every else ''}_{seed}"
     module, trials = pruned(name, settings, tuner(STEP_IMAGES, LAST_IMAGES))
     return {"order": order, "every": every, "seed": seed, "left": survivors(module),
-            **accuracies(module), "steps": len(trials), "trials": trials,
-            "seconds": round(time.process_time() - started)}
+            **accuracies(module), "steps": len(trials), "trials": trials}
 
 
 def order_rows(parts: Parts) -> list[dict[str, Any]]:
@@ -221,7 +218,7 @@ def words_row(module: nn.Module, maps: bool = False, **notes: Any) -> dict[str, 
 
 def peaked() -> tuple[nn.Module, list[dict[str, Any]]]:
     """The network of the reversed order, its convolutions cut below their peaks, and the steps."""
-    start = lenet5(KEPT / "order_reversed_all_0.npz")
+    start = lenet5(KEPT / "order_reversed_0.npz")
     module, steps = peak_prune(start, part(), OF_PEAKS, BUDGET, right(base(), part()),
                                tuner(IMAGES, LAST))
     save_weights(module, KEPT / "peak.npz")
@@ -271,7 +268,7 @@ ROWS: dict[str, Callable[[], dict[str, Any]]] = {
     "uniform 4 bits, weights": functools.partial(four_row, False),
     "uniform 4 bits, weights and maps": functools.partial(four_row, True),
     "forward order, 8 bits": lambda: words_row(lenet5(KEPT / "order_forward_all_0.npz")),
-    "reversed order, 8 bits": lambda: words_row(lenet5(KEPT / "order_reversed_all_0.npz")),
+    "reversed order, 8 bits": lambda: words_row(lenet5(KEPT / "order_reversed_0.npz")),
     "reversed, peaks, 8 bits": peak_row,
     "reversed, peaks, 8 bits, maps too": lambda: words_row(lenet5(KEPT / "peak.npz"), True),
     "joint, 8 bits": lambda: joint_row("joint", {}),
@@ -326,12 +323,12 @@ def orders_table(orders: list[dict[str, Any]]) -> Table:
     whole_loss = {kind: accuracies(base())[kind] for kind in ("held", "test")}
     names = list(survivors(base()))
     count = sum(survivors(base()).values())
-    cells = [[row["order"], _trained(row["every"]), row["seed"],
+    cells = [[row["order"], _trained(row), row["seed"],
               100 * sum(row["left"].values()) / count, *(row["left"][name] for name in names),
-              *(100 * (whole_loss[kind] - row[kind]) for kind in ("held", "test")), row["steps"],
-              row["seconds"]] for row in orders]
+              *(100 * (whole_loss[kind] - row[kind]) for kind in ("held", "test")), row["steps"]]
+             for row in orders]
     return Table("Orders of pruning", ("order", "trained", "seed", "left %", *names, "held loss",
-                                       "test loss", "steps", "seconds"), cells,
+                                       "test loss", "steps"), cells,
                  {"held loss": "+.3f", "test loss": "+.2f"}, ORDERS_NOTE)
 
 
@@ -339,18 +336,19 @@ def means_table(orders: list[dict[str, Any]]) -> Table:
     """Means over seeds."""
     count = sum(survivors(base()).values())
     cells: list[list[Cell]] = []
-    for every, order in itertools.product((False, True), ORDERS):
+    for order, moving in itertools.product(ORDERS, ("pruned so far", "all")):
         found = [100 * sum(row["left"].values()) / count for row in orders
-                 if row["order"] == order and row["every"] == every]
+                 if (row["order"], _trained(row)) == (order, moving)]
         if found:
-            cells.append([order, _trained(every), len(found), statistics.mean(found), min(found),
+            cells.append([order, moving, len(found), statistics.mean(found), min(found),
                           max(found)])
     return Table("Orders of pruning, over seeds", ("order", "trained", "seeds", "mean left %",
                                                    "least", "most"), cells)
 
 
-def _trained(every: bool) -> str:
-    return "all" if every else "pruned so far"
+def _trained(row: dict[str, Any]) -> str:
+    """Which layers a step trains; joint pruning is at all of them from the start."""
+    return "all" if row["every"] or row["order"] == "joint" else "pruned so far"
 
 
 def peaks_table(steps: list[dict[str, Any]]) -> Table:
