@@ -51,7 +51,10 @@ sections of the `.kbin` for `small` that machine and host need; entropy coding, 
 Python's library, is told apart. Clocks are those of one image on `small`."""
 ROWS_NOTE = """Deep Compression (ICLR 2016), published: 12 times fewer parameters, 33 times smaller,
 39 times with Huffman codes. `loss` is against float32, in integers where there are any, in points.
-"""
+Forward order trains all layers in every step, reversed those pruned so far, both with the first
+seed; what is within the budget on the images held back may be beyond it on the test images. Joint
+pruning has more training images a step; twice: a second search begins with the first one's network.
+Peak-pruning begins with the reversed order's."""
 ORDERS_NOTE = """Within 0.1 point on the images held back, equally many steps and images for all.
 In turn, a layer's share of the loss grows with its place. `pruned so far`: a step trains only the
 layers that have been pruned and the one at hand, the last step all; `all`: every step trains all,
