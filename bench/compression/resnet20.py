@@ -1,11 +1,11 @@
 """ResNet-20 on CIFAR-10 within one point: `python bench/compression/resnet20.py`.
 
-From the trained network: small weights go in three steps, what is left is clustered, and values,
-scales and norms are trained behind clustered maps, five passes over the training images in all.
-Then one binary for `small` gives accuracy, taps, bytes and clocks. Images held back from training
+From the trained network: small weights go in steps, what is left is clustered, and values, scales
+and norms are trained behind clustered maps, at most five passes over the training images in all.
+Then a binary for `small` gives accuracy, taps, bytes and clocks. Images held back from training
 decide (train.py); test images are read when a row is finished. Finished rows are kept in
 out/compression/, networks, the binary and unfinished training in out/resnet20/, so an interrupted
-study goes on; the last network's weights in weights/resnet20_cifar10_small.npz.
+study goes on; the weights of the smallest binary in weights/resnet20_cifar10_small.npz.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Stage:
     """Training on a share of the training images, so many times.
 
     keep: share of the weights that stay, all layers but WHOLE together. shared: weights and maps
-    are clustered.
+    are clustered. start: number of the stage that it begins after, if not the one before.
     """
 
     name: str
@@ -68,11 +68,7 @@ class Stage:
     rate: float
     keep: float = 1.0
     shared: bool = False
-
-    @property
-    def passes(self) -> float:
-        """Images seen over training images."""
-        return self.share * self.epochs
+    start: int | None = None
 
 
 STAGES = (
@@ -81,10 +77,12 @@ STAGES = (
     Stage("pruned to 38 %", 1.0, 2, 0.02, keep=0.38),
     Stage("clustered", 1.0, 1, 1e-3, shared=True),
     Stage("clustered again", 1.0, 1, 3e-4, shared=True),
+    Stage("pruned to 45 %", 1.0, 1, 0.02, keep=0.45, start=1),
+    Stage("45 %, clustered", 1.0, 1, 1e-3, shared=True),
 )
+FINAL = (4, 6)                      # stages that end in a binary
 
-PASSES = sum(stage.passes for stage in STAGES)
-PRUNING = sum(stage.passes for stage in STAGES if stage.keep < 1)
+PRUNED, LAST = 2, FINAL[0]          # stages that other networks are made equal to
 BATCH, DECAY = 128, 5e-4
 LONGER, FORWARD = "float32, trained on", "forward order"
 ABOUT = """ResNet-20 (268,336 weights) on CIFAR-10, compressed within one point of the network it
@@ -94,9 +92,23 @@ is about 0.3 points. Bytes are those of weights and biases, or all sections of t
 apart. Clocks are those of one image on `small`."""
 NETWORKS_NOTE = """`float32` is the published network after 4 passes over four fifths of the
 training images; `loss` is against its test accuracy, in integers where there are any, in points.
-`passes` are those after it. What is not clustered is compiled with 16 magnitudes. Taps are those of
-the binary, shortcuts among them. `forward order`: layers cut by magnitude one after the other, all
-to the density of `pruned to 38 %`, in as many passes with the same teacher."""
+`passes` are those after it; `float32, trained on` has as many as the smallest binary. What is not
+clustered is compiled with 16 magnitudes. Taps are those of the binary, shortcuts among them.
+`forward order`: layers cut by magnitude one after the other, all to the density of `pruned to 38 %`
+in as many passes with the same teacher. The branch to 45 % begins after `pruned to 52 %`."""
+
+def started(number: int) -> int:
+    """The stage before, -1 for none."""
+    start = STAGES[number].start
+    return number - 1 if start is None else start
+
+
+def passes(number: int) -> float:
+    """Images seen from the start to the end of a stage, over training images."""
+    if number < 0:
+        return 0.0
+    return STAGES[number].share * STAGES[number].epochs + passes(started(number))
+
 
 @functools.cache
 def whole() -> Data:
@@ -254,7 +266,8 @@ def kept(name: str, make: Callable[[Path], nn.Module]) -> nn.Module:
 
 def stage_network(number: int) -> nn.Module:
     """The network after a stage, which needs those before."""
-    before = stage_network(number - 1) if number else base()
+    start = started(number)
+    before = base() if start < 0 else stage_network(start)
     return kept(f"stage{number}", partial(after, before, STAGES[number], number))
 
 
@@ -262,8 +275,8 @@ def longer() -> nn.Module:
     """The network trained on in floating point, with as many passes as all stages together."""
     def make(path: Path) -> nn.Module:
         module = fast(base())
-        settings = Settings(epochs=round(PASSES), rate=STAGES[0].rate, batch=BATCH, decay=DECAY,
-                            optimiser="sgd", seed=SEED)
+        settings = Settings(epochs=round(passes(LAST)), rate=STAGES[0].rate, batch=BATCH,
+                            decay=DECAY, optimiser="sgd", seed=SEED)
         Trainer(module, part(), settings, augment=augment).run(path)
         return plain(module)
 
@@ -271,11 +284,11 @@ def longer() -> nn.Module:
 
 
 def forward() -> nn.Module:
-    """Layers pruned by magnitude one after the other, each to the density of the stages' network,
-    and all trained after each: as many passes as these stages have, the same teacher."""
+    """Layers pruned by magnitude one after the other, each to the density of the network before
+    clusters, and all trained after each: as many passes, the same teacher."""
     module = base()
     names = [name for name in weighted(module) if name not in WHOLE]
-    density = min(stage.keep for stage in STAGES)
+    density = STAGES[PRUNED].keep
     settings = Settings(rate=STAGES[0].rate, batch=BATCH, decay=DECAY, optimiser="sgd")
 
     def make(before: nn.Module, number: int, name: str, path: Path) -> nn.Module:
@@ -283,7 +296,7 @@ def forward() -> nn.Module:
         with torch.no_grad():
             weight = weighted(module)[name].weight
             weight.mul_(largest(weight, round(density * weight.numel())))
-        taught(module, some(PRUNING / len(names), number),
+        taught(module, some(passes(PRUNED) / len(names), number),
                dataclasses.replace(settings, seed=SEED + number), path)
         return plain(module)
 
@@ -355,16 +368,17 @@ def densities(module: nn.Module) -> dict[str, float]:
             for name, layer in weighted(module).items()}
 
 
-def final_row(module: nn.Module) -> dict[str, Any]:
-    """The binary, kept as its weights are; all figures are of this one, read from its file."""
-    save_weights(module, SMALL)
-    path = KEPT / "resnet20.kbin"
+def final_row(number: int) -> dict[str, Any]:
+    """The binary after a stage, kept; all figures are of this one, read from its file."""
+    module, path = stage_network(number), KEPT / f"stage{number}.kbin"
+    if number == LAST:
+        save_weights(module, SMALL)
     kbin.write(path, binary.program(module, part().x_train, MAGNITUDES))
     made = kbin.read(path)
     x = whole().x_test[::IMAGES_APART]
     verdict = cosim.judge(made, [x.numpy()], list(COMPARED), engines.memory_model(made, None))
     if not verdict.equal:
-        raise SystemExit("the engines differ; see `kcnn cosim` on out/resnet20/resnet20.kbin")
+        raise SystemExit("the engines differ; see `kcnn cosim` on out/resnet20/stage*.kbin")
     return {"test": accuracy(module, whole().x_test, whole().y_test),
             "held": accuracy(module, part().x_test, part().y_test),
             "integers": binary.integer_accuracy(made, whole().x_test, whole().y_test),
@@ -375,20 +389,20 @@ def final_row(module: nn.Module) -> dict[str, Any]:
 def plan() -> dict[str, Callable[[], dict[str, Any]]]:
     """How each row is made, in the order of the table; networks are trained on the way."""
     def stage_row(number: int) -> dict[str, Any]:
+        if number in FINAL:
+            return final_row(number)
         magnitudes = MAGNITUDES if STAGES[number].shared else UNPRUNED
         return compiled_row(stage_network(number), magnitudes)
 
-    last = len(STAGES) - 1
     return {
         "float32 as published": lambda: float_row(trained("resnet20", "cifar10")),
         "float32": lambda: float_row(base()),
+        LONGER: lambda: float_row(longer()),
         "torch int8": torch_row,
         "8 bits a weight, channel scales": lambda: uniform_row(8),
         "4 bits a weight, channel scales": lambda: uniform_row(4),
         f"clustered, {UNPRUNED} magnitudes": lambda: compiled_row(base(), UNPRUNED),
-        **{stage.name: partial(stage_row, number) for number, stage in enumerate(STAGES[:last])},
-        STAGES[last].name: lambda: final_row(stage_network(last)),
-        LONGER: lambda: float_row(longer()),
+        **{stage.name: partial(stage_row, number) for number, stage in enumerate(STAGES)},
         FORWARD: lambda: compiled_row(forward(), UNPRUNED),
     }
 
@@ -401,12 +415,11 @@ def tables(found: dict[str, dict[str, Any]]) -> list[Table]:
 
 def networks_table(found: dict[str, dict[str, Any]]) -> Table:
     """A row a network."""
-    first, done = found["float32"], 0.0
-    passes = {LONGER: PASSES, FORWARD: PRUNING}
-    for stage in STAGES:
-        passes[stage.name] = done = done + stage.passes
+    first = found["float32"]
+    seen = {stage.name: passes(number) for number, stage in enumerate(STAGES)}
+    seen |= {LONGER: passes(LAST), FORWARD: passes(PRUNED)}
     cells: list[list[Cell]] = [
-        [name, passes.get(name, 0.0), 100 * row["held"], 100 * row["test"],
+        [name, seen.get(name, 0.0), 100 * row["held"], 100 * row["test"],
          100 * row["integers"] if "integers" in row else None,
          100 * (first["test"] - row.get("integers", row["test"])), row.get("taps"), row["bytes"],
          first["bytes"] / row["bytes"], row.get("coded"),
@@ -420,22 +433,28 @@ def networks_table(found: dict[str, dict[str, Any]]) -> Table:
 
 
 def bar_table(found: dict[str, dict[str, Any]]) -> Table:
-    """The last binary next to what was asked of it."""
-    first, dense, last = (found[name] for name in
-                          ("float32", f"clustered, {UNPRUNED} magnitudes", STAGES[-1].name))
+    """The binaries next to what was asked of one; a column a binary."""
+    first, dense = found["float32"], found[f"clustered, {UNPRUNED} magnitudes"]
+    names = {number: STAGES[number].name for number in FINAL if STAGES[number].name in found}
+    last = [found[name] for name in names.values()]
     cells: list[list[Cell]] = [
-        ["loss in integers, points", 100 * (first["test"] - last["integers"]), "at most 1"],
-        ["passes of fine-tuning", PASSES, "at most 5"],
-        ["times fewer taps", dense["taps"] / last["taps"], "at least 2"],
-        ["times smaller", first["bytes"] / last["bytes"], "at least 8, coded or not"],
-        ["times smaller, entropy coded", first["bytes"] / last["coded"], "told apart"],
-        ["times fewer clocks", dense["clocks"] / last["clocks"], "at least 1.8"],
-        [f"images equal on {', '.join(COMPARED)}", last["images"], "several"],
-        *[[f"clocks on {name}", cycles, "equal"] for name, cycles in last["cycles"].items()]]
+        ["loss in integers, points", *(100 * (first["test"] - row["integers"]) for row in last),
+         "at most 1"],
+        ["passes of fine-tuning", *map(passes, names), "at most 5"],
+        ["times fewer taps", *(dense["taps"] / row["taps"] for row in last), "at least 2"],
+        ["times smaller", *(first["bytes"] / row["bytes"] for row in last),
+         "at least 8, coded or not"],
+        ["times smaller, entropy coded", *(first["bytes"] / row["coded"] for row in last),
+         "told apart"],
+        ["times fewer clocks", *(dense["clocks"] / row["clocks"] for row in last),
+         "at least 1.8"],
+        [f"images equal on {', '.join(COMPARED)}", *(row["images"] for row in last), "several"],
+        *[[f"clocks on {name}", *(row["cycles"][name] for row in last), "equal"]
+          for name in last[0]["cycles"]]]
     if LONGER in found:
-        loss = 100 * (found[LONGER]["test"] - last["integers"])
-        cells.insert(1, ["loss to float32 trained on as long", loss, "told beside"])
-    return Table("One binary for `small`", ("what", "found", "asked"), cells)
+        cells.insert(1, [f"loss to `{LONGER}`", *(100 * (found[LONGER]["test"] - row["integers"])
+                                                  for row in last), "told beside"])
+    return Table("Binaries for `small`", ("what", *names.values(), "asked"), cells)
 
 
 def layers_table(found: dict[str, dict[str, Any]]) -> Table:
@@ -444,7 +463,7 @@ def layers_table(found: dict[str, dict[str, Any]]) -> Table:
              if name in found]
     return Table("Weights left, percent", ("layer", *names),
                  [[layer, *(100 * found[name]["densities"][layer] for name in names)]
-                  for layer in found[STAGES[-1].name]["densities"]], dict.fromkeys(names, ".1f"))
+                  for layer in found[STAGES[LAST].name]["densities"]], dict.fromkeys(names, ".1f"))
 
 
 def main() -> None:

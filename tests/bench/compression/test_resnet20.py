@@ -129,10 +129,15 @@ def test_a_stage_keeps_zeros_and_shares_magnitudes(
 
 
 def test_the_stages_take_five_passes_and_prune_gradually() -> None:
-    assert study.PASSES <= 5
-    keeps = [stage.keep for stage in study.STAGES if stage.keep < 1]
-    assert keeps == sorted(keeps, reverse=True) and keeps[-1] <= 0.5
-    assert study.STAGES[-1].shared
+    for number in study.FINAL:
+        assert study.passes(number) <= 5 and study.STAGES[number].shared
+        keeps = []
+        while number >= 0:
+            keeps.append(study.STAGES[number].keep)
+            number = study.started(number)
+        pruning = [keep for keep in keeps if keep < 1]
+        assert pruning == sorted(pruning) and pruning[0] <= 0.5
+    assert study.passes(study.LAST) == 5
 
 
 # ---- results -------------------------------------------------------------------------------
@@ -145,14 +150,15 @@ def test_tables() -> None:
                                      "clocks": 400, "images": 3,
                                      "cycles": {"tlm": 400, "verilator": 400}}
     found = {"float32": whole, f"clustered, {study.UNPRUNED} magnitudes": dense,
-             **{stage.name: pruned for stage in study.STAGES}, study.STAGES[-1].name: last,
+             **{stage.name: pruned for stage in study.STAGES},
+             **{study.STAGES[number].name: last for number in study.FINAL},
              study.LONGER: whole | {"test": 0.87}, study.FORWARD: pruned}
     networks, bar, layers = study.tables(found)
     assert networks.markdown().splitlines()[4] == (
         "| float32 | 0.0 | 90.00 | 86.00 | - | +0.00 | - | 8,000 | 1.0 | - | - | - |")
     rows = {row[0]: row[1] for row in bar.rows}
     assert rows["loss in integers, points"] == pytest.approx(0.7)
-    assert rows["loss to float32 trained on as long"] == pytest.approx(1.7)
+    assert rows[f"loss to `{study.LONGER}`"] == pytest.approx(1.7)
     assert (rows["times fewer taps"], rows["times smaller"], rows["times fewer clocks"]) == (
         3, 10, 2.5)
     assert "| conv1 | 25.0 |" in layers.markdown()
@@ -162,11 +168,12 @@ def test_tables_of_a_study_that_is_not_finished_yet() -> None:
     row = {"held": 0.9, "test": 0.86, "integers": 0.85, "taps": 300, "bytes": 800, "coded": 500,
            "clocks": 400, "images": 3, "cycles": {"tlm": 400}, "densities": {"conv1": 0.5}}
     found = dict.fromkeys(study.plan(), row)
-    for name in (study.LONGER, study.FORWARD, study.STAGES[0].name):
+    for name in (study.LONGER, study.FORWARD, study.STAGES[study.FINAL[1]].name):
         del found[name]
     networks, bar, layers = study.tables(found)
     assert len(networks.rows) == len(study.plan()) - 3
     assert not any("trained on" in str(row[0]) for row in bar.rows)
+    assert bar.columns == ("what", study.STAGES[study.LAST].name, "asked")
     assert study.FORWARD not in layers.columns
 
 
@@ -174,7 +181,7 @@ def test_tables_of_a_study_that_is_not_finished_yet() -> None:
 def test_the_kept_weights_compile_to_the_binary_of_the_page() -> None:
     page = Path(study.__file__).parent / "results" / "resnet20.json"
     rows = json.loads(page.read_text())["tables"]["Networks"]
-    (told,) = (row for row in rows if row["network"] == study.STAGES[-1].name)
+    (told,) = (row for row in rows if row["network"] == study.STAGES[study.LAST].name)
     made = study.binary.program(study.network(study.SMALL), study.part().x_train, study.MAGNITUDES)
     found = study.measured(made)
     assert found["taps"] == told["taps"]
