@@ -11,16 +11,12 @@ from typing import Annotated, Any
 import typer
 
 from ..arch import kbin
-from ..arch.engine import MemoryModel
 from ..arch.errors import KcnnError
 from ..arch.program import Program
-from ..rtl.benchfiles import EngineError
 from . import compare, engines, failing, golden, io, options, report
-from .compare import Difference, Mistiming
-from .engines import Ints, Outcome
 from .golden import Fidelity
 from .outputs import Outputs, write_json
-from .run import encode
+from .verdict import Verdict, judge
 
 
 def cosim(
@@ -83,72 +79,6 @@ def cosim(
         raise typer.Exit(1)
 
 
-@dataclasses.dataclass
-class Verdict:
-    """What the comparison found; outcomes holds the engines' outcomes of every batch compared.
-
-    Batches are compared one after the other, up to the first one with a difference.
-    """
-
-    names: list[str]
-    outcomes: list[dict[str, Outcome]]
-    differences: list[Difference]
-    mistimings: list[Mistiming]
-    failures: dict[str, str]           # engines that did not come to an end: why
-    codes: list[Ints]                  # inputs of the last batch compared
-
-    @property
-    def equal(self) -> bool:
-        return not (self.differences or self.mistimings or self.failures)
-
-    @property
-    def cycles(self) -> dict[str, int]:
-        """Cycles of the first batch, of every engine that has them."""
-        return {name: outcome.result.cycles for name, outcome in self.outcomes[0].items()
-                if outcome.result is not None}
-
-
-def judge(program: Program, arrays: Sequence[io.Floats], names: list[str], memory: MemoryModel
-          ) -> Verdict:
-    """Run and compare. Tensors are compared with the reference's if it takes part, else with the
-    first engine's; cycles with those of the first engine that has them."""
-    names = sorted(names, key=lambda name: name != "reference")
-    verdict = Verdict(names, [], [], [], {}, [])
-    batches = io.batches(arrays, program.batch)
-    for number, batch in enumerate(batches):
-        verdict.codes = encode(program, batch)
-        outcomes: dict[str, Outcome] = {}
-        for name in names:
-            with report.progress(f"{name}: batch {number + 1} of {len(batches)}"):
-                try:
-                    outcomes[name] = engines.execute(name, program, verdict.codes, memory,
-                                                     trace=True)
-                except EngineError as error:
-                    verdict.failures[name] = str(error)
-        verdict.outcomes.append(outcomes)
-        verdict.differences, verdict.mistimings = differences(program, list(outcomes.values()))
-        if not verdict.equal:
-            break
-    return verdict
-
-
-def differences(program: Program, outcomes: Sequence[Outcome]
-                ) -> tuple[list[Difference], list[Mistiming]]:
-    """Every tensor that differs from the first outcome's, in the order of completion, and the first
-    difference of every machine's clock to that of the first machine."""
-    if not outcomes:
-        return [], []
-    found = [difference for other in outcomes[1:]
-             for difference in compare.differences(program, outcomes[0], other)]
-    order = {tensor: at for at, tensor in enumerate(compare.tensor_order(program))}
-    found.sort(key=lambda difference: order.get(difference.tensor, len(order)))
-    timed = [outcome.result for outcome in outcomes if outcome.result is not None]
-    if not timed:
-        return found, []
-    late = [compare.mistiming(program, timed[0], other) for other in timed[1:]]
-    return found, [mistiming for mistiming in late if mistiming is not None]
-
-
 def show(program: Program, verdict: Verdict, fidelities: Sequence[Fidelity]) -> None:
     """Print the table of tensors, the cycles, and what differs."""
     sqnr = {row.tensor: row for row in fidelities}
@@ -170,9 +100,15 @@ def show(program: Program, verdict: Verdict, fidelities: Sequence[Fidelity]) -> 
     for finding in (*verdict.failures.values(), *verdict.differences[:1], *verdict.mistimings):
         report.say(str(finding))
     if verdict.equal:
-        stamps = "" if len(verdict.cycles) < 2 else (
-            f", all {len(program.instructions)} instructions start and end in the same cycles")
-        report.say(f"equal: every tensor on {len(verdict.names)} engines{stamps}")
+        report.say(_equal(program, verdict))
+
+
+def _equal(program: Program, verdict: Verdict) -> str:
+    if len(verdict.names) == 1:
+        return f"only {verdict.names[0]} was run; name a second engine to compare it with"
+    stamps = "" if len(verdict.cycles) < 2 else (
+        f", all {len(program.instructions)} instructions start and end in the same cycles")
+    return f"equal: every tensor on {len(verdict.names)} engines{stamps}"
 
 
 def _mark(verdict: Verdict, differing: int, name: str) -> str | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..arch import host, kbin
 from ..arch.engine import MemoryModel, Result
@@ -14,9 +13,7 @@ from ..rtl.benchfiles import EngineError
 from . import compare, engines, figures, io
 from .engines import Ints, Outcome
 from .shrink import single_layer
-
-if TYPE_CHECKING:
-    from .cosim import Verdict
+from .verdict import Verdict
 
 
 def write(folder: Path, program: Program, verdict: Verdict, memory: MemoryModel) -> list[str]:

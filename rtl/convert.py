@@ -64,7 +64,9 @@ def _run(config: Config, hdl: str, folder: Path) -> None:
     done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": "0"},
                           capture_output=True, text=True, check=False)
     if done.returncode:
-        raise RuntimeError(f"the conversion to {hdl} failed\n{done.stdout}{done.stderr}")
+        said = (done.stdout + done.stderr).strip().splitlines() or ["nothing was said"]
+        raise KcnnError(f"configuration {config.name}: the conversion to {hdl} failed "
+                        f"({said[-1]}); this is a fault of kcnn: report it with the configuration")
 
 
 def write(config: Config, hdl: str, folder: Path) -> None:

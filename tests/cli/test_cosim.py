@@ -8,7 +8,8 @@ import json
 import numpy as np
 import pytest
 from kcnn.arch import kbin
-from kcnn.cli import cosim, engines
+from kcnn.cli import engines
+from kcnn.cli.verdict import judge
 from kcnn.rtl.benchfiles import EngineError
 from kcnn.tlm import machine as tlm
 
@@ -155,6 +156,12 @@ def test_machines_are_compared_without_the_reference(kcnn, hand, images, tmp_pat
     assert ran.code == 0
 
 
+def test_one_engine_is_compared_with_nothing(kcnn, net, images):
+    ran = kcnn("cosim", net, "--input", images, "--engines", "reference")
+    assert ran.code == 0 and "only reference was run; name a second engine" in ran.out
+    assert "equal" not in ran.out
+
+
 def test_an_engine_that_hangs_differs(kcnn, net, images, tmp_path, faulty):
     def hang(program, memory, run):
         raise EngineError("engine myhdl: the machine hangs")
@@ -173,7 +180,7 @@ def test_an_engine_that_hangs_differs(kcnn, net, images, tmp_path, faulty):
 def test_verdict_stops_at_the_first_wrong_batch(hand, faulty):
     faulty(wrong_stamp)
     program = hand.program()
-    verdict = cosim.judge(program, [hand.images(3)], ["tlm", "myhdl"],
+    verdict = judge(program, [hand.images(3)], ["tlm", "myhdl"],
                           engines.memory_model(program, 1))
     assert not verdict.equal and len(verdict.outcomes) == 1
     assert np.array_equal(verdict.codes[0], _inputs(program, hand.images(1))[0])

@@ -40,7 +40,7 @@ def test_the_same_bytes_each_time(hdl, converted, tmp_path, monkeypatch):
 def test_a_failed_conversion_leaves_nothing(tmp_path, monkeypatch):
     (tmp_path / "kcnn_machine.v").write_text("as before")
     monkeypatch.setattr(module.sys, "executable", shutil.which("false"))
-    with pytest.raises(RuntimeError, match="conversion to verilog failed"):
+    with pytest.raises(KcnnError, match=r"tiny: the conversion to verilog failed \(nothing was s"):
         convert(CONFIG, "verilog", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["kcnn_machine.v"]
     assert (tmp_path / "kcnn_machine.v").read_text() == "as before"
