@@ -1,10 +1,12 @@
-"""LeNet-5 on MNIST, compressed as far as 0.1 point allows: `python bench/compression/lenet5.py`.
+"""LeNet-5 compressed within a budget: `python bench/compression/lenet5.py [mnist|fashion]`.
 
-Three tables: baselines and our ways, with what is left, bytes and clocks; forward, joint and
-reversed order of pruning with equal training over three seeds; what peak-pruning takes away. Images
-held back from training decide (train.py); test images are read when a row is finished. Finished
-rows are kept in out/compression/, networks and unfinished rows in out/lenet5/, so an interrupted
-study goes on; `lenet5.py orders` and `lenet5.py rows` make one part alone.
+On MNIST as far as 0.1 point allows, three tables: baselines and our ways, with what is left, bytes
+and clocks; forward, joint and reversed order of pruning with equal training over three seeds; what
+peak-pruning takes away. On Fashion-MNIST within 1 point, fewer rows and one seed. Images held back
+from training decide (train.py); test images are read when a row is finished. Finished rows are kept
+in out/compression/, networks and unfinished rows in out/lenet5/ or out/lenet5_fashion/, so an
+interrupted study goes on; `lenet5.py mnist orders` and `rows` make one part alone. The weights of
+the smallest binary on MNIST go to weights/lenet5_mnist_small.npz.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ from kcnn.compiler.compress.peak import peak_prune
 from kcnn.compiler.compress.prune import Select, Settings, Trial, prune
 from kcnn.compiler.compress.sizes import table, total
 from kcnn.compiler.compress.uniform import map_grids, quantise_weights, quantised_maps
-from networks import DATA, build, load_weights, save_weights, trained
+from networks import DATA, WEIGHTS, build, load_weights, save_weights, trained
 from tables import Cell, Parts, Table, save
 from torch import nn
 from torch.ao.quantization import get_default_qconfig_mapping
@@ -42,68 +44,94 @@ from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from train import HELD, SEED
 
 ROOT = Path(__file__).resolve().parents[2]
-KEPT = ROOT / "out" / "lenet5"
-BUDGET = 0.001
-ABOUT = """LeNet-5 (431,080 parameters) on MNIST, compressed within 0.1 point. Test images (5,000)
-decided nothing; one standard error of a difference of accuracies is about 0.1 point. Bytes are
+_BYTES = """Test images (5,000)
+decided nothing; one standard error of a difference of accuracies is about {error} point. Bytes are
 those of the weights in float32, in 8-bit words with positions (CCOO, biases float32), or all
 sections of the `.kbin` for `small` that machine and host need; entropy coding, by zlib or lzma of
 Python's library, is told apart. Clocks are those of one image on `small`."""
-ROWS_NOTE = """Deep Compression (ICLR 2016), published: 12 times fewer parameters, 33 times smaller,
-39 times with Huffman codes. `loss` is against float32, in integers where there are any, in points.
+ABOUT = {
+    "mnist": "LeNet-5 (431,080 parameters) on MNIST, compressed within 0.1 point. "
+             + _BYTES.format(error=0.1),
+    "fashion": "LeNet-5 (431,080 parameters) on Fashion-MNIST, compressed within 1 point. "
+               + _BYTES.format(error=0.4)}
+_LOSS = """`loss` is against float32, in integers where there are any, in points.
 Forward order trains all layers in every step, reversed those pruned so far, both with the first
-seed; what is within the budget on the images held back may be beyond it on the test images. Joint
+seed; what is within the budget on the images held back may be beyond it on the test images."""
+ROWS_NOTES = {
+    "mnist": """Deep Compression (ICLR 2016), published: 12 times fewer parameters, 33 times
+smaller, 39 times with Huffman codes. """ + _LOSS + """ Joint
 pruning has more training images a step; twice: a second search begins with the first one's network.
-Peak-pruning begins with the reversed order's."""
-ORDERS_NOTE = """Within 0.1 point on the images held back, equally many steps and images for all.
+Peak-pruning begins with the reversed order's.""",
+    "fashion": _LOSS + " `joint order` has as many training images as they."}
+_ORDERS = """Within {budget} on the images held back, equally many steps and images for all.
 In turn, a layer's share of the loss grows with its place. `pruned so far`: a step trains only the
 layers that have been pruned and the one at hand, the last step all; `all`: every step trains all,
 as joint pruning always does. What is left is the sparsest network within the budget."""
+ORDERS_NOTES = {"mnist": _ORDERS.format(budget="0.1 point"),
+                "fashion": _ORDERS.format(budget="1 point")}
 ORDERS = ("forward", "joint", "reversed")
 SEEDS = (0, 1, 2)
 
 
-@functools.cache
-def whole() -> Data:
-    """Training and test images."""
-    return DATA["mnist"].load()
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """One data set. budget: accuracy that may be lost; page: name of the results."""
+
+    data: str
+    budget: float
+    page: str
+
+    @functools.cached_property
+    def whole(self) -> Data:
+        """Training and test images."""
+        return DATA[self.data].load()
+
+    @functools.cached_property
+    def part(self) -> Data:
+        """The training images alone; those that decide as test part."""
+        return split(self.whole, HELD, SEED)
+
+    @functools.cached_property
+    def base(self) -> nn.Module:
+        """The network that all is compared with."""
+        return trained("lenet5", self.data)
+
+    @property
+    def folder(self) -> Path:
+        """Where networks and unfinished rows are kept."""
+        return ROOT / "out" / self.page
+
+    def kept(self, name: str) -> nn.Module:
+        """A network of the folder."""
+        return load_weights(build("lenet5", self.data), self.folder / f"{name}.npz")
+
+    def keep(self, module: nn.Module, name: str) -> None:
+        """Put a network into the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        save_weights(module, self.folder / f"{name}.npz")
+
+    def accuracies(self, module: nn.Module) -> dict[str, float]:
+        """Of the images that decide, and of the test images."""
+        return {"held": accuracy(module, self.part.x_test, self.part.y_test),
+                "test": accuracy(module, self.whole.x_test, self.whole.y_test)}
 
 
-@functools.cache
-def part() -> Data:
-    """The training images alone; those that decide as test part."""
-    return split(whole(), HELD, SEED)
+STUDIES = {"mnist": Study("mnist", 0.001, "lenet5"),
+           "fashion": Study("fashion", 0.01, "lenet5_fashion")}
 
 
-@functools.cache
-def base() -> nn.Module:
-    """The network that all is compared with."""
-    return trained("lenet5", "mnist")
-
-
-def lenet5(path: Path) -> nn.Module:
-    """A network kept in KEPT."""
-    return load_weights(build("lenet5", "mnist"), path)
-
-
-def tuner(images: int, last: int) -> Tune:
+def tuner(study: Study, images: int, last: int) -> Tune:
     """Training on some of the training images, the network at the start as teacher; weights that
     are zero stay zero."""
     def tune(module: nn.Module, number: int, finishing: bool) -> None:
         count = last if finishing else images
         generator = torch.Generator().manual_seed(number)
-        rows = torch.cat([torch.randperm(len(part().x_train), generator=generator)
-                          for _ in range(-(-count // len(part().x_train)))])[:count]
-        some = dataclasses.replace(part(), x_train=part().x_train[rows],
-                                   y_train=part().y_train[rows])
-        Trainer(module, some, Training(seed=number), teacher=copy.deepcopy(base())).run()
+        rows = torch.cat([torch.randperm(len(study.part.x_train), generator=generator)
+                          for _ in range(-(-count // len(study.part.x_train)))])[:count]
+        some = dataclasses.replace(study.part, x_train=study.part.x_train[rows],
+                                   y_train=study.part.y_train[rows])
+        Trainer(module, some, Training(seed=number), teacher=copy.deepcopy(study.base)).run()
     return tune
-
-
-def accuracies(module: nn.Module) -> dict[str, float]:
-    """Of the images that decide, and of the test images."""
-    return {"held": accuracy(module, part().x_test, part().y_test),
-            "test": accuracy(module, whole().x_test, whole().y_test)}
 
 
 def survivors(module: nn.Module) -> dict[str, int]:
@@ -111,16 +139,18 @@ def survivors(module: nn.Module) -> dict[str, int]:
     return {name: int((layer.weight != 0).sum()) for name, layer in weighted(module).items()}
 
 
-def pruned(name: str, settings: Settings, tune: Tune, select: dict[str, Select] | None = None,
-           start: nn.Module | None = None) -> tuple[nn.Module, list[dict[str, Any]]]:
+def pruned(study: Study, name: str, settings: Settings, tune: Tune,
+           select: dict[str, Select] | None = None, start: nn.Module | None = None
+           ) -> tuple[nn.Module, list[dict[str, Any]]]:
     """The network of a search, kept as it goes, and its steps."""
     def tell(found: Trial) -> None:
         print(f"{name}: {found.layers} {found.left:.2%} left, loss {100 * found.loss:+.3f}"
               f"{'' if found.stands else ', undone'}", flush=True)
 
-    KEPT.mkdir(parents=True, exist_ok=True)
-    found = prune(start or base(), part(), settings, tune, KEPT / f"{name}.steps", tell, select)
-    save_weights(found.module, KEPT / f"{name}.npz")
+    study.folder.mkdir(parents=True, exist_ok=True)
+    found = prune(start or study.base, study.part, settings, tune, study.folder / f"{name}.steps",
+                  tell, select)
+    study.keep(found.module, name)
     return found.module, [dataclasses.asdict(trial) for trial in found.trials]
 
 
@@ -130,29 +160,34 @@ STEP_IMAGES, LAST_IMAGES = 6000, 24000
 KEEP = 0.3
 
 
-def order_row(order: str, seed: int, every: bool) -> dict[str, Any]:
+def order_row(study: Study, order: str, seed: int, every: bool) -> dict[str, Any]:
     """One search; every: all layers are trained in every step."""
-    settings = Settings(BUDGET, order, STEPS, KEEP, every, confidence=0.0, seed=seed)
+    settings = Settings(study.budget, order, STEPS, KEEP, every, confidence=0.0, seed=seed)
     name = f"order_{order}{'_all' if every else ''}_{seed}"
-    module, trials = pruned(name, settings, tuner(STEP_IMAGES, LAST_IMAGES))
+    module, trials = pruned(study, name, settings, tuner(study, STEP_IMAGES, LAST_IMAGES))
     return {"order": order, "every": every, "seed": seed, "left": survivors(module),
-            **accuracies(module), "steps": len(trials), "trials": trials}
+            **study.accuracies(module), "steps": len(trials), "trials": trials}
 
 
-def order_rows(parts: Parts) -> list[dict[str, Any]]:
-    """All orders and seeds."""
-    every = [(order, seed, False) for seed in SEEDS for order in ORDERS]
-    every += [(order, seed, True) for seed in SEEDS for order in ORDERS if order != "joint"]
-    return [parts(f"{order} {seed}{' all' if all_layers else ''}",
-                  functools.partial(order_row, order, seed, all_layers))
-            for order, seed, all_layers in every]
+def order_rows(study: Study, parts: Parts) -> list[dict[str, Any]]:
+    """The searches of the data set."""
+    return [parts(f"{order} {seed}{' all' if every else ''}",
+                  functools.partial(order_row, study, order, seed, every))
+            for order, seed, every in SEARCHES[study.data]]
+
+
+# order, seed, whether all layers are trained in every step
+SEARCHES = {"mnist": [(order, seed, False) for seed in SEEDS for order in ORDERS]
+            + [(order, seed, True) for seed in SEEDS for order in ORDERS if order != "joint"],
+            "fashion": [("forward", 0, True), ("reversed", 0, False), ("joint", 0, False)]}
 
 
 # ---- rows ----------------------------------------------------------------------------------
-PRUNING = Settings(BUDGET / 2, "joint", 16, 0.5, confidence=0.0)
 BALANCED_LANES = 20                 # 500 rows fill them evenly
 IMAGES, LAST = 12000, 96000
 MAGNITUDES = (16, 8, 4)
+CLUSTER_EPOCHS, CLUSTER_RATE = 2, 1e-3
+SMALLEST = ("twice", 4)             # whose weights are kept for other studies
 FLOAT_BYTES = 4
 OF_PEAKS = ("conv2", "conv1")
 
@@ -163,82 +198,85 @@ def parameters(module: nn.Module) -> int:
     return biases + sum(survivors(module).values())
 
 
-def plain_row(module: nn.Module, size: int, **notes: Any) -> dict[str, Any]:
+def plain_row(study: Study, module: nn.Module, size: int, **notes: Any) -> dict[str, Any]:
     """A network that only torch runs; size: bytes of its weights and biases."""
-    return {"parameters": parameters(module), **accuracies(module), "bytes": size, **notes}
+    return {"parameters": parameters(module), **study.accuracies(module), "bytes": size, **notes}
 
 
-def float_row() -> dict[str, Any]:
+def float_row(study: Study) -> dict[str, Any]:
     """The network as it is."""
-    return plain_row(base(), FLOAT_BYTES * parameters(base()))
+    return plain_row(study, study.base, FLOAT_BYTES * parameters(study.base))
 
 
-def torch_row() -> dict[str, Any]:
+def torch_row(study: Study) -> dict[str, Any]:
     """torch's own int8: a scale a channel, calibrated, a byte a weight, biases and scales float."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")             # torch announces a successor elsewhere
-        prepared = prepare_fx(copy.deepcopy(base()), get_default_qconfig_mapping("x86"),
-                              (part().example,))
-        logits(prepared, part().x_train[::len(part().x_train) // 100])
+        prepared = prepare_fx(copy.deepcopy(study.base), get_default_qconfig_mapping("x86"),
+                              (study.part.example,))
+        logits(prepared, study.part.x_train[::len(study.part.x_train) // 100])
         module = convert_fx(prepared)
-    count = sum(survivors(base()).values())
-    channels = parameters(base()) - count
+    count = sum(survivors(study.base).values())
+    channels = parameters(study.base) - count
     torch.use_deterministic_algorithms(False)       # torch refuses its quantized layers else
-    found = accuracies(module)
+    found = study.accuracies(module)
     torch.use_deterministic_algorithms(True)
-    return {"parameters": parameters(base()), **found, "bytes": count + 2 * FLOAT_BYTES * channels}
+    return {"parameters": parameters(study.base), **found,
+            "bytes": count + 2 * FLOAT_BYTES * channels}
 
 
-def four_row(maps: bool) -> dict[str, Any]:
+def four_row(study: Study, maps: bool) -> dict[str, Any]:
     """4-bit integers, a scale a layer, without training; of the maps too if said."""
-    module = copy.deepcopy(base())
+    module = copy.deepcopy(study.base)
     quantise_weights(module, 4)
     count, channels = sum(p.numel() for p in module.parameters()), _channels(module)
     size = -(-(count - channels) // 2) + FLOAT_BYTES * channels
-    grids = map_grids(base(), part().x_train[:256], 4) if maps else {}
+    grids = map_grids(study.base, study.part.x_train[:256], 4) if maps else {}
     with quantised_maps(module, grids):
-        return plain_row(module, size) | {"parameters": parameters(base())}
+        return plain_row(study, module, size) | {"parameters": parameters(study.base)}
 
 
 def _channels(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters() if p.dim() == 1)
 
 
-def words_row(module: nn.Module, maps: bool = False, **notes: Any) -> dict[str, Any]:
+def words_row(study: Study, module: nn.Module, maps: bool = False, **notes: Any) -> dict[str, Any]:
     """Survivors in the second paper's words: 8-bit integers with positions, CCOO; of the maps 8
     bits too if said."""
     module = copy.deepcopy(module)
     quantise_weights(module)
-    grids = map_grids(module, part().x_train[:256]) if maps else {}
+    grids = map_grids(module, study.part.x_train[:256]) if maps else {}
     coded = {name: eight_bit(layer.weight.detach().numpy())
              for name, layer in weighted(module).items()}
     found = total(table(coded, ("none", "huffman"), ("ccoo",)))
     biases = FLOAT_BYTES * _channels(module)
     with quantised_maps(module, grids):
-        return plain_row(module, found.files["ccoo", "none"] + biases,
+        return plain_row(study, module, found.files["ccoo", "none"] + biases,
                          coded=found.files["ccoo", "huffman"] + biases, **notes)
 
 
-def peaked() -> tuple[nn.Module, list[dict[str, Any]]]:
+def peaked(study: Study) -> tuple[nn.Module, list[dict[str, Any]]]:
     """The network of the reversed order, its convolutions cut below their peaks, and the steps."""
-    start = lenet5(KEPT / "order_reversed_0.npz")
-    module, steps = peak_prune(start, part(), OF_PEAKS, BUDGET, right(base(), part()),
-                               tuner(IMAGES, LAST))
-    save_weights(module, KEPT / "peak.npz")
+    start = study.kept("order_reversed_0")
+    module, steps = peak_prune(start, study.part, OF_PEAKS, study.budget,
+                               right(study.base, study.part), tuner(study, IMAGES, LAST))
+    study.keep(module, "peak")
     return module, [dataclasses.asdict(step) for step in steps]
 
 
-def peak_row() -> dict[str, Any]:
+def peak_row(study: Study) -> dict[str, Any]:
     """Words of 8 bits, after peak-pruning."""
-    module, steps = peaked()
-    return words_row(module, steps=steps)
+    module, steps = peaked(study)
+    return words_row(study, module, steps=steps)
 
 
-def joint_row(name: str, select: dict[str, Select], start: str | None = None) -> dict[str, Any]:
+def joint_row(study: Study, name: str, select: dict[str, Select], start: str | None = None
+              ) -> dict[str, Any]:
     """All layers pruned together; start: the network to begin with, the untouched one if none."""
-    begin = None if start is None else lenet5(KEPT / f"{start}.npz")
-    module, trials = pruned(name, PRUNING, tuner(IMAGES, LAST), select, begin)
-    return words_row(module, trials=trials, busy=_busy(module))
+    begin = None if start is None else study.kept(start)
+    settings = Settings(study.budget / 2, "joint", 16, 0.5, confidence=0.0)
+    module, trials = pruned(study, name, settings, tuner(study, IMAGES, LAST), select, begin)
+    return words_row(study, module, trials=trials, busy=_busy(module))
 
 
 def _busy(module: nn.Module) -> float:
@@ -247,51 +285,67 @@ def _busy(module: nn.Module) -> float:
     return ideal / clocks
 
 
-def compiled_row(name: str | None, count: int) -> dict[str, Any]:
+def compiled_row(study: Study, name: str | None, count: int) -> dict[str, Any]:
     """Clustered to so many magnitudes a layer and trained again, as a binary for `small`."""
-    module = copy.deepcopy(base()) if name is None else lenet5(KEPT / f"{name}.npz")
+    module = copy.deepcopy(study.base) if name is None else study.kept(name)
     shared = cluster(module, count)
-    settings = Training(epochs=EPOCHS, rate=CLUSTER_RATE, seed=SEED)
-    Trainer(module, part(), settings, shared, teacher=copy.deepcopy(base())).run(
-        KEPT / f"clusters_{name}_{count}.training")
-    made = binary.program(module, part().x_train, count)
+    settings = Training(epochs=CLUSTER_EPOCHS, rate=CLUSTER_RATE, seed=SEED)
+    Trainer(module, study.part, settings, shared, teacher=copy.deepcopy(study.base)).run(
+        study.folder / f"clusters_{name}_{count}.training")
+    made = binary.program(module, study.part.x_train, count)
     found = binary.measure(made)
     if found.taps != sum(survivors(module).values()):
         raise SystemExit(f"the binary has {found.taps} taps, the network another number of "
                          "weights; the compiler lost some")
-    return {"parameters": parameters(module), **accuracies(module), **found.cells(),
+    if (name, count) == SMALLEST:
+        save_weights(module, WEIGHTS / f"lenet5_{study.data}_small.npz")
+    return {"parameters": parameters(module), **study.accuracies(module), **found.cells(),
             "bytes": found.packed,
-            "integers": binary.integer_accuracy(made, whole().x_test, whole().y_test)}
+            "integers": binary.integer_accuracy(made, study.whole.x_test, study.whole.y_test)}
 
 
-EPOCHS, CLUSTER_RATE = 2, 1e-3
-ROWS: dict[str, Callable[[], dict[str, Any]]] = {
+Row = Callable[[Study], dict[str, Any]]
+BASELINES: dict[str, Row] = {
     "float32": float_row,
     "torch int8": torch_row,
-    "uniform 4 bits, weights": functools.partial(four_row, False),
-    "uniform 4 bits, weights and maps": functools.partial(four_row, True),
-    "forward order, 8 bits": lambda: words_row(lenet5(KEPT / "order_forward_all_0.npz")),
-    "reversed order, 8 bits": lambda: words_row(lenet5(KEPT / "order_reversed_0.npz")),
-    "reversed, peaks, 8 bits": peak_row,
-    "reversed, peaks, 8 bits, maps too": lambda: words_row(lenet5(KEPT / "peak.npz"), True),
-    "joint, 8 bits": lambda: joint_row("joint", {}),
-    "dense, 16 magnitudes": lambda: compiled_row(None, 16),
-    **{f"joint, {count} magnitudes": functools.partial(compiled_row, "joint", count)
-       for count in MAGNITUDES},
-    "joint twice, 8 bits": lambda: joint_row("twice", {}, "joint"),
-    **{f"joint twice, {count} magnitudes": functools.partial(compiled_row, "twice", count)
-       for count in (8, 4)},
-    "joint, ip1 balanced, 8 bits": lambda: joint_row("balanced",
-                                                     {"ip1": balanced(BALANCED_LANES)}),
+    "uniform 4 bits, weights": functools.partial(four_row, maps=False),
+    "uniform 4 bits, weights and maps": functools.partial(four_row, maps=True),
+    "forward order, 8 bits": lambda study: words_row(study, study.kept("order_forward_all_0")),
+    "reversed order, 8 bits": lambda study: words_row(study, study.kept("order_reversed_0")),
 }
+MNIST: dict[str, Row] = {
+    "reversed, peaks, 8 bits": peak_row,
+    "reversed, peaks, 8 bits, maps too": lambda study: words_row(study, study.kept("peak"), True),
+    "joint, 8 bits": lambda study: joint_row(study, "joint", {}),
+    "dense, 16 magnitudes": functools.partial(compiled_row, name=None, count=16),
+    **{f"joint, {count} magnitudes": functools.partial(compiled_row, name="joint", count=count)
+       for count in MAGNITUDES},
+    "joint twice, 8 bits": lambda study: joint_row(study, "twice", {}, "joint"),
+    **{f"joint twice, {count} magnitudes": functools.partial(compiled_row, name="twice",
+                                                             count=count) for count in (8, 4)},
+    "joint, ip1 balanced, 8 bits": lambda study: joint_row(study, "balanced",
+                                                           {"ip1": balanced(BALANCED_LANES)}),
+}
+FASHION: dict[str, Row] = {
+    "joint order, 8 bits": lambda study: words_row(study, study.kept("order_joint_0")),
+    "dense, 16 magnitudes": functools.partial(compiled_row, name=None, count=16),
+    **{f"joint order, {count} magnitudes": functools.partial(compiled_row, name="order_joint_0",
+                                                             count=count)
+       for count in MAGNITUDES},
+}
+ROWS: dict[str, dict[str, Row]] = {"mnist": {**BASELINES, **MNIST},
+                                   "fashion": {**BASELINES, **FASHION}}
 
 
 # ---- results -------------------------------------------------------------------------------
-def tables(rows: dict[str, dict[str, Any]], orders: list[dict[str, Any]]) -> list[Table]:
+def tables(study: Study, rows: dict[str, dict[str, Any]], orders: list[dict[str, Any]]
+           ) -> list[Table]:
     """What is known of all three."""
-    out = [sizes_table(rows)] if "float32" in rows else []
+    out = [sizes_table(study, rows)] if "float32" in rows else []
     if orders:
-        out += [orders_table(orders), means_table(orders)]
+        out.append(orders_table(study, orders))
+    if len({row["seed"] for row in orders}) > 1:
+        out.append(means_table(study, orders))
     steps = rows.get("reversed, peaks, 8 bits", {}).get("steps")
     if steps:
         out.append(peaks_table(steps))
@@ -300,11 +354,11 @@ def tables(rows: dict[str, dict[str, Any]], orders: list[dict[str, Any]]) -> lis
     return out
 
 
-def sizes_table(rows: dict[str, dict[str, Any]]) -> Table:
+def sizes_table(study: Study, rows: dict[str, dict[str, Any]]) -> Table:
     """A row a network."""
     first = rows["float32"]
     cells: list[list[Cell]] = []
-    for name in ROWS:
+    for name in ROWS[study.data]:
         if name not in rows:
             continue
         row = rows[name]
@@ -318,26 +372,26 @@ def sizes_table(rows: dict[str, dict[str, Any]]) -> Table:
                               "loss", "bytes", "times smaller", "entropy coded", "times smaller ",
                               "clocks"), cells,
                  {"times fewer": ".1f", "loss": "+.2f", "times smaller": ".1f",
-                  "times smaller ": ".1f"}, ROWS_NOTE)
+                  "times smaller ": ".1f"}, ROWS_NOTES[study.data])
 
 
-def orders_table(orders: list[dict[str, Any]]) -> Table:
+def orders_table(study: Study, orders: list[dict[str, Any]]) -> Table:
     """A row a search."""
-    whole_loss = {kind: accuracies(base())[kind] for kind in ("held", "test")}
-    names = list(survivors(base()))
-    count = sum(survivors(base()).values())
+    whole_loss = {kind: study.accuracies(study.base)[kind] for kind in ("held", "test")}
+    names = list(survivors(study.base))
+    count = sum(survivors(study.base).values())
     cells = [[row["order"], _trained(row), row["seed"],
               100 * sum(row["left"].values()) / count, *(row["left"][name] for name in names),
               *(100 * (whole_loss[kind] - row[kind]) for kind in ("held", "test")), row["steps"]]
              for row in orders]
     return Table("Orders of pruning", ("order", "trained", "seed", "left %", *names, "held loss",
                                        "test loss", "steps"), cells,
-                 {"held loss": "+.3f", "test loss": "+.2f"}, ORDERS_NOTE)
+                 {"held loss": "+.3f", "test loss": "+.2f"}, ORDERS_NOTES[study.data])
 
 
-def means_table(orders: list[dict[str, Any]]) -> Table:
+def means_table(study: Study, orders: list[dict[str, Any]]) -> Table:
     """Means over seeds."""
-    count = sum(survivors(base()).values())
+    count = sum(survivors(study.base).values())
     cells: list[list[Cell]] = []
     for order, moving in itertools.product(ORDERS, ("pruned so far", "all")):
         found = [100 * sum(row["left"].values()) / count for row in orders
@@ -373,18 +427,20 @@ def balance_table(rows: dict[str, dict[str, Any]]) -> Table:
 
 def main() -> None:
     """The parts asked for, then the page of all that is known."""
-    parser = argparse.ArgumentParser(description="LeNet-5 on MNIST within 0.1 point.")
+    parser = argparse.ArgumentParser(description="LeNet-5 compressed within a budget.")
+    parser.add_argument("data", nargs="?", choices=tuple(STUDIES), default="mnist")
     parser.add_argument("part", nargs="?", choices=("orders", "rows"))
-    asked = parser.parse_args().part
-    orders, rows = Parts("lenet5_orders", fresh=False), Parts("lenet5", fresh=False)
+    arguments = parser.parse_args()
+    study, asked = STUDIES[arguments.data], arguments.part
+    orders, rows = (Parts(f"{study.page}{kind}", fresh=False) for kind in ("_orders", ""))
     if asked != "rows":
-        order_rows(orders)
+        order_rows(study, orders)
     if asked != "orders":
-        for name, make in ROWS.items():
+        for name, make in ROWS[study.data].items():
             print(name, flush=True)
-            rows(name, make)
-    save("lenet5", "python bench/compression/lenet5.py", ABOUT,
-         tables(rows.known(), list(orders.known().values())))
+            rows(name, functools.partial(make, study))
+    save(study.page, f"python bench/compression/lenet5.py {study.data}", ABOUT[study.data],
+         tables(study, rows.known(), list(orders.known().values())))
 
 
 if __name__ == "__main__":
