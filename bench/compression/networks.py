@@ -3,6 +3,7 @@
     DATA[name].load()               mnist, fashion, cifar10, from the folder in KCNN_DATA
     build(network, data)            untrained: lenet5, vgg7, resnet20
     trained(network, data)          with the weights in weights/<network>_<data>.npz
+    compressed(network, data)       with those of the smallest binary of the network's study
     alexnet()                       layers and published densities, for accounting alone
     squeezenet_weights()            of the published pruned and clustered SqueezeNet
 
@@ -159,6 +160,11 @@ def trained(network: str, data: str) -> nn.Module:
         raise SystemExit(f"{path.name} is missing; make it with "
                          f"`python bench/compression/train.py {network} {data}`")
     return load_weights(build(network, data), path)
+
+
+def compressed(network: str, data: str) -> nn.Module:
+    """The network pruned and clustered, as its study (lenet5.py, resnet20.py) kept it."""
+    return load_weights(build(network, data), WEIGHTS / f"{network}_{data}_small.npz")
 
 
 def load_weights(module: nn.Module, path: Path) -> nn.Module:

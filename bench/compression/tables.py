@@ -1,4 +1,4 @@
-"""Results of the studies: one page and one JSON file each, written at once.
+"""Results of the studies: one page and one JSON file each, written at once, and a plot if any.
 
     save("alexnet", "python bench/compression/alexnet.py", "What it is about.", tables)
 
@@ -16,6 +16,8 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from matplotlib.figure import Figure
 
 RESULTS = Path(__file__).parent / "results"
 KEPT = Path(__file__).resolve().parents[2] / "out" / "compression"
@@ -50,14 +52,17 @@ class Table:
 
 
 def save(name: str, command: str, about: str, tables: Sequence[Table],
-         folder: Path = RESULTS) -> None:
-    """Write <name>.md and <name>.json, and show the page."""
-    page = "\n".join([f"# {name}", "", about, "", f"Made by `{command}`.", "",
+         folder: Path = RESULTS, plot: Figure | None = None) -> None:
+    """Write <name>.md, <name>.json and, if there is a plot, <name>.png, and show the page."""
+    shown = [f"![plot]({name}.png)", ""] if plot else []
+    page = "\n".join([f"# {name}", "", about, "", f"Made by `{command}`.", "", *shown,
                       *(table.markdown() for table in tables)])
     data = {"command": command, "tables": {
         table.title: [dict(zip(table.columns, row, strict=True)) for row in table.rows]
         for table in tables}}
     folder.mkdir(exist_ok=True)
+    if plot:
+        _draw(folder / f"{name}.png", plot)
     _write(folder / f"{name}.json", json.dumps(data, indent=1) + "\n")
     _write(folder / f"{name}.md", page)
     print(page)
@@ -87,6 +92,13 @@ class Parts:
 def _write(path: Path, text: str) -> None:
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     partial.write_text(text)
+    partial.replace(path)
+
+
+def _draw(path: Path, plot: Figure) -> None:
+    """The same bytes for the same figure: no name of a program, no date."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    plot.savefig(partial, format="png", dpi=100, metadata={"Software": None})
     partial.replace(path)
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from kcnn.arch import stream
 from kcnn.compiler.compress import sizes
 from kcnn.compiler.compress.formats import FORMATS
 from scripts import script
+from trained import needs_data
 
 study = script("bench/compression/formats_table")
 
@@ -47,3 +50,53 @@ def test_the_total_has_a_row_a_format_and_the_best_of_each_layer(tmp_path: Path)
     layers = study.by_layer("Small", rows, "none")
     assert [row[0] for row in layers.rows] == ["conv1", "fc6"]
     assert layers.markdown() and table.markdown()
+
+
+def test_kept_networks_have_the_clusters_they_were_trained_for() -> None:
+    for network, data, count in study.SMALL.values():
+        for name, weight in study.kept(network, data).items():
+            coded = study.magnitudes(name, weight, count)
+            np.testing.assert_allclose(coded.dense(), weight, rtol=1e-5)
+            assert coded.nonzero == np.count_nonzero(weight)
+            assert len(np.unique(np.abs(coded.table()[1:]))) <= count
+
+
+def test_streams_are_counted_as_they_are_read() -> None:
+    coded = study.magnitudes("conv", weights()["fc6"], 3)
+    (section,) = FORMATS["taps"].encode(coded)
+    data = section.numbers.astype(np.uint8).tobytes()
+    channels, end = stream.decode_stream(data, len(coded.codes), "test")
+    assert study.runs(coded) == sum(len(channel.runs) for channel in channels)
+    framing = len(channels) * (stream.CHANNEL_HEAD + 1)
+    longs = end - framing - 2 * study.runs(coded) - coded.nonzero
+    assert 0 <= longs <= study.long_bytes(coded, len(data)) <= longs + stream.SLACK + stream.UNIT
+    assert np.array_equal(coded.dense() != 0, weights()["fc6"] != 0)
+
+
+def networks_found(folder: Path) -> list[Any]:
+    parts = study.Parts("formats", fresh=False, folder=folder)
+    coding = "small, 16 magnitudes"
+    rows = study.rows_of(weights(), study.magnitudes, coding, ("none", "huffman"), parts)
+    return [study.Network(coding, rows, [study.in_total(coding, rows, ("none", "huffman"))])]
+
+
+def test_the_summary_shows_the_smallest_format_beside_what_is_published(tmp_path: Path) -> None:
+    found = networks_found(tmp_path)
+    (row, *published) = study.summary(found).rows
+    whole = sizes.total(found[0].rows)
+    assert row[3] == min(size for (_, coder), size in whole.files.items() if coder == "none")
+    assert row[6] == min(size for (_, coder), size in whole.files.items() if coder == "huffman")
+    assert row[4] == pytest.approx(whole.float_bytes / row[3])
+    assert {line[4] for line in published} == {28, 27, 33}
+    study.plot(found).canvas.draw()
+
+
+@needs_data
+def test_streams_of_squeezenet_add_up() -> None:
+    every = study.networks.squeezenet_weights()
+    cells = [study.streams_of(name, weight) for name, weight in list(every.items())[:4]]
+    (*rows, total) = study.streams_table(cells).rows
+    assert total[1] == sum(row[1] for row in rows) == sum(
+        np.count_nonzero(weight) for weight in list(every.values())[:4])
+    assert total[5] == sum(row[5] for row in rows) and total[6] == total[5] / total[1]
+    assert all(row[9] < row[5] for row in rows)

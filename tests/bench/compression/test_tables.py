@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from scripts import script
 
 tables = script("bench/compression/tables")
@@ -26,6 +27,17 @@ def test_a_table_is_shown_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture
         {"layer": "conv", "bytes": 1234, "share": 0.125},
         {"layer": "fc", "bytes": None, "share": 7.0}]}}
     assert sorted(p.name for p in (tmp_path / "results").iterdir()) == ["sizes.json", "sizes.md"]
+
+
+def test_a_plot_is_kept_with_the_same_bytes_each_time(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        figure = Figure((2, 2))
+        figure.subplots().plot([1, 2], [3, 4])
+        tables.save("sizes", "make sizes", "About.", [TABLE], tmp_path / name, figure)
+    first, second = ((tmp_path / name / "sizes.png").read_bytes() for name in ("a", "b"))
+    assert first == second and first[1:4] == b"PNG"
+    assert "![plot](sizes.png)" in (tmp_path / "a" / "sizes.md").read_text()
+    assert len(list((tmp_path / "a").iterdir())) == 3
 
 
 def test_a_row_has_a_cell_for_every_column() -> None:
