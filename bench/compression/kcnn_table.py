@@ -1,58 +1,59 @@
 """Clustered weights and maps on trained networks: `python bench/compression/kcnn_table.py`.
 
 Data come from the folder in KCNN_DATA. What decides (numbers of clusters, calibration) sees only
-training images; the test images give the accuracies shown. Goes on where it was interrupted;
---fresh begins again, --networks takes some only.
+training images; the test images give the accuracies shown. A network whose weights are not there
+(train.py) is left out and named. Goes on where it was interrupted; --fresh begins again,
+--networks takes some only.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
+import dataclasses
 from collections.abc import Mapping
 from functools import cached_property, partial
+from pathlib import Path
 from typing import Any
 
+import kcnn_costs
 import networks
 import numpy as np
 import torch
-from kcnn.arch import host
-from kcnn.arch.config import Config
-from kcnn.arch.engine import MemoryModel
-from kcnn.arch.errors import KcnnError
-from kcnn.cli import engines
-from kcnn.compiler import pipeline
-from kcnn.compiler.compress import account, centroids, forms, maps
-from kcnn.compiler.compress.cluster_choice import Trial, choose_clusters
-from kcnn.compiler.compress.clusters import Clusters, cluster, weighted
+from kcnn.compiler.compress import centroids, maps
+from kcnn.compiler.compress.cluster_choice import Trial, choose, confidence_limit
+from kcnn.compiler.compress.clusters import cluster, weighted
 from kcnn.compiler.compress.data import Data, accuracy, split
 from kcnn.compiler.compress.finetune import Settings, Trainer
-from kcnn.compiler.compress.formats.coded import of_clusters
-from kcnn.compiler.compress.formats.file import sizes
+from matplotlib.figure import Figure
 from rich.console import Console
 from tables import Cell, Parts, Table, save
 from torch import nn
 
 HELD, SEED = 0.2, 0                # as in train.py: images that training has not seen
-DECIDING, CALIBRATION = 2000, 500
+CALIBRATION, TESTED = 200, 2000
+# images that decide on numbers of clusters: fewer where an image takes longer
+DECIDING = {"lenet5": 2000, "vgg7": 1000, "resnet20": 400}
 CHOICES = (2, 4, 8, 16)
+BUDGET = 0.01
 PAIRS = (("lenet5", "mnist"), ("lenet5", "fashion"), ("vgg7", "fashion"), ("vgg7", "cifar10"),
          ("resnet20", "cifar10"))
 KINDS = (("signed", "signed", False), ("magnitude", "magnitude", False),
          ("magnitude x channel scale", "magnitude", True))
-# magnitudes and map values of the networks that are fine-tuned, epochs
-TUNED = ((4, 7), (2, 7))
-EPOCHS = {"lenet5": 2, "vgg7": 1, "resnet20": 1}
-MACHINE = "small"
+BITS = (2, 3, 4, 5)
+MAP_COUNTS = (3, 7, 15)
+# magnitudes and map values of the networks that are fine-tuned, training images
+TUNED = ((4, 7), (8, 15))
+IMAGES = {"lenet5": 12000, "vgg7": 6000, "resnet20": 4000}
 Part = dict[str, Any]
 
 
 class Study:
-    """One network and its data."""
+    """One network with the weights that train.py kept, and its data."""
 
     def __init__(self, network: str, data: str) -> None:
-        self.network, self.name = network, f"{network} {data}"
-        self.module = networks.trained(network, data)
+        self.network, self.set, self.name = network, data, f"{network} {data}"
+        self.module = networks.load_weights(networks.build(network, data), weights(network, data))
         self.data = networks.DATA[data].load()
 
     @cached_property
@@ -63,7 +64,8 @@ class Study:
     @property
     def deciding(self) -> tuple[torch.Tensor, torch.Tensor]:
         """What numbers of clusters are chosen on."""
-        return self.training.x_test[:DECIDING], self.training.y_test[:DECIDING]
+        count = DECIDING[self.network]
+        return self.training.x_test[:count], self.training.y_test[:count]
 
     @property
     def calibration(self) -> torch.Tensor:
@@ -71,8 +73,13 @@ class Study:
         return self.training.x_train[:CALIBRATION]
 
     def tested(self, module: nn.Module) -> float:
-        """Accuracy on all test images, in percent."""
-        return 100 * accuracy(module, self.data.x_test, self.data.y_test)
+        """Accuracy on the first test images, in percent."""
+        return 100 * accuracy(module, self.data.x_test[:TESTED], self.data.y_test[:TESTED])
+
+
+def weights(network: str, data: str) -> Path:
+    """Where train.py keeps the weights."""
+    return networks.WEIGHTS / f"{network}_{data}.npz"
 
 
 # ---- parts ---------------------------------------------------------------------------------
@@ -80,7 +87,7 @@ def kinds(study: Study) -> Part:
     """Test accuracy with all weights clustered, by kind and bits of an index (zero included)."""
     out: Part = {"float": study.tested(study.module)}
     for title, kind, scaled in KINDS:
-        for bits in (2, 3, 4, 5):
+        for bits in BITS:
             values = (1 << bits) - 1 if kind == "signed" else (1 << bits - 1) - (bits > 1)
             module = copy.deepcopy(study.module)
             cluster(module, values, kind, scaled)
@@ -92,7 +99,7 @@ def rules(study: Study) -> Part:
     """Test accuracy with all maps clustered, and the density of what layers read."""
     out: Part = {}
     for rule in maps.RULES:
-        for count in (3, 7, 15, 31):
+        for count in MAP_COUNTS:
             found = maps.calibrate(study.module, study.calibration, count, rule)
             with maps.clustering(study.module, found):
                 seen = maps.inputs(study.module, study.calibration[:100])
@@ -118,80 +125,115 @@ def starts(study: Study) -> Part:
 
 
 def choice(study: Study) -> Part:
-    """Numbers of clusters by the confidence interval, and what becomes of test accuracy."""
-    found = choose_clusters(study.module, *study.deciding, study.calibration, choices=CHOICES)
-    with Trial(study.module, study.calibration, "magnitude", "machine").clustered(found):
-        return {"clusters": found, "test": study.tested(study.module)}
+    """Numbers of clusters by the confidence interval and by a budget, and what becomes of test
+    accuracy, operations and bytes."""
+    trial = Trial(study.module, study.calibration, "magnitude", "machine")
+    known: dict[tuple[Any, ...], float] = {}
+
+    def measure(counts: Mapping[str, int | None]) -> float:
+        key = tuple(counts.items())
+        if key not in known:
+            with trial.clustered(counts):
+                known[key] = accuracy(study.module, *study.deciding)
+        return known[key]
+
+    whole = accuracy(study.module, *study.deciding)
+    limits = {"interval": confidence_limit(whole, len(study.deciding[0])),
+              "budget": whole - BUDGET}
+    out: Part = {}
+    for rule, limit in limits.items():
+        found = choose(trial.sites, measure, limit, CHOICES)
+        out[rule] = {"clusters": found, "limit": limit, **chosen_costs(study, rule, found)}
+    return {"whole": whole, "images": len(study.deciding[0]), **out}
+
+
+def chosen_costs(study: Study, rule: str, found: Mapping[str, int | None]) -> Part:
+    """The network with the chosen clusters of weights and maps."""
+    counts = {what: {site.removeprefix(f"{what} "): count for site, count in found.items()
+                     if site.startswith(f"{what} ") and count is not None}
+              for what in ("weight", "map")}
+    read = maps.calibrate(study.module, study.calibration, counts["map"])
+    title = f"magnitudes and maps by the {rule}"
+    return kcnn_costs.clustered(title, study.module, study.calibration, study.tested,
+                                counts["weight"], read=read)
 
 
 def tuned(study: Study, magnitudes: int, values: int) -> Part:
-    """Fine-tuning with few magnitudes and map values: accuracies and costs."""
+    """Fine-tuning with few magnitudes and map values: accuracies, and costs after it."""
     module = copy.deepcopy(study.module)
     found = cluster(module, magnitudes)
     read = maps.calibrate(study.module, study.calibration, values)
-    out: Part = {}
     with maps.clustering(module, read):
-        out["before"] = study.tested(module)
-    settings = Settings(epochs=EPOCHS[study.network], rate=1e-3, seed=SEED)
-    Trainer(module, study.training, settings, found, read, study.module).run()
+        before = study.tested(module)
+    Trainer(module, some(study), Settings(rate=1e-3, seed=SEED), found, read, study.module).run()
+    title = f"{magnitudes} magnitudes, {values} map values, fine-tuned"
     read = maps.calibrate(module, study.calibration, values)
-    with maps.clustering(module, read):
-        out["after"] = study.tested(module)
-        layers = account.measure(module, study.calibration[:100])
-    return {**out, **costs(layers, found, magnitudes, values),
-            **machine(module, study, magnitudes)}
+    return {"before": before,
+            **kcnn_costs.clustered(title, module, study.calibration, study.tested, magnitudes,
+                                   read=read),
+            "machine": kcnn_costs.machine(module, study.training.x_train, magnitudes)}
 
 
-def costs(layers: list[account.Layer], found: Mapping[str, Clusters], magnitudes: int,
-          values: int) -> Part:
-    """Operations and bytes left, in percent, and what form D's cache would serve."""
-    done = account.total(account.clustered(layer, magnitudes, True) for layer in layers)
-    base = account.total(map(account.original, layers))
-    stored = sum(sizes(of_clusters(clusters), "index", ["huffman"])["huffman"]
-                 for clusters in found.values())
-    plain = sum(sizes(of_clusters(clusters), "index", ["none"])["none"]
-                for clusters in found.values())
-    cached = sum((forms.expected("D", layer, magnitudes, values) for layer in layers),
-                 forms.Counts())
-    floats = sum(map(account.dense_bytes, layers))
-    array = -(-sum(layer.macs for layer in layers) // Config.preset(MACHINE).lanes)
-    return {"array": array, "operations": 100 * done.both / base.both,
-            "multiplications": 100 * done.multiplications / base.multiplications,
-            "bytes": 100 * plain / floats, "coded": 100 * stored / floats,
-            "hits": 100 * cached.hit_rate}
+def some(study: Study) -> Data:
+    """As many training images as a network of this size is fine-tuned with."""
+    data, count = study.training, IMAGES[study.network]
+    return dataclasses.replace(data, x_train=data.x_train[:count], y_train=data.y_train[:count])
 
 
-def machine(module: nn.Module, study: Study, clusters: int) -> Part:
-    """Cycles of one image, and bytes of the streams; None where the compiler refuses."""
-    config = Config.preset(MACHINE)
-    try:
-        program = pipeline.compile(module, (study.data.example,), study.calibration[:128].numpy(),
-                                   config, clusters=clusters).program
-    except KcnnError as error:
-        return {"cycles": None, "streams": None, "refused": str(error)}
-    image = study.data.x_test[:1].numpy()
-    codes = [host.encode(image, program.tensors[port.tensor], config) for port in program.inputs]
-    result = engines.execute("tlm", program, codes, MemoryModel.fixed(config.latency)).result
-    assert result is not None
-    return {"cycles": result.cycles, "streams": len(program.streams)}
+def costs(study: Study) -> list[Part]:
+    """Dense against clustered without training, and the pruned network if there is one."""
+    images = study.calibration
+    of = partial(kcnn_costs.clustered, images=images, test=study.tested)
+    out = kcnn_costs.floats(study.module, images, study.tested)
+    out += [of(f"{kcnn_costs.SIGNED} signed centroids", study.module, counts=kcnn_costs.SIGNED,
+               kind="signed"),
+            of(f"{kcnn_costs.MAGNITUDES} magnitudes with signs", study.module,
+               counts=kcnn_costs.MAGNITUDES)]
+    pruned = kcnn_costs.kept_pruned(study.network, study.set)
+    if pruned is not None:
+        count = kcnn_costs.PRUNED[study.network, study.set]
+        out += [of(f"pruned, {kcnn_costs.SIGNED} signed centroids", pruned,
+                   counts=kcnn_costs.SIGNED, kind="signed", pruned=True),
+                of(f"pruned, {count} magnitudes with signs", pruned, counts=count, pruned=True)]
+    return out
+
+
+def forms(study: Study) -> Part:
+    """Work of the forms A to E, also of the pruned network if there is one."""
+    pruned = kcnn_costs.kept_pruned(study.network, study.set)
+    out = {study.name: kcnn_costs.all_forms(study.module, study.calibration, False)}
+    if pruned is not None:
+        out[f"{study.name}, pruned"] = kcnn_costs.all_forms(pruned, study.calibration, True)
+    return out
+
+
+def machines(study: Study) -> Part:
+    """The machine's clocks by what is compiled."""
+    pruned, of = kcnn_costs.kept_pruned(study.network, study.set), study.training.x_train
+    out = {f"{count} magnitudes": kcnn_costs.machine(study.module, of, count)
+           for count in (16, kcnn_costs.MAGNITUDES)}
+    if pruned is not None:
+        count = kcnn_costs.PRUNED[study.network, study.set]
+        out[f"pruned, {count} magnitudes"] = kcnn_costs.machine(pruned, of, count)
+    return out
 
 
 # ---- tables --------------------------------------------------------------------------------
 def weights_table(found: Mapping[str, Part]) -> Table:
     """Kinds of weight clusters at equal index bits."""
-    rows = [(name, title, part["float"], *(part[f"{title} {bits}"] for bits in (2, 3, 4, 5)))
+    rows = [(name, title, part["float"], *(part[f"{title} {bits}"] for bits in BITS))
             for name, part in found.items() for title, _, _ in KINDS]
     return Table("All weights clustered, nothing trained: test accuracy, percent",
-                 ("network", "kind", "float", "2 bits", "3 bits", "4 bits", "5 bits"), rows,
+                 ("network", "kind", "float", *(f"{bits} bits" for bits in BITS)), rows,
                  note="Bits of an index, zero included: 3, 7, 15, 31 signed centroids, or 1, 3, 7, "
                       "15 magnitudes with signs.")
 
 
 def maps_table(found: Mapping[str, Part]) -> Table:
     """Rules of map clusters."""
-    rows = [(name, rule, *(cell for count in (3, 7, 15, 31) for cell in part[f"{rule} {count}"]))
+    rows = [(name, rule, *(cell for count in MAP_COUNTS for cell in part[f"{rule} {count}"]))
             for name, part in found.items() for rule in maps.RULES]
-    columns = [f"{count} values{what}" for count in (3, 7, 15, 31) for what in ("", ": density")]
+    columns = [f"{count} values{what}" for count in MAP_COUNTS for what in ("", ": density")]
     return Table("All maps but the first clustered, nothing trained: test accuracy, percent",
                  ("network", "rule", *columns), rows,
                  note="Values beside zero. Paper: only zero becomes zero. Machine: zero is a value "
@@ -211,34 +253,83 @@ def choice_table(found: Mapping[str, Part], floats: Mapping[str, float]) -> Tabl
     """Clusters by layer."""
     rows: list[tuple[Cell, ...]] = []
     for name, part in found.items():
-        chosen = part["clusters"]
-        for what in ("weight", "map"):
-            counts = [chosen[site] for site in chosen if site.startswith(f"{what} ")]
-            shown = " ".join("float" if count is None else str(count) for count in counts)
-            rows.append((name, what, shown, floats[name], part["test"]))
-    return Table("Smallest numbers of clusters by the confidence interval (95 %, 2,000 images)",
-                 ("network", "of", "clusters of the layers, in order", "float, percent",
-                  "test accuracy, percent"), rows,
-                 note=f"Magnitudes with a channel scale, map values beside zero; tried: "
+        for rule in ("interval", "budget"):
+            chosen = part[rule]["clusters"]
+            shown = (" ".join("float" if count is None else str(count) for site, count
+                              in chosen.items() if site.startswith(f"{what} "))
+                     for what in ("weight", "map"))
+            rows.append((name, rule, part["images"], 100 * (part["whole"] - part[rule]["limit"]),
+                         *shown, floats[name], part[rule]["test"]))
+    return Table("Smallest numbers of clusters, layer by layer",
+                 ("network", "rule", "images", "may lose, points", "magnitudes, in order",
+                  "map values, in order", "float, percent", "test accuracy, percent"), rows,
+                 note=f"On so many images held back from training a network may lose what lies "
+                      f"within the 95 % confidence interval of its accuracy, or 1 point. "
+                      f"Magnitudes with a channel scale, map values beside zero; tried: "
                       f"{', '.join(map(str, CHOICES))}. Nothing is trained.")
 
 
 def tuned_table(found: Mapping[tuple[str, int, int], Part], floats: Mapping[str, float]) -> Table:
     """Fine-tuned networks."""
-    rows = [(name, magnitudes, values, floats[name], part["before"], part["after"],
-             part["operations"], part["multiplications"], part["bytes"], part["coded"],
-             part["hits"], part["streams"], part["cycles"], part["array"])
+    rows = [(name, magnitudes, values, floats[name], part["before"], part["test"],
+             part["bytes"], part["coded"], part["machine"].get("clocks"))
             for (name, magnitudes, values), part in found.items()]
     return Table("Fine-tuned with clustered weights and maps, unpruned",
-                 ("network", "magnitudes", "map values", "float, percent", "clustered",
-                  "fine-tuned", "operations left", "multiplications left", "bytes left",
-                  "with Huffman", "cache hits, form D", "stream bytes", "cycles", "dense array"),
-                 rows,
-                 note="Operations of form A, zero activations skipped, percent of 2 x "
-                      "multiply-accumulates; bytes of codebook and index vectors, percent of "
-                      "float32. Streams and cycles: our machine, configuration small, one image; "
-                      "its fully connected layers then use one lane. Dense array: clocks of as "
-                      "many multipliers as the machine has lanes, all of them busy.")
+                 ("network", "magnitudes", "map values", "float, percent", "clustered, percent",
+                  "fine-tuned, percent", "bytes", "with Huffman codes", "clocks on small"), rows,
+                 note=f"Training images seen, once each: {_told(IMAGES)}. The compiler clusters "
+                      "maps anew, to 31 values.")
+
+
+def _told(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def plot(kinds_found: Mapping[str, Part], rules_found: Mapping[str, Part]) -> Figure:
+    """Accuracy lost over bits of a weight's index, and over values of maps."""
+    figure = Figure((9, 4), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    for color, (name, part) in enumerate(kinds_found.items()):
+        for style, (title, _, _) in zip((":", "--", "-"), KINDS, strict=True):
+            left.plot(BITS, [part["float"] - part[f"{title} {bits}"] for bits in BITS], style,
+                      color=f"C{color}", label=name if style == "-" else None)
+        for style, rule in zip(("-", ":"), maps.RULES, strict=True):
+            right.plot(MAP_COUNTS, [part["float"] - rules_found[name][f"{rule} {count}"][0]
+                                    for count in MAP_COUNTS], style, color=f"C{color}")
+    left.set(xlabel="bits of an index, zero included", xticks=BITS, yscale="symlog",
+             ylabel="test accuracy lost, points",
+             title="weights: magnitudes x scale (-), magnitudes (--), signed (:)")
+    right.set(xlabel="values beside zero", xticks=MAP_COUNTS,
+              title="maps: machine (-), paper (:)")
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+        axes.title.set_fontsize(9)
+    left.legend()
+    return figure
+
+
+def tables(found: Mapping[str, Mapping[str, Any]],
+           trained: Mapping[tuple[str, int, int], Part]) -> list[Table]:
+    """All of them; found: parts by step and network."""
+    floats = {name: part["float"] for name, part in found["kinds"].items()}
+    rules_chosen = ("interval", "budget")
+    whole = {name: [*parts, *(found["choice"][name][rule] for rule in rules_chosen)]
+             for name, parts in found["costs"].items()}
+    work = {name: part for parts in found["forms"].values() for name, part in parts.items()}
+    compiled = {(name, what): part for name, parts in found["machines"].items()
+                for what, part in parts.items()}
+    layers = [kcnn_costs.layers_table(
+        name, next(part for part in parts if "magnitudes" in part["weights"]),
+        {rule: found["choice"][name][rule]["clusters"] for rule in rules_chosen})
+        for name, parts in found["costs"].items()]
+    return [kcnn_costs.costs_table(whole), kcnn_costs.machine_table(compiled),
+            kcnn_costs.forms_table(work), choice_table(found["choice"], floats),
+            tuned_table(trained, floats), weights_table(found["kinds"]),
+            maps_table(found["rules"]), starts_table(found["starts"]), *layers]
+
+
+STEPS = {"kinds": kinds, "rules": rules, "starts": starts, "costs": costs, "forms": forms,
+         "machines": machines, "choice": choice}
 
 
 def main() -> None:
@@ -250,26 +341,34 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     parts, screen = Parts("kcnn", arguments.fresh), Console(stderr=True)
-    steps = {"kinds": kinds, "rules": rules, "starts": starts, "choice": choice}
-    found: dict[str, dict[str, Part]] = {step: {} for step in steps}
+    found: dict[str, dict[str, Any]] = {step: {} for step in STEPS}
     trained: dict[tuple[str, int, int], Part] = {}
+    missing = [pair for pair in PAIRS if not weights(*pair).exists()]
+    for pair in missing:
+        screen.print(f"{' '.join(pair)}: left out, {weights(*pair).name} is missing")
+    if len(missing) == len(PAIRS):
+        raise SystemExit("no network has weights; `python bench/compression/train.py` makes them")
     for network, data in PAIRS:
-        if arguments.networks and network not in arguments.networks:
+        if (network, data) in missing or network not in (arguments.networks or [network]):
             continue
         study = Study(network, data)
-        for step, make in steps.items():
+        for step, make in STEPS.items():
             screen.print(f"{study.name}: {step}")
             found[step][study.name] = parts(f"{study.name} {step}", partial(make, study))
         for counts in TUNED:
             screen.print(f"{study.name}: fine-tuning with {counts}")
             trained[study.name, *counts] = parts(f"{study.name} tuned {counts}",
                                                  partial(tuned, study, *counts))
-    floats = {name: part["float"] for name, part in found["kinds"].items()}
-    save("kcnn", "python bench/compression/kcnn_table.py",
-         "KCNN's clustering on networks that can be trained here.",
-         [weights_table(found["kinds"]), maps_table(found["rules"]),
-          starts_table(found["starts"]), choice_table(found["choice"], floats),
-          tuned_table(trained, floats)])
+    save("kcnn", "python bench/compression/kcnn_table.py", about(missing),
+         tables(found, trained), plot=plot(found["kinds"], found["rules"]))
+
+
+def about(missing: list[tuple[str, str]]) -> str:
+    """What the page begins with; names the networks that have no weights yet."""
+    left_out = "".join(f" {' on '.join(pair)} is left out: its weights are missing."
+                       for pair in missing)
+    return ("KCNN's clustering and accounting on networks that can be trained here. Accuracies are "
+            f"those of {TESTED:,} test images, which decided nothing.{left_out}")
 
 
 if __name__ == "__main__":

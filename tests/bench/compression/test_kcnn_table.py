@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
-from kcnn.compiler.compress import account
-from kcnn.compiler.compress.clusters import cluster
+from kcnn.compiler.compress.clusters import weighted
+from kcnn.compiler.compress.data import Data
 from scripts import script
 from torch import nn
 
@@ -17,44 +20,74 @@ class Small:
 
     def __init__(self) -> None:
         torch.manual_seed(0)
-        self.name, self.network = "small", "small"
+        self.name, self.network, self.set = "small", "small", "none"
         self.module = nn.Sequential(nn.Conv2d(1, 6, 3), nn.ReLU(), nn.Flatten(),
                                     nn.Linear(96, 8)).eval()
         self.images = torch.rand(60, 1, 6, 6)
         self.calibration = self.images[:30]
         self.deciding = (self.images, self.module(self.images).argmax(1))
+        self.training = Data(self.images, self.deciding[1], *self.deciding)
 
     def tested(self, module: nn.Module) -> float:
         return 100 * float((module(self.images).argmax(1) == self.deciding[1]).float().mean())
 
 
-def test_every_table_has_its_rows() -> None:
-    small = Small()
-    kinds, rules, starts = study.kinds(small), study.rules(small), study.starts(small)
-    choice = study.choice(small)
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Small:
+    monkeypatch.setitem(study.IMAGES, "small", 40)
+    monkeypatch.setattr(study.kcnn_costs, "kept_pruned", lambda *_: None)
+    monkeypatch.setattr(study.kcnn_costs.binary, "CALIBRATION", 20)
+    return Small()
+
+
+def test_every_table_has_its_rows(small: Small) -> None:
+    found: dict[str, dict[str, Any]] = {step: {"small": make(small)}
+                                        for step, make in study.STEPS.items()}
+    kinds, rules, starts, choice = (found[step]["small"]
+                                    for step in ("kinds", "rules", "starts", "choice"))
     assert kinds["float"] == 100
     assert kinds["magnitude x channel scale 5"] >= kinds["signed 2"]
     assert all(ratio >= 1 - 1e-6 for ratio in starts.values())
     assert rules["machine 3"][1] < rules["paper 3"][1]
-    tables = [study.weights_table({"small": kinds}), study.maps_table({"small": rules}),
-              study.starts_table({"small": starts}),
-              study.choice_table({"small": choice}, {"small": 100.0})]
-    assert [len(table.rows) for table in tables] == [3, 2, 3, 2]
+    assert choice["budget"]["limit"] == pytest.approx(0.99)
+    assert choice["interval"]["limit"] == 1 and choice["images"] == 60
+    trained = {("small", 4, 7): study.tuned(small, 4, 7)}
+    tables = study.tables(found, trained)
+    assert [len(table.rows) for table in tables] == [6, 2, 5, 2, 1, 3, 2, 3, 2]
     assert all(table.markdown() for table in tables)
+    assert [row[-1] for row in tables[-1].rows][0] is None      # the first layer reads images
+    study.plot(found["kinds"], found["rules"]).canvas.draw()
 
 
-def test_costs_are_those_of_the_accounting() -> None:
-    small = Small()
-    found = cluster(small.module, 4)
-    layers = account.measure(small.module, small.calibration)
-    costs = study.costs(layers, found, 4, 7)
-    macs = sum(layer.macs for layer in layers)
-    done = sum(layer.matched + 8 * layer.outputs for layer in layers)
-    assert costs["operations"] == pytest.approx(50 * done / macs)
-    assert costs["multiplications"] == pytest.approx(
-        400 * sum(layer.outputs for layer in layers) / macs)
-    assert costs["array"] == -(-macs // 16)
-    assert 4 / 32 * 100 < costs["bytes"] < 50 and 0 < costs["hits"] < 100
-    part = {**costs, "before": 50.0, "after": 60.0, "streams": None, "cycles": None}
-    table = study.tuned_table({("small", 4, 7): part}, {"small": 100.0})
-    assert "| small | 4 | 7 | 100.00 | 50.00 | 60.00 |" in table.markdown()
+def test_sites_get_the_fewest_clusters_that_keep_what_the_rule_asks(small: Small) -> None:
+    part = study.choice(small)
+    fewest = study.kcnn_costs.clustered(
+        "2", small.module, small.calibration, small.tested, 2)
+    for rule in ("interval", "budget"):
+        counts = part[rule]["clusters"]
+        assert set(counts) == {"weight 0", "weight 3", "map 3"}
+        assert set(counts.values()) <= {None, *study.CHOICES}
+        assert part[rule]["bytes"] >= fewest["bytes"]
+
+
+def test_fine_tuning_keeps_magnitudes_and_tells_accuracies(small: Small) -> None:
+    before = {name: layer.weight.clone() for name, layer in weighted(small.module).items()}
+    part = study.tuned(small, 4, 7)
+    assert 0 <= part["before"] <= 100 and 0 <= part["test"] <= 100
+    assert part["machine"]["clocks"] > 100
+    assert all(torch.equal(layer.weight, before[name])
+               for name, layer in weighted(small.module).items())
+
+
+def test_networks_without_weights_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(study.networks, "WEIGHTS", tmp_path)
+    monkeypatch.setattr(study, "Parts", lambda *_: None)
+    monkeypatch.setattr("sys.argv", ["kcnn_table.py"])
+    with pytest.raises(SystemExit, match="no network has weights"):
+        study.main()
+    told = capsys.readouterr().err
+    for network, data in study.PAIRS:
+        assert f"{network} {data}: left out, {network}_{data}.npz is missing" in told
+    assert "vgg7 on cifar10 is left out: its weights are missing." in study.about([("vgg7",
+                                                                                    "cifar10")])
