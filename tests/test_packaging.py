@@ -43,6 +43,13 @@ def tracked_files() -> list[Path]:
     return [path for path in paths if path.is_file() and not path.is_symlink()]
 
 
+def test_types_of_every_script_of_bench_are_checked() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = config["mypy"]["modules"].replace(",", " ").split()
+    assert sorted(listed) == sorted(path.stem for path in (ROOT / "bench").rglob("*.py"))
+
+
 def test_every_folder_with_code_is_listed_in_setup_cfg() -> None:
     folders = {path.parent for top in TOP for path in (ROOT / top).rglob("*.py")}
     names = {"kcnn." + ".".join(folder.relative_to(ROOT).parts) for folder in folders}

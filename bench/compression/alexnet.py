@@ -94,15 +94,16 @@ def storage(layers: list[Layer]) -> Table:
 
 def by_layer(layers: list[Layer]) -> Table:
     """Operations of each layer with 16 clusters."""
-    rows = []
+    rows: list[tuple[str, float, float, float, float, float, float]] = []
     for layer in layers:
         skip, both = (account.clustered(layer, CLUSTERS, pruned) for pruned in (False, True))
         rows.append((layer.name, layer.macs / 1e6, skip.multiplications / 1e6,
                      skip.additions / 1e6, both.additions / 1e6,
                      50 * skip.both / layer.macs, 50 * both.both / layer.macs))
-    whole = [sum(row[i] for row in rows) for i in range(1, 5)]
-    rows.append(("total", *whole, 50 * (whole[1] + whole[2]) / whole[0],
-                 50 * (whole[1] + whole[3]) / whole[0]))
+    macs, products, sums, pruned_sums = (sum(column) for column in list(zip(
+        *(row[1:] for row in rows), strict=True))[:4])
+    rows.append(("total", macs, products, sums, pruned_sums, 50 * (products + sums) / macs,
+                 50 * (products + pruned_sums) / macs))
     return Table("Operations by layer, 16 clusters, millions an image",
                  ("layer", "multiply-accumulates", "multiplications", "additions",
                   "additions if pruned", "left, percent", "left if pruned, percent"), rows)
@@ -127,8 +128,9 @@ def form_table(layers: list[Layer]) -> Table:
 
 def hits_by_layer(layers: list[Layer]) -> Table:
     """Hit rate of the product cache of form D."""
-    rows = [(layer.name, *(100 * forms.expected("D", layer, CLUSTERS, CLUSTERS, pruned).hit_rate
-                           for pruned in (False, True))) for layer in layers]
+    rows: list[tuple[Cell, ...]] = [
+        (layer.name, *(100 * forms.expected("D", layer, CLUSTERS, CLUSTERS, pruned).hit_rate
+                       for pruned in (False, True))) for layer in layers]
     return Table("Product cache of form D, hits in percent of lookups",
                  ("layer", "not pruned", "pruned"), rows)
 
@@ -136,7 +138,7 @@ def hits_by_layer(layers: list[Layer]) -> Table:
 # ---- the second paper's accelerator --------------------------------------------------------
 def latency(layers: list[Layer]) -> Table:
     """First output and partial sums by order of the pixels."""
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for name, (_, shape) in SHAPES.items():
         first = [pixel.first_output(shape, order) for order in pixel.ORDERS]
         held = [pixel.open_positions(shape, order) for order in pixel.ORDERS]

@@ -93,8 +93,8 @@ def packed(name: str, weight: np.ndarray, code: Code, coders: tuple[str, ...]) -
 
 def unpacked(values: list) -> Row:
     """Inverse of `packed`."""
-    *first, files = values
-    return Row(*first, {(form, coder): size for form, coder, size in files})
+    layer, weights, nonzero, bits, files = values
+    return Row(layer, weights, nonzero, bits, {(form, coder): size for form, coder, size in files})
 
 
 def in_total(title: str, rows: list[Row], coders: tuple[str, ...], note: str = "") -> Table:
@@ -254,7 +254,8 @@ def plot(found: list[Network]) -> Figure:
     for form, marker in zip(SHOWN, "osv^dx", strict=True):
         points = [(100 * row.nonzero / row.weights, row.files[form, "none"] / row.nonzero)
                   for row in rows if (form, "none") in row.files]
-        axes.scatter(*zip(*points, strict=True), s=14, marker=marker, label=form, alpha=0.7)
+        left, size = zip(*points, strict=True)
+        axes.scatter(left, size, 14, marker=marker, label=form, alpha=0.7)
     axes.set(xscale="log", yscale="log", xlabel="weights left, percent",
              ylabel="bytes a weight that is left, packed",
              title="Storage formats, layers of clustered networks")

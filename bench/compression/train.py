@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from typing import Any
 
 import torch
 from kcnn.compiler.compress.data import Data, accuracy, batches, split
@@ -61,8 +62,8 @@ def train(network: str, data: str) -> nn.Module:
     torch.manual_seed(SEED)
     recipe, generator = RECIPES[network, data], torch.Generator().manual_seed(SEED)
     part = split(DATA[data].load(), HELD, SEED)
-    module = trained(network, data) if network == "resnet20" else build(network, data)
-    module = module.to(memory_format=torch.channels_last)
+    start: Any = trained(network, data) if network == "resnet20" else build(network, data)
+    module = start.to(memory_format=torch.channels_last)
     optimiser = recipe.optimiser(module)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.rate, epochs=recipe.epochs,
