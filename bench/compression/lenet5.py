@@ -62,7 +62,8 @@ ROWS_NOTES = {
 smaller, 39 times with Huffman codes. """ + _LOSS + """ Joint
 pruning has more training images a step; twice: a second search begins with the first one's network.
 Peak-pruning begins with the reversed order's.""",
-    "fashion": _LOSS + " `joint order` has as many training images as they."}
+    "fashion": _LOSS + """ `joint order`
+has as many training images as they. Taps are the parameters without the 580 biases."""}
 _ORDERS = """Within {budget} on the images held back, equally many steps and images for all.
 In turn, a layer's share of the loss grows with its place. `pruned so far`: a step trains only the
 layers that have been pruned and the one at hand, the last step all; `all`: every step trains all,
