@@ -137,7 +137,8 @@ def costs_table(found: Mapping[str, list[Part]]) -> Table:
                       "published densities the KCNN paper tells -66 % and -85 %, which "
                       "results/alexnet.md takes apart: 16 clusters, unpruned, zero activations "
                       "skipped; its convolutions stay wide. Pruned: the networks of lenet5.md and "
-                      "resnet20.md, trained on after pruning.")
+                      "resnet20.md, pruned and trained on; the difference to the rows above them "
+                      "is what pruning adds.")
 
 
 def _less(size: int | None, base: int) -> float | None:

@@ -31,8 +31,9 @@ from tables import Cell, Parts, Table, save
 from torch import nn
 
 HELD, SEED = 0.2, 0                # as in train.py: images that training has not seen
-CALIBRATION, TESTED = 200, 2000
-# images that decide on numbers of clusters: fewer where an image takes longer
+CALIBRATION = 200
+# test images, and those that decide on numbers of clusters: fewer where an image takes longer
+TESTED = {"lenet5": 5000, "vgg7": 2000, "resnet20": 2000}
 DECIDING = {"lenet5": 2000, "vgg7": 1000, "resnet20": 400}
 CHOICES = (2, 4, 8, 16)
 BUDGET = 0.01
@@ -74,7 +75,8 @@ class Study:
 
     def tested(self, module: nn.Module) -> float:
         """Accuracy on the first test images, in percent."""
-        return 100 * accuracy(module, self.data.x_test[:TESTED], self.data.y_test[:TESTED])
+        count = TESTED[self.network]
+        return 100 * accuracy(module, self.data.x_test[:count], self.data.y_test[:count])
 
 
 def weights(network: str, data: str) -> Path:
@@ -368,7 +370,7 @@ def about(missing: list[tuple[str, str]]) -> str:
     left_out = "".join(f" {' on '.join(pair)} is left out: its weights are missing."
                        for pair in missing)
     return ("KCNN's clustering and accounting on networks that can be trained here. Accuracies are "
-            f"those of {TESTED:,} test images, which decided nothing.{left_out}")
+            f"those of the first test images, which decided nothing ({_told(TESTED)}).{left_out}")
 
 
 if __name__ == "__main__":
