@@ -112,6 +112,16 @@ def right(module: nn.Module, data: Data) -> Tensor:
     return (logits(module, data.x_test).argmax(1) == data.y_test).double()
 
 
+def bound(lost: Tensor, confidence: float) -> float:
+    """The loss that is not exceeded, `confidence` standard errors above the mean.
+
+    lost: (N,) of -1, 0, 1, what each image that decides has lost. One image more than those that
+    changed is taken to have changed, so that few images with no change at all prove little.
+    """
+    mean = float(lost.mean())
+    return mean + confidence * math.sqrt(float((lost - mean).square().sum()) + 1) / len(lost)
+
+
 class _Search:
     """The rounds. All that a step depends on is in state()."""
 
@@ -172,9 +182,9 @@ class _Search:
     def _round(self, last: bool) -> Round:
         lost = self.before - right(self.module, self.data)
         loss = float(lost.mean())
-        bound = loss + self.settings.confidence * float(lost.std()) / math.sqrt(len(lost))
-        kept = (bound if last else loss) <= self.settings.budget
-        return Round(self.cost(self.module) / self.first_cost, loss, bound, kept, last)
+        most = bound(lost, self.settings.confidence)
+        kept = (most if last else loss) <= self.settings.budget
+        return Round(self.cost(self.module) / self.first_cost, loss, most, kept, last)
 
     def _note(self, found: Round) -> None:
         self.rounds.append(found)

@@ -1,6 +1,7 @@
 """Compression by several methods under one accuracy budget.
 
-The training images are split once; one part trains, the other one, the validation images, decides.
+The training images are split once; one part trains, the other one, the validation images, decides
+(or images given for it, which the network has not been trained on).
 First the network is trained a little as it is: that, or the untouched one if it is better, is the
 reference and the teacher of all that follows. Then each method in turn may take the loss on the
 validation images to its share of the budget: the first of four to a quarter, the last one to all of
@@ -138,7 +139,8 @@ def _fingerprint(module: nn.Module, data: Data, settings: Settings) -> dict[str,
     state = {name: value for name, value in module.state_dict().items()}
     return {"settings": {**dataclasses.asdict(settings), "methods": list(settings.methods)},
             "network": _digest(state, str(module)),
-            "data": _digest({f.name: getattr(data, f.name) for f in dataclasses.fields(data)}, "")}
+            "data": _digest({name: value for name, value in vars(data).items()
+                             if value is not None}, "")}
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

@@ -6,7 +6,8 @@ A file holds one of
     x_train, y_train                    the same, the held-out part in a second file
     images, labels                      uint8 (N, H, W) or (N, H, W, C), with the model's preprocess
 
-and a file of the test split `x_test, y_test`, `x, y` or `images, labels`.
+and may hold x_val, y_val besides: images to decide with that the network has not been trained on.
+A file of the test split holds `x_test, y_test`, `x, y` or `images, labels`.
 """
 
 from __future__ import annotations
@@ -31,12 +32,17 @@ BATCH = 256
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Data:
-    """x_*: float32 (N, C, H, W), finite; y_*: int64 (N,). Neither part is empty."""
+    """x_*: float32 (N, C, H, W), finite; y_*: int64 (N,). No part is empty.
+
+    *_val: images that decide; None where a part of the training images has to.
+    """
 
     x_train: Tensor
     y_train: Tensor
     x_test: Tensor
     y_test: Tensor
+    x_val: Tensor | None = None
+    y_val: Tensor | None = None
 
     @property
     def example(self) -> Tensor:
@@ -59,19 +65,29 @@ def load(path: Path, test: Path | None = None, preprocess: Preprocess | None = N
     else:
         raise CompressError(f"{path}: holds no x_test, y_test; give the held-out images in a "
                             "second file with --test")
-    if train[0].shape[1:] != held[0].shape[1:]:
-        raise CompressError(f"{test or path}: test images have the shape "
-                            f"{tuple(held[0].shape[1:])}, training images "
-                            f"{tuple(train[0].shape[1:])}; give both alike")
-    return Data(*train, *held)
+    _alike(train[0], held[0], f"{test or path}: test images")
+    if "x_val" not in arrays and "y_val" not in arrays:
+        return Data(*train, *held)
+    decide = _part(arrays, ("x_val",), ("y_val",), path, preprocess)
+    _alike(train[0], decide[0], f"{path}: x_val's images")
+    return Data(*train, *held, *decide)
+
+
+def _alike(train: Tensor, other: Tensor, what: str) -> None:
+    if train.shape[1:] != other.shape[1:]:
+        raise CompressError(f"{what} have the shape {tuple(other.shape[1:])}, training images "
+                            f"{tuple(train.shape[1:])}; give both alike")
 
 
 def split(data: Data, fraction: float, seed: int) -> Data:
     """The training part alone, `fraction` of every class of it as the new test part.
 
-    What decides with the result cannot see the real test part. The order of images is kept; the
-    same seed gives the same split.
+    Where there are images to decide with, they are the new test part, and all others train. What
+    decides with the result cannot see the real test part. The order of images is kept; the same
+    seed gives the same split.
     """
+    if data.x_val is not None and data.y_val is not None:
+        return Data(data.x_train, data.y_train, data.x_val, data.y_val)
     if not 0 < fraction < 1:
         raise CompressError(f"the validation part must be between 0 and 1 of the training data, "
                             f"found {fraction}; 0.1 is usual")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,8 +77,7 @@ class Task:
     def fits(self, module: nn.Module) -> bool:
         """The loss is within the budget, CONFIDENCE standard errors added."""
         lost = self.right - budget.right(module, self.data)
-        error = float(lost.std()) / math.sqrt(len(lost))
-        return float(lost.mean()) + CONFIDENCE * error <= self.budget
+        return budget.bound(lost, CONFIDENCE) <= self.budget
 
     def train(self, module: nn.Module, name: str,
               shared: Mapping[str, clusters.Clusters] | None = None) -> None:

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from . import checkpoint
 from .account import measure
-from .budget import State, Tune, right
+from .budget import State, Tune, bound, right
 from .clusters import weighted
 from .data import Data
 from .errors import CompressError
@@ -257,9 +257,9 @@ class _Search:
     def _judge(self, layers: str, budget: float) -> Trial:
         lost = self.before - right(self.module, self.data)
         loss = float(lost.mean())
-        bound = loss + self.settings.confidence * float(lost.std()) / math.sqrt(len(lost))
-        found = Trial(layers, left(self.module), loss, bound, loss <= budget)
-        if bound <= self.settings.budget and (found.left, loss) < (self.best_left, self.best_loss):
+        most = bound(lost, self.settings.confidence)
+        found = Trial(layers, left(self.module), loss, most, loss <= budget)
+        if most <= self.settings.budget and (found.left, loss) < (self.best_left, self.best_loss):
             self.best, self.best_left, self.best_loss = _copy(self.module), found.left, loss
         self.trials.append(found)
         return found

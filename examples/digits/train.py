@@ -2,8 +2,8 @@
 
     python examples/digits/train.py
 
-writes weights.pt, calibration.npz (`x`), test.npy, labels.npy, and few.npy, the first test images,
-into out/digits.
+writes weights.pt, calibration.npz (`x`), data.npz (what `kcnn compress` takes), test.npy, labels.npy,
+and few.npy, the first test images, into out/digits.
 """
 
 from __future__ import annotations
@@ -88,9 +88,11 @@ def accuracy(outputs: NDArray[np.floating], labels: NDArray[np.int64]) -> float:
 
 
 def save(module: nn.Module, digits: Digits, folder: Path) -> None:
-    """Write the weights, and the data that `kcnn compile` and `kcnn run` take."""
+    """Write the weights, and the data that `kcnn compile`, `compress` and `run` take."""
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "calibration.npz", x=digits.calibration)
+    np.savez(folder / "data.npz", x_train=digits.train_x, y_train=digits.train_y,
+             x_test=digits.test_x, y_test=digits.test_y)
     np.save(folder / "test.npy", digits.test_x)
     np.save(folder / "labels.npy", digits.test_y)
     np.save(folder / "few.npy", digits.test_x[:FEW_IMAGES])

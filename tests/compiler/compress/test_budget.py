@@ -13,7 +13,7 @@ import torch
 from kcnn.arch.config import Config
 from kcnn.compiler import pipeline
 from kcnn.compiler.compress import diannao
-from kcnn.compiler.compress.budget import Round, Settings, Slimmed, right, slim
+from kcnn.compiler.compress.budget import Round, Settings, Slimmed, bound, right, slim
 from kcnn.compiler.compress.data import Data, accuracy
 from kcnn.compiler.compress.errors import CompressError
 from kcnn.compiler.compress.finetune import Settings as Training
@@ -155,6 +155,13 @@ def test_rounds_are_taken_back_until_the_end_is_within_the_budget() -> None:
 
 
 # ---- the same bytes ------------------------------------------------------------------------
+def test_few_images_without_a_loss_prove_little() -> None:
+    assert bound(torch.zeros(100, dtype=torch.double), 2.0) == pytest.approx(0.02)
+    lost = torch.tensor([1.0, -1.0] * 4 + [0.0] * 92, dtype=torch.double)
+    assert bound(lost, 1.0) == pytest.approx(3 / 100)
+    assert bound(torch.ones(10, dtype=torch.double), 0.0) == 1
+
+
 def values(result: Slimmed) -> list[bytes]:
     return [value.numpy().tobytes() for value in result.module.state_dict().values()]
 

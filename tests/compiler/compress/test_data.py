@@ -105,6 +105,23 @@ def test_a_split_is_stratified_disjoint_and_blind_to_the_test_part() -> None:
     assert split(data, 0.2, seed=2).x_test.ravel().tolist() != held
 
 
+def test_images_given_to_decide_are_the_test_part_of_a_split(tmp_path: Path) -> None:
+    new = arrays(4)
+    path = written(tmp_path, "d.npz", **arrays(), x_val=new["x_test"], y_val=new["y_test"])
+    data = load(path)
+    part = split(data, 0.5, seed=0)
+    assert torch.equal(part.x_train, data.x_train) and torch.equal(part.y_train, data.y_train)
+    assert np.array_equal(part.x_test.numpy(), new["x_test"])
+    assert np.array_equal(part.y_test.numpy(), new["y_test"])
+
+
+def test_images_given_to_decide_must_fit(tmp_path: Path) -> None:
+    wider = np.zeros((2, 1, 9, 9), np.float32)
+    for more in ({"x_val": wider}, {"x_val": wider, "y_val": np.zeros(2, np.int64)}):
+        with pytest.raises(CompressError, match="x_val"):
+            load(written(tmp_path, "d.npz", **arrays(), **more))
+
+
 @pytest.mark.parametrize("fraction, sentence", [(0.0, "between 0 and 1"), (1.0, "between 0 and 1"),
                                                 (0.01, "too few")])
 def test_a_split_without_images_is_refused(fraction: float, sentence: str) -> None:
