@@ -75,7 +75,7 @@ def readme_commands() -> list[str]:
 
 
 def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
-    """After a demo in miniature: four channels, one epoch, one image."""
+    """After a demo in miniature: four channels, one epoch, few images."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples",
                     ignore=shutil.ignore_patterns("__pycache__"))
     model = tmp_path / "examples" / "digits" / "model.py"
@@ -85,9 +85,11 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     folder = tmp_path / "out" / "digits"
     train.save(train.train(digits, epochs=1), digits, folder)
     np.save(folder / "few.npy", digits.test_x[:1])
+    np.savez(folder / "data.npz", x_train=digits.train_x[:200], y_train=digits.train_y[:200],
+             x_test=digits.test_x[:50], y_test=digits.test_y[:50])
     commands = readme_commands()
     assert [shlex.split(line)[1] for line in commands] == [
-        "compile", "run", "cosim", "convert", "disasm"]
+        "compile", "run", "cosim", "convert", "disasm", "compress", "compile", "info"]
     for line in commands:
         done = subprocess.run([sys.executable, "-m", "kcnn.cli", *shlex.split(line)[1:]],
                               cwd=tmp_path, capture_output=True, text=True)
