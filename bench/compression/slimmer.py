@@ -59,16 +59,22 @@ PUBLISHED = {"linear": 52.0, "lower": 65.0}
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Training of one network within the search: steps of 64 images in a round and at the end."""
+    """Training of one network within the search: steps of 64 images in a round and at the end.
+
+    patient: as in budget.Settings.
+    """
 
     steps: int
     last: int
     step: float
+    patient: bool = True
     rate: float = 1e-3
 
 
-PLANS = {"lenet5": Plan(400, 2000, 0.25), "vgg7": Plan(150, 500, 0.25),
-         "resnet20": Plan(150, 500, 0.25)}
+PLANS = {("lenet5", "mnist"): Plan(400, 2000, 0.25, patient=False),
+         ("lenet5", "fashion"): Plan(400, 2000, 0.25),
+         ("vgg7", "fashion"): Plan(150, 500, 0.25), ("vgg7", "cifar10"): Plan(150, 500, 0.25),
+         ("resnet20", "cifar10"): Plan(150, 500, 0.25)}
 BATCH = 64
 ABOUT = """Slimmer networks: what is saved at 1 % loss. Accuracies are those of the test images,
 which decided nothing; error is one standard error of the difference. Savings are
@@ -91,7 +97,8 @@ def row(network: str, data: str, mode: str) -> dict[str, Any]:
     name = f"{network}_{data}_{mode}"
     started = time.process_time()
     KEPT.mkdir(parents=True, exist_ok=True)
-    found = slim(base, part, Settings(BUDGET, methods, step=PLANS[network].step, seed=SEED),
+    found = slim(base, part, Settings(BUDGET, methods, step=PLANS[network, data].step, seed=SEED,
+                                     patient=PLANS[network, data].patient),
                  tuner(base, part, network, data), cost, KEPT / f"{name}.pt", told(name))
     save_weights(found.module, KEPT / f"{name}.npz")
     return {"network": network, "data": data, "mode": mode,
@@ -104,7 +111,8 @@ def row(network: str, data: str, mode: str) -> dict[str, Any]:
 def tuner(base: nn.Module, part: Data, network: str, data: str
           ) -> Callable[[nn.Module, int, bool], None]:
     """Training on some of the training images, with the network at the start as teacher."""
-    teacher, plan, recipe = copy.deepcopy(base).eval(), PLANS[network], RECIPES[network, data]
+    teacher, plan = copy.deepcopy(base).eval(), PLANS[network, data]
+    recipe = RECIPES[network, data]
 
     def augment(x: Tensor, generator: torch.Generator) -> Tensor:
         return varied(x, recipe.shift, recipe.mirror, generator)

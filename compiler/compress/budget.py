@@ -5,9 +5,10 @@ cost is gone: a proposal is a few features of one layer, those that matter least
 made linear or given a smaller window. Of all proposals the one with the best gain for its loss is
 taken; gain is cost saved, loss how far the outputs move (Kullback-Leibler, on training images).
 Then the network is tuned, and the round stands if the accuracy on the validation part is not more
-than the budget below the first one. A round that fails is tried again with half the share; after
-two failures in a row the search ends. Then the network is tuned longer, and rounds are taken back
-until the loss is within the budget for a confidence bound.
+than the budget below the first one. A round that fails, if wanted after as much training as at the
+end, is undone and tried again with half the share; after two failures in a row the search ends.
+Then the network is tuned longer, and rounds are taken back until the loss is within the budget for
+a confidence bound.
 
 Nothing but `data.x_test`, the validation part, decides on a round; proposals see training images.
 """
@@ -41,7 +42,8 @@ class Settings:
 
     criterion: of ranking. share: of a layer's features in a proposal. step: share of the cost that
     a round takes away. confidence: standard errors between the loss and the budget at the end.
-    images: training images for fits, ranking and losses of proposals.
+    images: training images for fits, ranking and losses of proposals. patient: a round that fails
+    is trained as long as at the end before it is undone.
     """
 
     budget: float = 0.01
@@ -52,6 +54,7 @@ class Settings:
     confidence: float = 1.645
     images: int = 256
     seed: int = 0
+    patient: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,11 +155,14 @@ class _Search:
         elif not self.proposals.take((1 - self.share) * self.cost(self.module)):
             self.finishing = True
         else:
-            self.tune(self.module, number, False)
-            self._judge()
+            self._judge(number)
 
-    def _judge(self) -> None:
+    def _judge(self, number: int) -> None:
+        self.tune(self.module, number, False)
         found = self._round(False)
+        if self.settings.patient and not found.kept:
+            self.tune(self.module, number, True)
+            found = self._round(False)
         if found.kept:
             self.kept.append(_copy(self.module))
             self.failures = 0

@@ -154,7 +154,23 @@ def test_rounds_are_taken_back_until_the_end_is_within_the_budget() -> None:
     assert result.saving == pytest.approx(1 - ends[2].cost)
 
 
-# ---- the same bytes ------------------------------------------------------------------------
+def test_a_patient_search_trains_longer_before_it_undoes_a_round() -> None:
+    calls: list[tuple[int, bool]] = []
+
+    def turn(module: nn.Module, number: int, last: bool) -> None:
+        """Spoils the network; a second time, mends it."""
+        calls.append((number, last))
+        with torch.no_grad():
+            module[7].weight.neg_()
+
+    hasty = found(("lower",), turn)
+    assert [one.kept for one in hasty.rounds] == [False, False]
+    assert calls == [(0, False), (1, False)]
+    calls.clear()
+    patient = found(("lower",), turn, budget=0.1, patient=True)
+    assert patient.rounds[0].kept and calls[:2] == [(0, False), (0, True)]
+
+
 def test_few_images_without_a_loss_prove_little() -> None:
     assert bound(torch.zeros(100, dtype=torch.double), 2.0) == pytest.approx(0.02)
     lost = torch.tensor([1.0, -1.0] * 4 + [0.0] * 92, dtype=torch.double)
@@ -162,6 +178,7 @@ def test_few_images_without_a_loss_prove_little() -> None:
     assert bound(torch.ones(10, dtype=torch.double), 0.0) == 1
 
 
+# ---- the same bytes ------------------------------------------------------------------------
 def values(result: Slimmed) -> list[bytes]:
     return [value.numpy().tobytes() for value in result.module.state_dict().values()]
 
