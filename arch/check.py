@@ -153,9 +153,9 @@ def _entry_rules(program: Program, ins: TableLoad) -> Rules:
         legal = words < config.memory_codes
         meaning = "an address offset"
     elif ins.kind == Table.DECODE:
-        halves = hazards.signed(np.stack([words & 0xFFFF, words >> 16]))
-        legal = (halves == fixed.saturate(halves, config.value_bits)).all(axis=0)
-        meaning = f"two values of {config.value_bits} bits"
+        values = hazards.signed(words & 0xFFFF)
+        legal = (values == fixed.saturate(values, config.value_bits)) & (words >> 16 == 0)
+        meaning = f"a value of {config.value_bits} bits"
     else:
         threshold = hazards.signed(words & 0xFFFF)
         legal = ((threshold == fixed.saturate(threshold, fixed.CLUSTER_BITS))

@@ -165,14 +165,14 @@ class Accesses:
     def _sums(self, index: int, ins: Run, flat: effects.Flat, pair: Ints) -> None:
         """No S and no T can leave its width, whatever the codes are."""
         config = self.program.config
-        low, high = np.zeros((2, BANKS, 2), np.int64)
+        least, most = np.zeros((2, BANKS), np.int64)
         for p in np.unique(pair).tolist():
-            words = self._use(index, Table.DECODE, p, slice(None))
-            halves = signed(np.stack([words & 0xFFFF, words >> 16]))
-            low[p], high[p] = halves.min(axis=1).clip(max=0), halves.max(axis=1).clip(min=0)
-        half = flat.negative.astype(np.int64)
+            values = signed(self._use(index, Table.DECODE, p, slice(None)))
+            least[p], most[p] = min(0, values.min()), max(0, values.max())
+        low = np.where(flat.negative, -most[pair], least[pair])
+        high = np.where(flat.negative, -least[pair], most[pair])
         s_low, s_high, t_low, t_high = effects.largest_sums(
-            flat, low[pair, half], high[pair, half], ins.mode == Mode.PASS)
+            flat, low, high, ins.mode == Mode.PASS)
         for name, lows, highs, bits in (("cluster sum S", s_low, s_high, config.sum_bits),
                                         ("total T", t_low, t_high, config.total_bits)):
             worst = int(max(highs.max(initial=0), -1 - lows.min(initial=0)))

@@ -52,7 +52,7 @@ class Table(enum.IntEnum):
 
     BASE = 0             # {address: bits 23..0, pair: bit 24} of a logical channel
     OFFSET = 1           # address offset of a kernel position
-    DECODE = 2           # {value of +tap: bits 15..0, value of -tap: bits 31..16} of a code
+    DECODE = 2           # value of a code: bits 15..0; a tap adds or subtracts it
     CLUSTER = 3          # {threshold: bits 15..0, code: bits 23..16} of a segment
     RAMP = 4             # BASE entries start, start + step, ...; no memory is read
 

@@ -23,7 +23,7 @@ from . import check, isa, records, sections
 from .errors import ConfigError, FormatError, KcnnError
 from .program import Program
 
-FORMAT = 1
+FORMAT = 2
 MAGIC = b"\x89KCNN\r\n\x1a"
 ALIGN = 64
 

@@ -114,13 +114,13 @@ def _table_notes(program: Program) -> dict[int, list[str]]:
 
 
 def _entry(kind: int, word: int) -> str:
-    low, high = word & 0xFFFF, word >> 16
+    low = word & 0xFFFF
     if kind == Table.BASE:
         return f"{word & 0xFFFFFF} pair {word >> 24}"
     if kind == Table.DECODE:
-        return f"{_signed(low)}/{_signed(high)}"
+        return str(_signed(low))
     if kind == Table.CLUSTER:
-        return f">={_signed(low)}:{high}"
+        return f">={_signed(low)}:{word >> 16}"
     return str(word)
 
 

@@ -233,7 +233,7 @@ def _decode_words(value: Value, plane: int, layer: Layer, config: Config) -> Int
     """DECODE entries: what a tap reads for a code; for a maximum the code of a rank."""
     table = (np.arange(config.codes) - value.order) % config.codes if layer.op == "max" else (
         decode_table(value, plane, config))
-    return (table & 0xFFFF) | (-table & 0xFFFF) << 16
+    return table & 0xFFFF
 
 
 def _cluster_words(layer: Layer) -> Ints:

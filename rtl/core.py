@@ -54,14 +54,13 @@ def memory_reads(window, rows, even_row, odd_row, even, odd):
 class Stages:
     """What belongs to a tap, at the blocks that need it.
 
-    max_valid, max_last: at the maxima; table, {pair, half}: at the decode tables; run_end: at the
-    sums.
+    max_valid, max_last: at the maxima; pair: at the decode tables; run_end: at the sums.
     """
 
     def __init__(self, config):
         self.max_valid = bit()
         self.max_last = bit()
-        self.table = word(2)
+        self.pair = bit()
         self.run_end = RunEnd(config)
 
 
@@ -73,11 +72,12 @@ def accompany(clk, reset, tap, pair, stages, config):
     """
     levels = rotate_levels(config)
     length = 8 + levels                  # from the tap to the sums
-    at_maxima, at_sums = 5 + levels, 7 + levels
+    at_maxima, at_decode, at_sums = 5 + levels, 5 + levels, 7 + levels
     factor_bits = config.factor_bits
-    valids, lasts = word(length), word(length)
-    negative = bit()
-    table, run, run_late = word(2), word(factor_bits + 1), word(factor_bits + 1)
+    closing_at = factor_bits + 1
+    valids, lasts, pairs = word(length), word(length), word(at_decode + 1)
+    run, run_late = word(factor_bits + 2), word(factor_bits + 2)
+    factor = wrapping(factor_bits)
     run_end = stages.run_end
 
     @always_seq(clk.posedge, reset=reset)
@@ -85,12 +85,11 @@ def accompany(clk, reset, tap, pair, stages, config):
         if tap.active:
             valids.next = concat(valids[length - 1:], tap.valid)
             lasts.next = concat(lasts[length - 1:], tap.last)
-            negative.next = tap.negative
+            pairs.next = concat(pairs[at_decode:], pair)
 
     @always_comb
     def combine():
-        table.next = concat(pair, negative)
-        run.next = concat(tap.closing, tap.factor)
+        run.next = concat(tap.closing, tap.negative, tap.factor)
 
     @always_comb
     def show():
@@ -98,11 +97,27 @@ def accompany(clk, reset, tap, pair, stages, config):
         stages.max_last.next = lasts[at_maxima]
         run_end.valid.next = valids[at_sums]
         run_end.last.next = lasts[at_sums]
-        run_end.closing.next = run_late[factor_bits]
-        run_end.factor.next = run_late[factor_bits:]
+        stages.pair.next = pairs[at_decode]
+        factor.next = run_late[factor_bits:]
 
-    return (follow, combine, show, delay_line(clk, tap.active, table, stages.table, 6 + levels),
-            delay_line(clk, tap.active, run, run_late, length))
+    @always(clk.posedge)
+    def arrive():
+        if tap.active:
+            run_end.closing.next = run_late[closing_at]
+            run_end.negative.next = run_late[factor_bits]
+            run_end.factor.next = factor
+
+    @always(clk.posedge)
+    def arrive_signed():
+        if tap.active:
+            run_end.closing.next = run_late[closing_at]
+            if run_late[factor_bits]:
+                run_end.factor.next = 0 - factor
+            else:
+                run_end.factor.next = factor
+
+    return (follow, combine, show, delay_line(clk, tap.active, run, run_late, length - 1),
+            arrive_signed if config.share == 1 else arrive)
 
 
 @block
@@ -147,13 +162,13 @@ def lane_array(clk, reset, active, fields, ports, codes, stages, at_total, reads
     front = (ranks_of(clk, active, codes, fields.order, ranks, lanes, config.code_bits),
              maxima(clk, reset, stages.max_valid, stages.max_last, fields.max_run, ranks, best,
                     lanes),
-             decode(clk, active, ports, stages.table, best, values, config.code_bits))
+             decode(clk, active, ports, stages.pair, best, values, config.code_bits))
     if config.share == 1:
         return front, lane_multipliers(clk, reset, run_end, fields.max_run, values, at_total,
                                        reads, complete, config)
     captured = [wrapping(config.sum_bits) for _ in range(lanes)]
-    sums = cluster_sums(clk, reset, run_end.valid, run_end.last, fields.max_run, values, captured,
-                        lanes, config.sum_bits)
+    sums = cluster_sums(clk, reset, run_end, fields.max_run, values, captured, lanes,
+                        config.sum_bits)
     return front, sums, shared_multipliers(clk, reset, active, run_end, captured, at_total, reads,
                                            complete, config)
 

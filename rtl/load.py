@@ -1,7 +1,7 @@
 """Load unit: external memory to the activation memory and to the tables.
 
     LOAD, taken in k: req visible in k+1; a row is written in the cycle after its last beat
-    TABLE: a burst with last beat b is written from b+1 on, an entry a cycle (DECODE: two)
+    TABLE: a burst with last beat b is written from b+1 on, an entry a cycle
     RAMP: entries written in k+1 .. k+count
 """
 
@@ -106,7 +106,7 @@ def burst_buffer(clk, reset, restart, valid, word_in, at, following, word_out, d
 
 
 @block
-def entry_cutter(table, state, kind, bank, half, index, word, slot, ramp, pair, per_beat):
+def entry_cutter(table, state, kind, bank, index, word, slot, ramp, pair, per_beat):
     """Drives the table port: entry `slot` of the burst lies in the beat `word`."""
     width = len(word)
     low = per_beat.bit_length() - 1
@@ -117,7 +117,6 @@ def entry_cutter(table, state, kind, bank, half, index, word, slot, ramp, pair, 
     def steer():
         table.we.next = state == State.IN_ENTRIES or state == State.IN_RAMP
         table.bank.next = bank
-        table.half.next = half
         table.index.next = index
         if kind == kind_ramp:
             table.kind.next = kind_base
@@ -166,7 +165,7 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
     burst, most = config.burst, config.burst * per_beat - 1
     slot_bits = max(most.bit_length(), beat_shift + 1)
     row_bits, address_bits = len(rows.address), config.address_bits
-    op_load, kind_decode, kind_ramp = int(Op.LOAD), int(Table.DECODE), int(Table.RAMP)
+    op_load, kind_ramp = int(Op.LOAD), int(Table.RAMP)
     f_rows, f_row, f_from = Load.field("rows"), Load.field("row"), Load.field("address")
     rows_hi, rows_lo, row_lo, from_hi, from_lo = (f_rows.hi, f_rows.lo, f_row.lo, f_from.hi,
                                                   f_from.lo)
@@ -178,7 +177,7 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
     state = Signal(State.AT_REST)
     address = Signal(modbv(0)[ADDRESS_BITS:])
     rest = Signal(intbv(0)[REST_BITS:])
-    kind, bank, half = Signal(intbv(0)[3:]), Signal(bool(0)), Signal(bool(0))
+    kind, bank = Signal(intbv(0)[3:]), Signal(bool(0))
     index = Signal(modbv(0)[len(table.index):])
     entries = Signal(intbv(0)[count_hi - count_lo:])
     slot = Signal(modbv(0)[slot_bits:])
@@ -187,14 +186,13 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
     first_row = Signal(intbv(0)[row_bits:])
     at, following = (Signal(intbv(0)[slot_bits - beat_shift:]) for _ in range(2))
     beat_of_row, beat_of_table = Signal(bool(0)), Signal(bool(0))
-    entry_done, last_entry = Signal(bool(0)), Signal(bool(0))
     word = Signal(intbv(0)[config.port_bits:])
     is_load, beats = Signal(bool(0)), Signal(intbv(0)[REST_BITS:])
     source, span = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))
 
     feeder = row_feeder(clk, reset, box.take, first_row, beat_of_row, rdata, rows, config)
     buffer = burst_buffer(clk, reset, bus.grant, beat_of_table, rdata, at, following, word, burst)
-    cutter = entry_cutter(table, state, kind, bank, half, index, word, slot, ramp, pair, per_beat)
+    cutter = entry_cutter(table, state, kind, bank, index, word, slot, ramp, pair, per_beat)
 
     @always_comb
     def decode():
@@ -203,16 +201,11 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
         beat_of_table.next = bus.valid and state == State.IN_BEATS
 
     @always_comb
-    def progress():
-        entry_done.next = kind != kind_decode or half
-        last_entry.next = entries == 1 and (kind != kind_decode or half)
-
-    @always_comb
     def walk():
         ahead = modbv(0)[slot_bits:]
         at.next = slot[slot_bits:beat_shift]
         ahead[:] = slot
-        if state == State.IN_ENTRIES and entry_done:
+        if state == State.IN_ENTRIES:
             ahead[:] = slot + 1
         following.next = ahead[slot_bits:beat_shift]
 
@@ -246,8 +239,8 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
 
     @always_comb
     def end():
-        unit.ending.next = rows_done or (last_entry and (state == State.IN_ENTRIES
-                                                         or state == State.IN_RAMP))
+        unit.ending.next = rows_done or (entries == 1 and (state == State.IN_ENTRIES
+                                                           or state == State.IN_RAMP))
 
     @always_seq(clk.posedge, reset=reset)
     def control():
@@ -279,13 +272,12 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
             if bus.last:
                 state.next = State.IN_ENTRIES
         elif state == State.IN_ENTRIES:
-            if entry_done:
-                entries.next = entries - 1
-                if entries == 1:
-                    state.next = State.AT_REST
-                elif slot == most:
-                    bus.req.next = True
-                    state.next = State.IN_BEATS
+            entries.next = entries - 1
+            if entries == 1:
+                state.next = State.AT_REST
+            elif slot == most:
+                bus.req.next = True
+                state.next = State.IN_BEATS
         elif state == State.IN_RAMP:
             entries.next = entries - 1
             if entries == 1:
@@ -300,20 +292,17 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
             ramp.next = box.word[start_hi:start_lo]
             step.next = box.word[step_hi:step_lo]
             pair.next = box.word[pair_lo]
-            half.next = False
         elif state == State.IN_ENTRIES:
-            half.next = kind == kind_decode and not half
-            if entry_done:
-                index.next = index + 1
+            index.next = index + 1
         elif state == State.IN_RAMP:
             index.next = index + 1
             ramp.next = ramp + step
         if state != State.IN_ENTRIES:
             slot.next = 0
-        elif entry_done:
+        else:
             slot.next = slot + 1
 
-    return (feeder, buffer, cutter, decode, progress, walk, measure, ask, end, control, entry)
+    return (feeder, buffer, cutter, decode, walk, measure, ask, end, control, entry)
 
 
 def _slice(name: str) -> tuple[int, int]:

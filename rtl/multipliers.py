@@ -32,14 +32,16 @@ HALVED = (2, 8)
 class RunEnd:
     """The tap whose value is at the lanes' sums (M = 1: multipliers) in this cycle.
 
-    valid: there is one; last: of its run; closing: of its chunk; factor: of its run.
+    valid: there is one; last: of its run; closing: of its chunk; negative: it subtracts; factor: of
+    its run, which with M = 1 takes the tap's sign.
     """
 
     def __init__(self, config):
         self.valid = bit()
         self.last = bit()
         self.closing = bit()
-        self.factor = wrapping(config.factor_bits)
+        self.negative = bit()
+        self.factor = number(config.factor_bits + (config.share == 1))
 
 
 class Steps:

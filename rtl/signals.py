@@ -74,15 +74,12 @@ class TableWrite:
     """Load unit to the tables: one entry in a cycle with `we`.
 
     kind: isa.Table, RAMP writes as BASE. data: the entry as in external memory (RAMP computes it).
-    half: DECODE, 0 in the cycle that writes the value of +tap (data bits 15..0), 1 in that of
-    -tap (bits 31..16); else 0.
     """
 
     def __init__(self) -> None:
         self.we = bit()
         self.kind = word(3)
         self.bank = bit()
-        self.half = bit()
         self.index = word(TABLE_INDEX_BITS)
         self.data = word(32)
 

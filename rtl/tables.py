@@ -15,7 +15,7 @@ THRESHOLD_BITS = CLUSTER_BITS + 1       # one bit more: a threshold can lie abov
 class TablePorts:
     """One write a cycle: `at` {bank, entry} and an enable for each table.
 
-    base: {pair, address}; offset: address; decode: `at` is {pair, half, code}, value;
+    base: {pair, address}; offset: address; decode: `at` is {pair, code}, value;
     cluster: threshold, counted from the least value on and cut to THRESHOLD_BITS without changing
     any comparison, and code.
     """
@@ -28,7 +28,7 @@ class TablePorts:
         self.address = word(config.address_bits)
         self.pair = bit()
         self.decode_we = bit()
-        self.decode_at = word(config.code_bits + 2)
+        self.decode_at = word(config.code_bits + 1)
         self.value = wrapping(config.value_bits)
         self.cluster_we = bit()
         self.cluster_at = word(config.code_bits + 1)
@@ -46,7 +46,6 @@ def spread(clk, reset, table, ports, config):
     width, value_bits = config.address_bits, config.value_bits
     codes, code_bits = config.codes, config.code_bits
     pair_at, code_hi = 24, 16 + config.code_bits
-    negative_hi = 16 + config.value_bits
     sign_at = CLUSTER_BITS - 1
     negative, beyond = (1 << (16 - sign_at)) - 1, 1 << CLUSTER_BITS
 
@@ -64,15 +63,12 @@ def spread(clk, reset, table, ports, config):
         if table.we:
             ports.base_at.next = concat(table.bank, table.index[base_bits:])
             ports.offset_at.next = concat(table.bank, table.index[offset_bits:])
-            ports.decode_at.next = concat(table.bank, table.half, table.index[code_bits:])
+            ports.decode_at.next = concat(table.bank, table.index[code_bits:])
             ports.cluster_at.next = concat(table.bank, table.index[code_bits:])
             ports.address.next = table.data[width:]
             ports.pair.next = table.data[pair_at]
             ports.code.next = table.data[code_hi:16]
-            if table.half:
-                ports.value.next = table.data[negative_hi:16]
-            else:
-                ports.value.next = table.data[value_bits:]
+            ports.value.next = table.data[value_bits:]
 
     @always(clk.posedge)
     def limit():

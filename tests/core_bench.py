@@ -116,7 +116,7 @@ def random_channel(config: Config, rng: random.Random, run: Run) -> Channel:
     half = 1 << (config.factor_bits - 1)
     slots = []
     for _ in range(rng.randint(0, 4)):
-        factor = rng.randrange(-half, half)
+        factor = rng.choice((-half, rng.randrange(-half, half), rng.randrange(-half, half)))
         taps = rng.choice((1, 1, 2, 3, 9))
         slots += [Slot(rng.randrange(1 << config.position_bits), rng.randrange(2), factor,
                        int(i == taps - 1)) for i in range(taps)]
@@ -148,22 +148,19 @@ def slot_word(config: Config, slot: Slot) -> int:
     return (word << 1 | slot.negative) << config.position_bits | slot.position
 
 
-def table_writes(state: State, config: Config) -> Iterator[tuple[int, int, int, int, int]]:
-    """(kind, bank, half, index, data) of every entry."""
+def table_writes(state: State, config: Config) -> Iterator[tuple[int, int, int, int]]:
+    """(kind, bank, index, data) of every entry."""
     for bank in range(2):
         for i, (address, pair) in enumerate(state.base[bank].tolist()):
-            yield (Table.BASE if i % 2 else Table.RAMP), bank, 0, i, address | pair << 24
+            yield (Table.BASE if i % 2 else Table.RAMP), bank, i, address | pair << 24
         for i, address in enumerate(state.offset[bank].tolist()):
-            yield Table.OFFSET, bank, 0, i, address
+            yield Table.OFFSET, bank, i, address
         for i in range(config.codes):
-            plus, minus = state.decode[bank, :, i].tolist()
-            data = (plus & 0xFFFF) | (minus & 0xFFFF) << 16
-            yield Table.DECODE, bank, 0, i, data
-            yield Table.DECODE, bank, 1, i, data
+            yield Table.DECODE, bank, i, int(state.decode[bank, i]) & 0xFFFF
             threshold = int(state.thresholds[bank, i]) & 0xFFFF
-            yield Table.CLUSTER, bank, 0, i, threshold | int(state.codes[bank, i]) << 16
+            yield Table.CLUSTER, bank, i, threshold | int(state.codes[bank, i]) << 16
             # beyond the depth: dropped
-            yield Table.CLUSTER, bank, 0, config.codes + i, 0
+            yield Table.CLUSTER, bank, config.codes + i, 0
 
 
 STROBES = (("command", "go"), ("slots", "we"), ("slots", "close"), ("heads", "scale_we"),
@@ -209,8 +206,7 @@ class Driver:
         for i in range(max(len(writes), beats)):
             table.we.next = i < len(writes)
             if i < len(writes):
-                kind, table.bank.next, table.half.next, table.index.next, table.data.next = \
-                    writes[i]
+                kind, table.bank.next, table.index.next, table.data.next = writes[i]
                 table.kind.next = int(kind)
             rows.valid.next = i < beats
             if i < beats:

@@ -42,7 +42,7 @@ class State:
         self.memory = np.zeros(config.memory_codes, np.int64)
         self.base = np.zeros((2, config.base_entries, 2), np.int64)       # address, pair
         self.offset = np.zeros((2, config.offset_entries), np.int64)
-        self.decode = np.zeros((2, 2, config.codes), np.int64)            # pair, half
+        self.decode = np.zeros((2, config.codes), np.int64)
         self.thresholds = np.zeros((2, config.codes), np.int64)
         self.codes = np.zeros((2, config.codes), np.int64)
         self.home = 0            # where the half of memory that RUNs read begins
@@ -116,7 +116,7 @@ def totals_of(state: State, run: Run, channel: Channel, places) -> np.ndarray:
         if maximum:
             ranks.append(rank)
             rank = np.max(ranks, axis=0)
-        value = state.decode[pair, slot.negative][rank]
+        value = state.decode[pair][rank] * (-1 if slot.negative else 1)
         s = value if maximum else s + value
         if slot.last:
             total = total + slot.factor * wrap(s, config.sum_bits)

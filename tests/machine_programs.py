@@ -236,11 +236,9 @@ class _Builder(Draw):
     def decode_pair(self, pair: int) -> None:
         config = self.config
         limit = 1 << self.pick(1, config.value_bits - 1)
-        values = self.rng.integers(-limit, limit, (2, config.codes))
-        if self.chance(0.5):
-            values[1] = np.minimum(-values[0], limit - 1)
+        values = self.rng.integers(-limit, limit, config.codes)
         self.value_limit[pair] = limit
-        self.table(isa.Table.DECODE, pair, 0, values[0] & 0xFFFF | (values[1] & 0xFFFF) << 16)
+        self.table(isa.Table.DECODE, pair, 0, values & 0xFFFF)
 
     def cluster_bank(self, bank: int) -> None:
         codes = self.rng.integers(0, self.config.codes, self.config.codes)

@@ -175,8 +175,7 @@ class Load(Unit):
         machine = self.machine
         if self.writing:
             entry = self.writing.pop(0)
-            if table.kind != isa.Table.DECODE or entry not in self.writing:
-                machine.write_entry(table, entry)
+            machine.write_entry(table, entry)
             if not self.writing:
                 if table.kind == isa.Table.RAMP or self.done_beats == self.beats:
                     self.end(t)
@@ -186,8 +185,7 @@ class Load(Unit):
             self.done_beats += 1
             if machine.port.last(1, t):
                 high = min(table.count, self.done_beats * machine.config.port_bytes // 4)
-                copies = 2 if table.kind == isa.Table.DECODE else 1
-                self.writing = [e for e in range(self.done_entries, high) for _ in range(copies)]
+                self.writing = list(range(self.done_entries, high))
                 self.done_entries = high
 
 

@@ -115,7 +115,7 @@ class Compute(Unit):
             rank = (code + run.order) % config.codes
             if run.mode == isa.Mode.PASS:
                 rank = self.ranks[lane] = max(self.ranks[lane], rank)
-            value = machine.decode[pair][int(negative)][rank]
+            value = machine.decode[pair][rank] * (-1 if negative else 1)
             self.sums[lane] = value if run.mode == isa.Mode.PASS else self.sums[lane] + value
             assert self.sums[lane] == signed(self.sums[lane], config.sum_bits)
             if last:

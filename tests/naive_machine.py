@@ -77,7 +77,7 @@ class Naive:
         self.memory = [0] * config.memory_codes
         self.base = [[(0, 0)] * config.base_entries for _ in range(2)]
         self.offset = [[0] * config.offset_entries for _ in range(2)]
-        self.decode = [[[0] * config.codes for _ in range(2)] for _ in range(2)]
+        self.decode = [[0] * config.codes for _ in range(2)]
         self.cluster = [[(0, 0)] * config.codes for _ in range(2)]
         self.tokens = {(a, b): 0 for a in range(3) for b in range(3) if abs(a - b) == 1}
         self.starts = np.full(instructions, -1, np.int64)
@@ -126,8 +126,7 @@ class Naive:
         elif table.kind == isa.Table.OFFSET and at < config.offset_entries:
             self.offset[table.bank][at] = word
         elif table.kind == isa.Table.DECODE and at < config.codes:
-            self.decode[table.bank][0][at] = signed(word, 16)
-            self.decode[table.bank][1][at] = signed(word >> 16, 16)
+            self.decode[table.bank][at] = signed(word, 16)
         elif table.kind == isa.Table.CLUSTER and at < config.codes:
             self.cluster[table.bank][at] = signed(word, 16), word >> 16 & 255
 

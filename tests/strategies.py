@@ -305,7 +305,7 @@ def _tables(layer, shape, config, source, kernel):
         for j in range(shape.planes)]
     if shape.mode == Mode.PASS:
         values = [(codes - at.order) % config.codes]
-    decode = [(v & 0xFFFF | (-v & 0xFFFF) << 16).tolist() for v in values]
+    decode = [(v & 0xFFFF).tolist() for v in values]
     parts = [(Table.BASE, 0, base), (Table.OFFSET, 0, offset),
              *((Table.DECODE, j, words) for j, words in enumerate(decode))]
     if shape.mode == Mode.CODE:

@@ -58,10 +58,10 @@ def _reads(run: Run, position: Ints, raster: Ints, memory: ActivationMemory, tab
 def _sums(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory,
           tables: Tables) -> None:
     """Sum runs: a product of matrices, exact in float64."""
-    key, which = np.unique(2 * stream.position + stream.negative, return_inverse=True)
+    key, which = np.unique(stream.position, return_inverse=True)
     for block in _blocks(len(raster), len(key)):
-        rank, pair = _reads(run, key >> 1, raster[block], memory, tables)
-        values = tables.decode[pair[:, None], (key & 1)[:, None], rank].astype(np.float64)
+        rank, pair = _reads(run, key, raster[block], memory, tables)
+        values = tables.decode[pair[:, None], rank].astype(np.float64)
         for channels in _blocks(run.channels, len(key)):
             out[channels, block] = _weights(stream, which, len(key), channels) @ values
 
@@ -72,7 +72,8 @@ def _weights(stream: Parsed, which: Ints, keys: int, channels: slice) -> NDArray
     runs, taps = slice(bounds[0], bounds[-1]), stream.run_taps[bounds]
     rows = len(bounds) - 1
     sizes = np.diff(stream.run_taps[bounds[0]:bounds[-1] + 1])
-    factor = np.repeat(stream.factor[runs], sizes).astype(np.float64)
+    signs = 1.0 - 2.0 * stream.negative[taps[0]:taps[-1]]
+    factor = np.repeat(stream.factor[runs], sizes) * signs
     row = np.repeat(np.arange(rows), np.diff(taps))
     cells = row * keys + which[taps[0]:taps[-1]]
     weights = np.bincount(cells, factor, rows * keys).astype(np.float64, copy=False)
@@ -84,11 +85,12 @@ def _maxima(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: Activatio
     """MAX runs: the largest rank of a run, decoded as its last tap says."""
     channel = np.repeat(np.arange(run.channels), np.diff(stream.channel_runs))
     last = stream.run_taps[1:] - 1
+    factor = stream.factor * np.where(stream.negative[last], -1, 1)
     for block in _blocks(len(raster), len(stream.position)):
         rank, pair = _reads(run, stream.position, raster[block], memory, tables)
         largest = np.maximum.reduceat(rank, stream.run_taps[:-1])
-        values = tables.decode[pair[last][:, None], stream.negative[last][:, None], largest]
-        np.add.at(out[:, block], channel, stream.factor[:, None] * values)
+        values = tables.decode[pair[last][:, None], largest]
+        np.add.at(out[:, block], channel, factor[:, None] * values)
 
 
 def drained(run: Run, total: Ints, stream: Parsed, tables: Tables, config: Config) -> Ints:

@@ -54,14 +54,13 @@ class LoadUnit:
 
     def _entries(self, table: TableLoad) -> Wait:
         config = self._config
-        clocks = 2 if table.kind == Table.DECODE else 1
         beats, visible, rest = -(-ENTRY_BYTES * table.count // config.port_bytes), now() + 1, \
             table.count
         while beats:
             count = min(config.burst, beats)
             times = yield from self._port.access(LOAD, visible, count)
             entries = min(rest, count * config.port_bytes // ENTRY_BYTES)
-            visible = int(times[-1]) + entries * clocks + 1
+            visible = int(times[-1]) + entries + 1
             beats -= count
             rest -= entries
         yield from until(visible - 1)

@@ -78,14 +78,14 @@ class Trace:
 
 
 class Tables:
-    """The on-chip tables: two banks each, decode two pairs of halves for + and - taps."""
+    """The on-chip tables: two banks each."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self.base = np.zeros((2, config.base_entries), np.int64)
         self.pair = np.zeros((2, config.base_entries), np.int64)
         self.offset = np.zeros((2, config.offset_entries), np.int64)
-        self.decode = np.zeros((config.table_pairs, 2, config.codes), np.int64)
+        self.decode = np.zeros((config.table_pairs, config.codes), np.int64)
         self.threshold = np.zeros((2, config.codes), np.int64)
         self.code = np.zeros((2, config.codes), np.int64)
 
@@ -109,8 +109,7 @@ class Tables:
         elif kind == Table.OFFSET:
             self.offset[bank, at] = words
         elif kind == Table.DECODE:
-            self.decode[bank, 0, at] = _signed(words, self._config.value_bits)
-            self.decode[bank, 1, at] = _signed(words >> 16, self._config.value_bits)
+            self.decode[bank, at] = _signed(words, self._config.value_bits)
         else:
             self.threshold[bank, at] = _signed(words, 16)
             self.code[bank, at] = words >> 16 & (self._config.codes - 1)

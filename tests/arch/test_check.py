@@ -123,8 +123,9 @@ def test_addresses_are_multiples_of_the_port(index, name):
     (BASE, 1 << 14, "entry 1 of BASE is 0x00004000, not an address of the memory and a pair"),
     (BASE, 2 << 24, "entry 1 of BASE is 0x02000000, not an address of the memory and a pair"),
     (OFFSET, 1 << 14, "entry 1 of OFFSET is 0x00004000, not an address offset"),
-    (DECODE, 256, "entry 1 of DECODE is 0x00000100, not two values of 9 bits"),
-    (DECODE + 1, 0xFEFF << 16, "entry 9 of DECODE is 0xfeff0000, not two values of 9 bits"),
+    (DECODE, 256, "entry 1 of DECODE is 0x00000100, not a value of 9 bits"),
+    (DECODE + 1, 0xFEFF, "entry 9 of DECODE is 0x0000feff, not a value of 9 bits"),
+    (DECODE + 1, 1 << 16, "entry 9 of DECODE is 0x00010000, not a value of 9 bits"),
     (CLUSTER, 1024, "entry 1 of CLUSTER is 0x00000400, not a threshold of 11 bits and a code"),
     (CLUSTER, 16 << 16, "entry 1 of CLUSTER is 0x00100000, not a threshold of 11 bits and a code"),
 ])

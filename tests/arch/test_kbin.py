@@ -89,7 +89,7 @@ def test_bytes_are_deterministic_and_independent_of_the_order_of_meta():
 def test_header_by_hand():
     data = kbin.save(SMALL)
     assert data[:8] == b"\x89KCNN\r\n\x1a"
-    assert struct.unpack_from("<II", data, 8) == (kbin.FORMAT, 7) and kbin.FORMAT == 1
+    assert struct.unpack_from("<II", data, 8) == (kbin.FORMAT, 7) and kbin.FORMAT == 2
     assert data[32:64] == SMALL.config.hash and not any(data[20:32])
     places = entries(data)
     assert list(places) == list(Section)
@@ -153,11 +153,11 @@ def test_foreign_files_are_refused(data, sentence):
 
 def test_a_newer_version_is_refused():
     data = bytearray(kbin.save(SMALL))
-    data[8] = 2
+    data[8] = kbin.FORMAT + 1
     with pytest.raises(FormatError) as caught:
         kbin.load(repair(data), "net.kbin")
     assert str(caught.value) == (
-        "net.kbin: header at offset 8: format version 2, but this kcnn reads version 1; use the "
+        "net.kbin: header at offset 8: format version 3, but this kcnn reads version 2; use the "
         "kcnn that wrote the file, or compile the network again")
 
 

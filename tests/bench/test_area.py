@@ -87,7 +87,7 @@ def test_memories_take_block_ram_and_decode_tables_lut_ram() -> None:
     slots = area.area_of("tap_cache", config)
     assert slots.block_rams > 0 and slots.lut_ram == 0
     tables = area.area_of("decode", config)
-    entries = 4 * config.codes * config.value_bits * config.lanes      # two pairs of two halves
+    entries = 2 * config.codes * config.value_bits * config.lanes      # two pairs
     assert tables.block_rams == 0 and entries <= 64 * tables.lut_ram <= 3 * entries
     assert tables.flip_flops == config.value_bits * config.lanes
 

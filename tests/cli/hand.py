@@ -57,9 +57,8 @@ PIECES = (Piece(0, 0, 4, 4, (20000, 9000), (32768, -100000)), Piece(0, 0, 4, 4, 
 
 def program() -> Program:
     """x (1, 4, 4) -> first (2, 4, 4) in codes -> second (1, 4, 4) in four digits."""
-    decode = [value | (-value & 0xFFFF) << 16 for value in VALUES]
     cluster = [(t & 0xFFFF) | code << 16 for code, t in enumerate((0, *THRESHOLDS))]
-    entries = [decode, cluster, [0], [16 | 1 << 24, 32 | 1 << 24]]
+    entries = [VALUES, cluster, [0], [16 | 1 << 24, 32 | 1 << 24]]
     tables = b"".join(np.array(e, "<u4").tobytes().ljust(64, b"\0") for e in entries)
     streams = [encoded(FIRST, PIECES[0].scale, PIECES[0].bias),
                encoded(SECOND, PIECES[1].scale, PIECES[1].bias)]

@@ -7,6 +7,7 @@ import pytest
 from core_bench import Part
 from kcnn.arch.config import Config
 from kcnn.rtl.lanes import cluster_sums, decode, maxima, ranks_of
+from kcnn.rtl.multipliers import RunEnd
 from kcnn.rtl.signals import bit, number, word, wrapping
 from kcnn.rtl.tables import TablePorts
 from myhdl import ResetSignal, Signal, always_comb, block, modbv
@@ -102,21 +103,21 @@ def test_every_lane_reads_its_own_table(lanes):
     def make():
         return tables, {"clk": bit(), "active": bit(),
                         "ports": Part(TablePorts(CONFIG), "decode_we", "decode_at", "value"),
-                        "which": word(2), "ranks": word(lanes * BITS), "joined": word(9 * lanes),
+                        "which": bit(), "ranks": word(lanes * BITS), "joined": word(9 * lanes),
                         "lanes": lanes}
 
     def stimulus(ports, rng):
         ports["active"].next = 1
         while True:
             write = ports["ports"]
-            write.decode_we.next, write.decode_at.next = rng.random() < 0.4, rng.randrange(64)
+            write.decode_we.next, write.decode_at.next = rng.random() < 0.4, rng.randrange(32)
             write.value.next = rng.randrange(-256, 256)
-            ports["which"].next = rng.randrange(4)
+            ports["which"].next = rng.randrange(2)
             ports["ranks"].next = rng.getrandbits(lanes * BITS)
             yield
 
     rows = replay(make, 400, stimulus, tools=("iverilog", "ghdl", "verilator")).rows
-    entries = [0] * 64
+    entries = [0] * 32
     for now, after in zip(rows, rows[1:], strict=False):
         for i in range(lanes):
             at = now["which"] << 4 | now["ranks"] >> (4 * i) & 15
@@ -126,11 +127,11 @@ def test_every_lane_reads_its_own_table(lanes):
 
 
 @block
-def sums(clk, reset, valid, last, max_run, value0, value1, sum0, sum1, sum_bits):
+def sums(clk, reset, tap, max_run, value0, value1, sum0, sum1, sum_bits):
     """Two lanes between ports."""
     values = [number(9) for _ in range(2)]
     captured = [wrapping(sum_bits) for _ in range(2)]
-    inner = cluster_sums(clk, reset, valid, last, max_run, values, captured, 2, sum_bits)
+    inner = cluster_sums(clk, reset, tap, max_run, values, captured, 2, sum_bits)
 
     @always_comb
     def cut():
@@ -148,7 +149,8 @@ def sums(clk, reset, valid, last, max_run, value0, value1, sum0, sum1, sum_bits)
 @pytest.mark.parametrize("sum_bits", [10, 16])
 def test_sums_of_runs_wrap_and_maxima_count_once(sum_bits):
     def make():
-        return sums, {"clk": bit(), "reset": reset_signal(), "valid": bit(), "last": bit(),
+        return sums, {"clk": bit(), "reset": reset_signal(),
+                      "tap": Part(RunEnd(CONFIG), "valid", "last", "negative"),
                       "max_run": bit(), "value0": number(9), "value1": number(9),
                       "sum0": number(sum_bits), "sum1": number(sum_bits), "sum_bits": sum_bits}
 
@@ -159,10 +161,10 @@ def test_sums_of_runs_wrap_and_maxima_count_once(sum_bits):
         cycle = 0
         while True:
             ports["max_run"].next = cycle >= 200
-            ports["valid"].next = rng.random() < 0.8
-            ports["last"].next = rng.random() < 0.2 or cycle == 199
-            if cycle == 199:
-                ports["valid"].next = 1
+            tap = ports["tap"]
+            tap.valid.next = rng.random() < 0.8 or cycle == 199
+            tap.last.next = rng.random() < 0.2 or cycle == 199
+            tap.negative.next = rng.random() < 0.5
             ports["value0"].next = rng.choice((-256, 255, rng.randrange(-256, 256)))
             ports["value1"].next = rng.randrange(-256, 256)
             cycle += 1
@@ -172,11 +174,11 @@ def test_sums_of_runs_wrap_and_maxima_count_once(sum_bits):
     total = np.zeros(2, np.int64)
     ends = 0
     for now, after in zip(rows[1:], rows[2:], strict=False):
-        if not now["valid"]:
+        if not now["tap_valid"]:
             continue
-        value = np.array([now["value0"], now["value1"]])
+        value = np.array([now["value0"], now["value1"]]) * (-1 if now["tap_negative"] else 1)
         total = value if now["max_run"] else total + value
-        if now["last"]:
+        if now["tap_last"]:
             half = 1 << (sum_bits - 1)
             wanted = ((total + half) % (2 * half) - half).tolist()
             assert [after["sum0"], after["sum1"]] == wanted

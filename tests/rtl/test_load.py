@@ -94,7 +94,7 @@ class Bench:
             return self.expected_rows(cycle, ins, first)
         if ins.kind == Table.RAMP:
             mask = self.config.memory_codes - 1
-            writes = {cycle + 1 + i: (int(Table.BASE), ins.bank, 0, ins.first + i,
+            writes = {cycle + 1 + i: (int(Table.BASE), ins.bank, ins.first + i,
                                       (ins.start + i * ins.step) & mask | ins.pair << 24)
                       for i in range(ins.count)}
             return {}, {}, writes, cycle + ins.count
@@ -123,7 +123,7 @@ class Bench:
         return reqs, writes, {}, end
 
     def expected_entries(self, cycle, ins, first):
-        size, ways = self.config.port_bytes, 2 if ins.kind == Table.DECODE else 1
+        size = self.config.port_bytes
         reqs, writes, req, entry = [], {}, cycle + 1, 0
         for burst in self.bursts_of(first, -(-4 * ins.count // size), ins.address * 16):
             reqs.append((burst.req, req))
@@ -131,9 +131,8 @@ class Bench:
             for _ in range(min(ins.count - entry, len(burst.beats) * size // 4)):
                 place = ins.address * 16 + 4 * entry
                 data = int.from_bytes(self.memory[place:place + 4], "little")
-                for half in range(ways):
-                    writes[at] = (ins.kind, ins.bank, half, ins.first + entry, data)
-                    at += 1
+                writes[at] = (ins.kind, ins.bank, ins.first + entry, data)
+                at += 1
                 entry += 1
             req = at
         return reqs, {}, writes, at - 1
@@ -166,7 +165,7 @@ def test_rows_entries_and_stamps(name):
         ends.append(end)
     over = ends[-1] + 1
     assert gathered(rows[:over], bench.config) == wanted_rows
-    keys = ("kind", "bank", "half", "index", "data")
+    keys = ("kind", "bank", "index", "data")
     assert {t: tuple(r[f"table_{key}"] for key in keys) for t, r in enumerate(rows[:over])
             if r["table_we"]} == wanted_entries
     assert [t for t, r in enumerate(rows[:over]) if r["unit_ending"]] == ends

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 import pytest
+from core_bench import Part
 from kcnn.arch.config import Config
 from kcnn.rtl.multipliers import RunEnd, lane_multipliers, shared_multipliers
 from kcnn.rtl.signals import bit, word, wrapping
@@ -68,7 +69,8 @@ def make_for(config):
                        else (shared_between_ports, "moving"))
         return block, {
             "clk": bit(), "reset": ResetSignal(0, active=1, isasync=False), mode: bit(),
-            "tap": RunEnd(config), "amounts": word(width * config.lanes),
+            "tap": Part(RunEnd(config), "valid", "last", "closing", "factor"),
+            "amounts": word(width * config.lanes),
             "at_total": word(2 + step_bits),
             "joined": word(config.total_bits * config.multipliers), "complete": bit(),
             "config": config}

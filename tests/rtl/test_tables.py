@@ -24,7 +24,7 @@ def stimulus(ports, rng):
     while True:
         table.we.next = rng.random() < 0.8
         table.kind.next = rng.randrange(8)
-        table.bank.next, table.half.next = rng.randrange(2), rng.randrange(2)
+        table.bank.next = rng.randrange(2)
         table.index.next = rng.choice((rng.randrange(16), rng.randrange(80), rng.getrandbits(16)))
         near = rng.choice((rng.getrandbits(16), rng.randrange(-1100, 1100) & 0xFFFF))
         table.data.next = rng.getrandbits(16) << 16 | near
@@ -58,9 +58,8 @@ def test_every_write_reaches_its_table_one_cycle_later():
             assert after["ports_offset_at"] == bank << 5 | index
             assert after["ports_address"] == data % CONFIG.memory_codes
         elif name == "decode":
-            half = now["table_half"]
-            assert after["ports_decode_at"] == bank << 5 | half << 4 | index
-            assert signed(after["ports_value"], 9) == signed(data >> (16 * half), 9)
+            assert after["ports_decode_at"] == bank << 4 | index
+            assert signed(after["ports_value"], 9) == signed(data, 9)
         else:
             assert after["ports_cluster_at"] == bank << 4 | index
             assert after["ports_code"] == data >> 16 & 15

@@ -55,10 +55,11 @@ def expected(run, memory, tables):
     for k, x in np.ndindex(3, 5):
         for factor, positions, negative in CHANNELS[k]:
             seen = [tap(run, memory, tables, p, x) for p in positions]
-            values = [tables.decode[pair, n, rank]
+            values = [(1 - 2 * n) * tables.decode[pair, rank]
                       for (rank, pair), n in zip(seen, negative, strict=True)]
             if run.mode == Mode.PASS:
-                values = [tables.decode[seen[-1][1], negative[-1], max(r for r, _ in seen)]]
+                values = [(1 - 2 * negative[-1])
+                          * tables.decode[seen[-1][1], max(r for r, _ in seen)]]
             out[k, x] += factor * sum(values)
     return out
 

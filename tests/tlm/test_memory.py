@@ -55,8 +55,8 @@ def test_words_of_each_kind():
     assert tables.pair[1, 2:5].tolist() == [1, 0, 0]
     tables.write(table(Table.OFFSET), np.array([1, 2, 3]))
     assert tables.offset[1, 2:5].tolist() == [1, 2, 3]
-    tables.write(table(Table.DECODE), np.array([0x0001FFFF, 0xFF00_00FF, 0]))
-    assert tables.decode[1, :, 2:5].tolist() == [[-1, 255, 0], [1, -256, 0]]
+    tables.write(table(Table.DECODE), np.array([0xFFFF, 0xFF, 0xFF00]))
+    assert tables.decode[1, 2:5].tolist() == [-1, 255, -256]
     tables.write(table(Table.CLUSTER), np.array([0x0AFFFE, 0x030400, 0]))
     assert tables.threshold[1, 2:5].tolist() == [-2, 1024, 0]
     assert tables.code[1, 2:5].tolist() == [10, 3, 0]
