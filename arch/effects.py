@@ -93,8 +93,8 @@ def _walk(count: int, split: int, start: int, mod: int, step: int, wrap: int) ->
 def largest_sums(flat: Flat, low: Ints, high: Ints, maximum: bool) -> tuple[Ints, Ints, Ints, Ints]:
     """Bounds of every S and T: S lowest and highest (R,), T lowest and highest (K,).
 
-    low, high: bounds of what each tap adds, zero among them. maximum: in a MAX run only the last
-    tap's decoded value counts.
+    low, high: bounds of what each tap adds, zero among them. maximum: a MAX run adds one value,
+    within the bounds of its last tap.
     """
     if maximum:
         last = flat.run_taps[1:] - 1

@@ -44,7 +44,7 @@ class Mode(enum.IntEnum):
 
     CODE = 0             # the code of the nearest centroid, by the clustering table
     RADIX = 1            # the digits of the saturated value
-    PASS = 2             # the low bits of T: the code of a MAX run
+    PASS = 2             # T - order modulo 2^AB: the code of a MAX run, from its rank
 
 
 class Table(enum.IntEnum):
@@ -320,7 +320,7 @@ class Run(Instruction):
         ("shift", 2, "t / 2: right shift of T before it is saturated to 18 bits"),
         ("digits", 3, "digits written per position: RADIX 1 to 4, else 1"),
         ("radix_width", 5, "RADIX: bits that v is saturated to, 2 to 16; else 0"),
-        ("order", 8, "added to source codes, modulo 2^AB, before compare and decode"),
+        ("order", 8, "PASS: subtracted from T, modulo 2^AB; else 0"),
         ("kernel_bits", 3, "bits of a position that name the kernel offset, 0 to 5"),
         ("base_bank", 1, "bank of the base table"),
         ("offset_bank", 1, "bank of the kernel-offset table"),
@@ -404,6 +404,7 @@ class Run(Instruction):
              "chunk_columns or chunk_rows is not reduced"),
             (self.mode == Mode.RADIX or (self.digits == 1 and self.radix_width == 0),
              "digits and radix_width are for RADIX"),
+            (self.mode == Mode.PASS or self.order == 0, "order is for PASS"),
             (self.mode != Mode.RADIX or (self.digits <= 4 and 2 <= self.radix_width <= 16),
              "RADIX wants digits 1 to 4 and radix_width 2 to 16"),
         )

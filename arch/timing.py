@@ -31,7 +31,7 @@ def rotate_levels(config: Config) -> int:
 
 def total_latency(config: Config) -> int:
     """R_c = issue of the chunk's last tap + M + total_latency."""
-    return rotate_levels(config) + (10 if config.share == 1 else 12)
+    return rotate_levels(config) + (9 if config.share == 1 else 11)
 
 
 def drain_latency(config: Config) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arch import isa
+from ..arch import fixed, isa
 from ..arch.config import Config
 from ..arch.program import ALIGN, Layer, Piece, Port, Program, Tensor, align
 from ..arch.stream import ChannelStream, Run, encode_stream
@@ -230,10 +230,10 @@ def _planes(values: list[Value]) -> list[tuple[int, int]]:
 
 
 def _decode_words(value: Value, plane: int, layer: Layer, config: Config) -> Ints:
-    """DECODE entries: what a tap reads for a code; for a maximum the code of a rank."""
-    table = (np.arange(config.codes) - value.order) % config.codes if layer.op == "max" else (
-        decode_table(value, plane, config))
-    return table & 0xFFFF
+    """DECODE entries: what a tap reads for a code; for a maximum its rank."""
+    if layer.op == "max":
+        return fixed.rank(np.arange(config.codes), value.order, config.code_bits)
+    return decode_table(value, plane, config) & 0xFFFF
 
 
 def _cluster_words(layer: Layer) -> Ints:

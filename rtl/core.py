@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from myhdl import Signal, always, always_comb, always_seq, block, concat, intbv, modbv
+from myhdl import always, always_comb, always_seq, block, concat, intbv
 
 from ..arch.config import bits_for
 from ..arch.fixed import BIAS_BITS, CLUSTER_BITS, SCALE_BITS, V_BITS
@@ -23,7 +23,7 @@ from .delay import delay_line
 from .drain import Flow, drain
 from .fields import Fields, run_fields
 from .issue import Tap, issue
-from .lanes import cluster_sums, decode, maxima, ranks_of
+from .lanes import cluster_sums, decode, maxima
 from .multipliers import RunEnd, lane_multipliers, shared_multipliers
 from .requantize import channel_heads, narrow, requantize
 from .signals import bit, number, word, wrapping
@@ -54,13 +54,13 @@ def memory_reads(window, rows, even_row, odd_row, even, odd):
 class Stages:
     """What belongs to a tap, at the blocks that need it.
 
-    max_valid, max_last: at the maxima; pair: at the decode tables; run_end: at the sums.
+    pair: at the decode tables; max_valid, max_last: at the maxima; run_end: at the sums.
     """
 
     def __init__(self, config):
+        self.pair = bit()
         self.max_valid = bit()
         self.max_last = bit()
-        self.pair = bit()
         self.run_end = RunEnd(config)
 
 
@@ -71,8 +71,8 @@ def accompany(clk, reset, tap, pair, stages, config):
     tap: Tap; pair: of its decode tables, a cycle later; stages: Stages, driven.
     """
     levels = rotate_levels(config)
-    length = 8 + levels                  # from the tap to the sums
-    at_maxima, at_decode, at_sums = 5 + levels, 5 + levels, 7 + levels
+    length = 7 + levels                  # from the tap to the sums
+    at_decode, at_maxima, at_sums = 3 + levels, 5 + levels, 6 + levels
     factor_bits = config.factor_bits
     closing_at = factor_bits + 1
     valids, lasts, pairs = word(length), word(length), word(at_decode + 1)
@@ -155,19 +155,17 @@ def lane_array(clk, reset, active, fields, ports, codes, stages, at_total, reads
     stages: Stages; reads[j]: total of multiplier j at `at_total`, a cycle before.
     """
     lanes = config.lanes
-    ranks = [Signal(modbv(0)[config.code_bits:]) for _ in range(lanes)]
-    best = [word(config.code_bits) for _ in range(lanes)]
     values = [number(config.value_bits) for _ in range(lanes)]
+    best = [number(config.value_bits) for _ in range(lanes)]
     run_end = stages.run_end
-    front = (ranks_of(clk, active, codes, fields.order, ranks, lanes, config.code_bits),
-             maxima(clk, reset, stages.max_valid, stages.max_last, fields.max_run, ranks, best,
-                    lanes),
-             decode(clk, active, ports, stages.pair, best, values, config.code_bits))
+    front = (decode(clk, active, ports, stages.pair, codes, values, config.code_bits),
+             maxima(clk, reset, stages.max_valid, stages.max_last, fields.max_run, values, best,
+                    lanes, config.code_bits))
     if config.share == 1:
-        return front, lane_multipliers(clk, reset, run_end, fields.max_run, values, at_total,
+        return front, lane_multipliers(clk, reset, run_end, fields.max_run, best, at_total,
                                        reads, complete, config)
     captured = [wrapping(config.sum_bits) for _ in range(lanes)]
-    sums = cluster_sums(clk, reset, run_end, fields.max_run, values, captured, lanes,
+    sums = cluster_sums(clk, reset, run_end, fields.max_run, best, captured, lanes,
                         config.sum_bits)
     return front, sums, shared_multipliers(clk, reset, active, run_end, captured, at_total, reads,
                                            complete, config)

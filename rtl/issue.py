@@ -149,5 +149,5 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
             tap.entry.next = place[entry_bits:]
             tap.chunk_position.next = position
 
-    moving = activity(clk, reset, issuing, tap.active, rotate_levels(config) + share + 14)
+    moving = activity(clk, reset, issuing, tap.active, rotate_levels(config) + share + 13)
     return decide, present, turn_over, stage0, stage1, mask, hold, moving

@@ -1,6 +1,6 @@
-"""The lanes: rank, running maximum, decode and cluster sum, side by side for P codes.
+"""The lanes: decode, running maximum and cluster sum, side by side for P codes.
 
-    codes -> rank = code + order -> maximum over the run (MAX) -> value = table -> S +- value
+    codes -> value = table -> maximum over the run (MAX) -> S +- value
 """
 
 from __future__ import annotations
@@ -13,29 +13,79 @@ TABLE_LANES = 3          # lanes that read one decode table: the read ports of a
 
 
 @block
-def ranks_of(clk, active, codes, order, ranks, lanes, code_bits):
-    """ranks[i] = (code i + order) mod 2^AB of the codes in the cycle before."""
-    width = lanes * code_bits
+def decode3(clk, active, we, at, value, pair, code0, code1, code2, value0, value1, value2,
+            code_bits):
+    """Three lanes' decode table; a write goes to entry `at`, {pair, code}.
+
+    valueN: a cycle later, the entry {pair, codeN}.
+    """
+    entries = [Signal(intbv(0, min=value.min, max=value.max)) for _ in range(2 << code_bits)]
+    top = code_bits + 1
 
     @always(clk.posedge)
-    def add():
-        rest = intbv(0)[width:]
-        code = intbv(0)[code_bits:]
+    def look_up():
+        index = intbv(0)[top:]
+        if we:
+            entries[at].next = value
         if active:
-            rest[:] = codes
-            for i in range(lanes):
-                code[:] = rest[code_bits:]
-                ranks[i].next = code + order
-                rest[:] = rest >> code_bits
+            index[:] = concat(pair, code0)
+            value0.next = entries[index]
+            index[:] = concat(pair, code1)
+            value1.next = entries[index]
+            index[:] = concat(pair, code2)
+            value2.next = entries[index]
 
-    return add
+    return look_up
 
 
 @block
-def maxima(clk, reset, valid, last, max_run, ranks, best, lanes):
-    """best[i]: the rank of the cycle before; if `max_run`, the largest since the run began.
+def decode1(clk, active, we, at, value, pair, code, decoded, code_bits):
+    """One lane's decode table, as `decode3`."""
+    entries = [Signal(intbv(0, min=value.min, max=value.max)) for _ in range(2 << code_bits)]
+    top = code_bits + 1
 
-    valid, last: of the tap that `ranks` belong to; ranks without a tap count for nothing.
+    @always(clk.posedge)
+    def look_up():
+        index = intbv(0)[top:]
+        if we:
+            entries[at].next = value
+        if active:
+            index[:] = concat(pair, code)
+            decoded.next = entries[index]
+
+    return look_up
+
+
+@block
+def decode(clk, active, ports, pair, codes, values, code_bits):
+    """values[i]: what code i of the cycle before stands for in the decode table of `pair`.
+
+    ports: TablePorts; codes: one after the other, the first lowest.
+    """
+    aligned = word(len(codes))           # to be sliced: a port's slices get no names
+
+    @always_comb
+    def take():
+        aligned.next = codes
+
+    writes = ports.decode_we, ports.decode_at, ports.value
+    lanes = len(values)
+    each = [aligned(code_bits * (i + 1), code_bits * i) for i in range(lanes)]
+    whole = lanes - lanes % TABLE_LANES
+    threes = [decode3(clk, active, *writes, pair, *each[i:i + TABLE_LANES],
+                      *values[i:i + TABLE_LANES], code_bits)
+              for i in range(0, whole, TABLE_LANES)]
+    ones = [decode1(clk, active, *writes, pair, each[i], values[i], code_bits)
+            for i in range(whole, lanes)]
+    return take, threes, ones
+
+
+@block
+def maxima(clk, reset, valid, last, max_run, values, best, lanes, code_bits):
+    """best[i]: the value of the cycle before; if `max_run`, of those since the run began the first
+    whose `code_bits` lowest bits are the largest.
+
+    valid, last: of the tap that `values` belong to; values without a tap count for nothing.
     """
     within = bit()           # a tap of the run has come before
     free, enter = bit(), bit()
@@ -54,75 +104,16 @@ def maxima(clk, reset, valid, last, max_run, ranks, best, lanes):
     @always(clk.posedge)
     def choose():
         for i in range(lanes):
-            if (free and enter) or (not free and ranks[i] > best[i]):
-                best[i].next = ranks[i]
+            if (free and enter) or (not free
+                                    and values[i][code_bits:] > best[i][code_bits:]):
+                best[i].next = values[i]
 
     return runs, mode, choose
 
 
 @block
-def decode3(clk, active, we, at, value, pair, rank0, rank1, rank2, value0, value1, value2,
-            code_bits):
-    """Three lanes' decode table; a write goes to entry `at`, {pair, rank}.
-
-    valueN: a cycle later, the entry {pair, rankN}.
-    """
-    entries = [Signal(intbv(0, min=value.min, max=value.max)) for _ in range(2 << code_bits)]
-    top = code_bits + 1
-
-    @always(clk.posedge)
-    def look_up():
-        index = intbv(0)[top:]
-        if we:
-            entries[at].next = value
-        if active:
-            index[:] = concat(pair, rank0)
-            value0.next = entries[index]
-            index[:] = concat(pair, rank1)
-            value1.next = entries[index]
-            index[:] = concat(pair, rank2)
-            value2.next = entries[index]
-
-    return look_up
-
-
-@block
-def decode1(clk, active, we, at, value, pair, rank, decoded, code_bits):
-    """One lane's decode table, as `decode3`."""
-    entries = [Signal(intbv(0, min=value.min, max=value.max)) for _ in range(2 << code_bits)]
-    top = code_bits + 1
-
-    @always(clk.posedge)
-    def look_up():
-        index = intbv(0)[top:]
-        if we:
-            entries[at].next = value
-        if active:
-            index[:] = concat(pair, rank)
-            decoded.next = entries[index]
-
-    return look_up
-
-
-@block
-def decode(clk, active, ports, pair, ranks, values, code_bits):
-    """values[i]: what ranks[i] of the cycle before stands for in the decode table of `pair`.
-
-    ports: TablePorts.
-    """
-    writes = ports.decode_we, ports.decode_at, ports.value
-    whole = len(ranks) - len(ranks) % TABLE_LANES
-    threes = [decode3(clk, active, *writes, pair, *ranks[i:i + TABLE_LANES],
-                      *values[i:i + TABLE_LANES], code_bits)
-              for i in range(0, whole, TABLE_LANES)]
-    ones = [decode1(clk, active, *writes, pair, ranks[i], values[i], code_bits)
-            for i in range(whole, len(ranks))]
-    return threes, ones
-
-
-@block
 def cluster_sums(clk, reset, tap, max_run, values, captured, lanes, sum_bits):
-    """Sums of the values of each run (MAX: its last value); a negative tap subtracts its value.
+    """Sums of the values of each run (MAX: its last maximum); a negative tap subtracts its value.
 
     tap: RunEnd, of the tap that `values` belong to. captured[i], plain bits: the sum of the run
     whose last tap came in the cycle before, kept until the next run's.

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from myhdl import Signal, always, always_comb, block, intbv
+from myhdl import Signal, always, always_comb, block, intbv, modbv
 
 from ..arch.fixed import (
     BIAS_BITS,
@@ -93,8 +93,8 @@ def requantize(clk, active, total, shift, scale, bias, v):
 @block
 def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
     """What v becomes: `clustered`, saturated for the search and counted from the least value on, 1
-    cycle after v; and a cycle later `direct`, the code of the other modes: a digit of v, or the low
-    bits of the total (PASS).
+    cycle after v; and a cycle later `direct`, the code of the other modes: a digit of v, or the
+    total less the order (PASS).
 
     total: of v, 4 cycles before; digit: 1 cycle after v; fields: Fields.
     """
@@ -113,7 +113,10 @@ def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
 
     @always_comb
     def take():
-        total_code.next = total[code_bits:]
+        code = modbv(0)[code_bits:]
+        code[:] = total[code_bits:]
+        code[:] = code - fields.order
+        total_code.next = code
 
     @always(clk.posedge)
     def saturate():

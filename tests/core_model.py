@@ -105,22 +105,23 @@ def totals_of(state: State, run: Run, channel: Channel, places) -> np.ndarray:
     raster = run.origin + first + np.arange(config.lanes)
     maximum = run.mode == Mode.PASS
     total = np.zeros(config.lanes, np.int64)
-    ranks: list = []
+    seen: list = []
     s = np.zeros(config.lanes, np.int64)
     for slot in channel.slots:
         entry = (slot.position >> run.kernel_bits) % config.base_entries
         kernel = slot.position & ((1 << run.kernel_bits) - 1)
         base, pair = state.base[run.base_bank, entry]
         at = (base + state.offset[run.offset_bank, kernel] + raster) % config.memory_codes
-        rank = fixed.rank(state.memory[at], run.order, config.code_bits)
+        value = state.decode[pair][state.memory[at]]
         if maximum:
-            ranks.append(rank)
-            rank = np.max(ranks, axis=0)
-        value = state.decode[pair][rank] * (-1 if slot.negative else 1)
+            seen.append(value)
+            value = np.array([max(lane, key=lambda v: v % config.codes)
+                              for lane in np.transpose(seen).tolist()])
+        value = value * (-1 if slot.negative else 1)
         s = value if maximum else s + value
         if slot.last:
             total = total + slot.factor * wrap(s, config.sum_bits)
-            s, ranks = np.zeros(config.lanes, np.int64), []
+            s, seen = np.zeros(config.lanes, np.int64), []
     return wrap(total, config.total_bits)
 
 
@@ -128,7 +129,7 @@ def codes_of(state: State, run: Run, channel: Channel, total: np.ndarray) -> np.
     """Codes (digits, lanes)."""
     bits = state.config.code_bits
     if run.mode == Mode.PASS:
-        return (total & ((1 << bits) - 1))[None]
+        return ((total - run.order) & ((1 << bits) - 1))[None]
     v = fixed.requantize(total, fixed.SHIFTS[run.shift], np.array(channel.scale),
                          np.array(channel.bias))
     if run.mode == Mode.RADIX:

@@ -46,7 +46,7 @@ class Compute(Unit):
     def clear(self) -> None:
         config = self.machine.config
         self.sums = [0] * config.lanes
-        self.ranks = [0] * config.lanes
+        self.seen: list[list[int]] = [[] for _ in range(config.lanes)]
 
     def work(self, t: int, instruction: Any) -> None:
         if isinstance(instruction, isa.Fill):
@@ -112,10 +112,11 @@ class Compute(Unit):
         address += (image * run.image_rows + row) * run.pitch + column
         for lane in range(config.lanes):
             code = machine.memory[(address + lane) % config.memory_codes]
-            rank = (code + run.order) % config.codes
+            value = machine.decode[pair][code]
             if run.mode == isa.Mode.PASS:
-                rank = self.ranks[lane] = max(self.ranks[lane], rank)
-            value = machine.decode[pair][rank] * (-1 if negative else 1)
+                self.seen[lane].append(value)
+                value = max(self.seen[lane], key=lambda v: v % config.codes)
+            value *= -1 if negative else 1
             self.sums[lane] = value if run.mode == isa.Mode.PASS else self.sums[lane] + value
             assert self.sums[lane] == signed(self.sums[lane], config.sum_bits)
             if last:
@@ -172,7 +173,7 @@ class Compute(Unit):
         config, (scale, bias) = self.machine.config, chunk.quantise
         total = chunk.totals[lane]
         if run.mode == isa.Mode.PASS:
-            return total % config.codes
+            return (total - run.order) % config.codes
         v = (clip(total >> (2 * run.shift), 18) * scale + bias) >> 16
         if run.mode == isa.Mode.RADIX:
             return clip(v, run.radix_width) >> (digit * config.code_bits) & (config.codes - 1)

@@ -58,7 +58,8 @@ def draw_shape(draw: Draw, mode: isa.Mode) -> Shape:
     def width_of(digits: int) -> int:
         return pick(2, min(16, digits * config.code_bits))
     fields = {
-        "shift": pick(0, 3), "digits": digits, "order": pick(0, config.codes - 1),
+        "shift": pick(0, 3), "digits": digits,
+        "order": pick(0, config.codes - 1) if mode == isa.Mode.PASS else 0,
         "radix_width": width_of(digits) if mode == isa.Mode.RADIX else 0,
         "pitch": pitch, "image_rows": image_rows, "images": images, "height": height,
         "width": width, "chunk_images": config.lanes // raster,

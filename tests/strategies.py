@@ -52,6 +52,7 @@ def runs(draw):
         "mode": st.just(int(mode)),
         "digits": st.integers(1, 4) if radix else st.just(1),
         "radix_width": st.integers(2, 16) if radix else st.just(0),
+        "order": st.integers(0, 255) if mode == Mode.PASS else st.just(0),
         "kernel_bits": st.integers(0, 5), "split": st.just(split),
         "pitch": st.just(pitch), "image_rows": st.just(image_rows),
         "width": st.integers(1, pitch), "height": st.integers(1, image_rows),
@@ -304,7 +305,7 @@ def _tables(layer, shape, config, source, kernel):
         _reachable(fixed.radix_table(j, shape.planes, config.code_bits), at.bits)
         for j in range(shape.planes)]
     if shape.mode == Mode.PASS:
-        values = [(codes - at.order) % config.codes]
+        values = [(codes + at.order) % config.codes]
     decode = [(v & 0xFFFF).tolist() for v in values]
     parts = [(Table.BASE, 0, base), (Table.OFFSET, 0, offset),
              *((Table.DECODE, j, words) for j, words in enumerate(decode))]

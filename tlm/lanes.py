@@ -45,14 +45,14 @@ def _blocks(size: int, other: int) -> Iterator[slice]:
 
 
 def _reads(run: Run, position: Ints, raster: Ints, memory: ActivationMemory, tables: Tables
-           ) -> tuple[Ints, Ints]:
-    """Rank of the code that each tap reads at each raster position, and the tap's decode pair."""
+           ) -> Ints:
+    """The value that each tap reads at each raster position."""
     config = memory.config
     entry = position >> run.kernel_bits
     kernel = position & ((1 << run.kernel_bits) - 1)
     first = tables.base[run.base_bank, entry] + tables.offset[run.offset_bank, kernel] + run.origin
     codes = memory.codes[(first[:, None] + raster) & (config.memory_codes - 1)]
-    return fixed.rank(codes, run.order, config.code_bits), tables.pair[run.base_bank, entry]
+    return tables.decode[tables.pair[run.base_bank, entry][:, None], codes]
 
 
 def _sums(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory,
@@ -60,8 +60,7 @@ def _sums(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationM
     """Sum runs: a product of matrices, exact in float64."""
     key, which = np.unique(stream.position, return_inverse=True)
     for block in _blocks(len(raster), len(key)):
-        rank, pair = _reads(run, key, raster[block], memory, tables)
-        values = tables.decode[pair[:, None], rank].astype(np.float64)
+        values = _reads(run, key, raster[block], memory, tables).astype(np.float64)
         for channels in _blocks(run.channels, len(key)):
             out[channels, block] = _weights(stream, which, len(key), channels) @ values
 
@@ -82,21 +81,27 @@ def _weights(stream: Parsed, which: Ints, keys: int, channels: slice) -> NDArray
 
 def _maxima(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory,
             tables: Tables) -> None:
-    """MAX runs: the largest rank of a run, decoded as its last tap says."""
+    """MAX runs: the first value of a run whose AB lowest bits are the largest, with the sign of its
+    last tap.
+    """
     channel = np.repeat(np.arange(run.channels), np.diff(stream.channel_runs))
     last = stream.run_taps[1:] - 1
+    taps = len(stream.position)
+    before = np.arange(taps)[::-1]          # of equals the first tap has the largest number
     factor = stream.factor * np.where(stream.negative[last], -1, 1)
     for block in _blocks(len(raster), len(stream.position)):
-        rank, pair = _reads(run, stream.position, raster[block], memory, tables)
-        largest = np.maximum.reduceat(rank, stream.run_taps[:-1])
-        values = tables.decode[pair[last][:, None], largest]
+        values = _reads(run, stream.position, raster[block], memory, tables)
+        low = values & (memory.config.codes - 1)
+        largest = taps - 1 - np.maximum.reduceat(
+            low * taps + before[:, None], stream.run_taps[:-1]) % taps
+        values = np.take_along_axis(values, largest, 0)
         np.add.at(out[:, block], channel, factor[:, None] * values)
 
 
 def drained(run: Run, total: Ints, stream: Parsed, tables: Tables, config: Config) -> Ints:
     """The codes that the drain writes, (digits, K, X)."""
     if run.mode == Mode.PASS:
-        return (total & (config.codes - 1))[None]
+        return ((total - run.order) & (config.codes - 1))[None]
     v = fixed.requantize(total, fixed.SHIFTS[run.shift], stream.scale[:, None],
                          stream.bias[:, None])
     if run.mode == Mode.RADIX:

@@ -82,7 +82,7 @@ def test_ends():
     (RUN, {"stream": 0xF}, "stream=0xf stream_units=4 are bytes 240 to 304, the streams lie from "
                            "256 to 320"),
     (RUN, {"stream_units": 5}, "are bytes 256 to 336, the streams lie from 256 to 320"),
-    (RUN, {"order": 16}, "order=16 has more than 4 bits"),
+    (RUN, {"mode": 2, "order": 16}, "order=16 has more than 4 bits"),
     (RUN, {"origin": 1 << 14}, "origin=16384 is not reduced modulo the memory's 16384 codes"),
     (RUN, {"y_wrap": 1 << 14}, "y_wrap=16384 is not reduced"),
     (RUN, {"chunk_images": 1}, "chunk_images=1 must be 0 for pitch=9 image_rows=7 and 4 lanes"),

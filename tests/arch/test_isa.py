@@ -134,6 +134,7 @@ def test_bad_bytes_are_refused(data, sentence):
     ({"chunk_rows": 7}, "RUN: chunk_columns or chunk_rows is not reduced"),
     ({"digits": 2}, "RUN: digits and radix_width are for RADIX"),
     ({"radix_width": 8}, "RUN: digits and radix_width are for RADIX"),
+    ({"order": 3}, "RUN: order is for PASS"),
     ({"mode": 1, "digits": 5, "radix_width": 8}, "RUN: RADIX wants digits 1 to 4 and "
                                                   "radix_width 2 to 16"),
     ({"mode": 1, "digits": 4, "radix_width": 1}, "RUN: RADIX wants digits 1 to 4 and "

@@ -1,4 +1,4 @@
-"""Ranks, maxima, decode tables and cluster sums against numpy."""
+"""Decode tables, maxima and cluster sums against numpy."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from core_bench import Part
 from kcnn.arch.config import Config
-from kcnn.rtl.lanes import cluster_sums, decode, maxima, ranks_of
+from kcnn.rtl.lanes import cluster_sums, decode, maxima
 from kcnn.rtl.multipliers import RunEnd
 from kcnn.rtl.signals import bit, number, word, wrapping
 from kcnn.rtl.tables import TablePorts
-from myhdl import ResetSignal, Signal, always_comb, block, modbv
+from myhdl import ResetSignal, always_comb, block
 from replay import replay
 
 CONFIG = Config.preset("tiny")
-LANES, BITS = 4, 4
+BITS = 4
 
 
 def reset_signal():
@@ -22,72 +22,64 @@ def reset_signal():
 
 
 @block
-def front(clk, reset, active, codes, order, valid, last, max_run, joined):
-    """Ranks and maxima, the latter joined to a port."""
-    ranks = [Signal(modbv(0)[BITS:]) for _ in range(LANES)]
-    best = [word(BITS) for _ in range(LANES)]
-    parts = (ranks_of(clk, active, codes, order, ranks, LANES, BITS),
-             maxima(clk, reset, valid, last, max_run, ranks, best, LANES))
+def largest(clk, reset, value0, value1, valid, last, max_run, best0, best1):
+    """The maxima of two lanes between ports."""
+    values = [number(9) for _ in range(2)]
+    best = [number(9) for _ in range(2)]
+    inner = maxima(clk, reset, valid, last, max_run, values, best, 2, BITS)
+
+    @always_comb
+    def cut():
+        values[0].next = value0
+        values[1].next = value1
 
     @always_comb
     def pack():
-        for i in range(LANES):
-            for b in range(BITS):
-                joined.next[BITS * i + b] = best[i][b]
+        best0.next = best[0]
+        best1.next = best[1]
 
-    return parts, pack
+    return inner, cut, pack
 
 
-def test_the_maximum_of_a_run_is_that_of_its_ranks():
+def test_the_maximum_of_a_run_is_the_first_largest_by_its_lowest_bits():
     def make():
-        return front, {"clk": bit(), "reset": reset_signal(), "active": bit(),
-                       "codes": word(LANES * BITS), "order": word(BITS), "valid": bit(),
-                       "last": bit(), "max_run": bit(), "joined": word(LANES * BITS)}
+        return largest, {"clk": bit(), "reset": reset_signal(), "value0": number(9),
+                         "value1": number(9), "valid": bit(), "last": bit(), "max_run": bit(),
+                         "best0": number(9), "best1": number(9)}
 
     def stimulus(ports, rng):
-        ports["reset"].next, ports["active"].next = 1, 1
+        ports["reset"].next = 1
         yield
         ports["reset"].next = 0
         cycle = 0
         while True:
             if cycle % 60 == 0:
                 ports["valid"].next = ports["last"].next = 1      # ends the run before
-                ports["codes"].next = 0
                 yield
-                ports["order"].next, ports["max_run"].next = rng.randrange(16), cycle % 120 < 60
-            ports["codes"].next = rng.getrandbits(16)
+                ports["max_run"].next = cycle % 120 < 60
+            ports["value0"].next = rng.randrange(-256, 256)
+            ports["value1"].next = rng.randrange(16) if rng.random() < 0.9 else -1
             ports["valid"].next, ports["last"].next = rng.random() < 0.7, rng.random() < 0.25
             cycle += 1
             yield
 
     rows = replay(make, 500, stimulus).rows
     running: list = []
-    for t in range(3, 498):
-        now = rows[t]
+    for now, after in zip(rows[1:], rows[2:], strict=False):
         if not now["valid"]:
             continue
-        codes = np.array([rows[t - 1]["codes"] >> (4 * i) & 15 for i in range(LANES)])
-        running.append((codes + rows[t - 1]["order"]) % 16)
-        wanted = np.max(running, axis=0) if now["max_run"] else running[-1]
-        best = [rows[t + 1]["joined"] >> (4 * i) & 15 for i in range(LANES)]
-        if t > 70:
-            assert best == wanted.tolist()
+        running.append((now["value0"], now["value1"]))
+        lanes = np.transpose(running).tolist() if now["max_run"] else np.transpose(running[-1:])
+        assert [after["best0"], after["best1"]] == [max(x, key=lambda v: v % 16) for x in lanes]
         if now["last"]:
             running = []
 
 
 @block
-def tables(clk, active, ports, which, ranks, joined, lanes):
-    """Decode tables between two wide ports."""
-    split = [word(BITS) for _ in range(lanes)]
+def tables(clk, active, ports, which, codes, joined, lanes):
+    """Decode tables with one wide port for the values."""
     values = [wrapping(9) for _ in range(lanes)]
-    blocks = decode(clk, active, ports, which, split, values, BITS)
-
-    @always_comb
-    def cut():
-        for i in range(lanes):
-            for b in range(BITS):
-                split[i].next[b] = ranks[BITS * i + b]
+    blocks = decode(clk, active, ports, which, codes, values, BITS)
 
     @always_comb
     def pack():
@@ -95,7 +87,7 @@ def tables(clk, active, ports, which, ranks, joined, lanes):
             for b in range(9):
                 joined.next[9 * i + b] = values[i][b]
 
-    return blocks, cut, pack
+    return blocks, pack
 
 
 @pytest.mark.parametrize("lanes", [4, 8])
@@ -103,7 +95,7 @@ def test_every_lane_reads_its_own_table(lanes):
     def make():
         return tables, {"clk": bit(), "active": bit(),
                         "ports": Part(TablePorts(CONFIG), "decode_we", "decode_at", "value"),
-                        "which": bit(), "ranks": word(lanes * BITS), "joined": word(9 * lanes),
+                        "which": bit(), "codes": word(lanes * BITS), "joined": word(9 * lanes),
                         "lanes": lanes}
 
     def stimulus(ports, rng):
@@ -113,14 +105,14 @@ def test_every_lane_reads_its_own_table(lanes):
             write.decode_we.next, write.decode_at.next = rng.random() < 0.4, rng.randrange(32)
             write.value.next = rng.randrange(-256, 256)
             ports["which"].next = rng.randrange(2)
-            ports["ranks"].next = rng.getrandbits(lanes * BITS)
+            ports["codes"].next = rng.getrandbits(lanes * BITS)
             yield
 
     rows = replay(make, 400, stimulus, tools=("iverilog", "ghdl", "verilator")).rows
     entries = [0] * 32
     for now, after in zip(rows, rows[1:], strict=False):
         for i in range(lanes):
-            at = now["which"] << 4 | now["ranks"] >> (4 * i) & 15
+            at = now["which"] << 4 | now["codes"] >> (4 * i) & 15
             assert after["joined"] >> (9 * i) & 511 == entries[at] % 512
         if now["ports_decode_we"]:
             entries[now["ports_decode_at"]] = now["ports_value"]

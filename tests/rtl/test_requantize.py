@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from core_bench import Part
@@ -44,10 +46,12 @@ def test_v_is_that_of_fixed_requantize(total_bits):
 
 @pytest.mark.parametrize("code_bits", [4, 5, 8])
 def test_narrow_saturates_and_cuts_digits(code_bits):
+    config = dataclasses.replace(CONFIG, code_bits=code_bits)
+
     def make():
         return narrow, {"clk": bit(), "active": bit(), "v": number(fixed.V_BITS),
                         "total": number(25), "digit": word(2),
-                        "fields": Part(Fields(CONFIG), "max_run", "clip"),
+                        "fields": Part(Fields(config), "max_run", "clip", "order"),
                         "clustered": word(fixed.CLUSTER_BITS), "direct": word(code_bits),
                         "code_bits": code_bits}
 
@@ -61,6 +65,7 @@ def test_narrow_saturates_and_cuts_digits(code_bits):
             ones = (1 << fixed.V_BITS) - 1
             ports["fields"].clip.next = ones >> (width - 1) << (width - 1)
             ports["fields"].max_run.next = cycle >= 700
+            ports["fields"].order.next = cycle // 50 % 16
             size = rng.choice((3, 8, 10, 11, 15, 19))
             ports["v"].next = rng.randrange(-(1 << size), 1 << size)
             ports["total"].next = rng.randrange(-(1 << 24), 1 << 24)
@@ -75,7 +80,8 @@ def test_narrow_saturates_and_cuts_digits(code_bits):
         if rows[t + 2]["fields_max_run"] != rows[t]["fields_max_run"] or t % 100 > 97:
             continue
         if rows[t]["fields_max_run"]:
-            assert rows[t + 2]["direct"] == rows[t - 4]["total"] % (1 << code_bits)
+            rank = rows[t - 4]["total"] - rows[t - 4]["fields_order"]
+            assert rows[t + 2]["direct"] == rank % (1 << code_bits)
         else:
             digits = fixed.radix_digits(v, 4, widths[t // 100], code_bits)
             assert rows[t + 2]["direct"] == digits[rows[t + 1]["digit"]]
