@@ -11,7 +11,7 @@ from scripts import script
 from tools import need
 
 area = script("bench/area")
-REACHED = 92             # LUT a lane of the goal's core, as measured; the goal is GOAL_LUTS
+REACHED = 84             # LUT a lane of the goal's core, as measured; the goal is GOAL_LUTS
 
 
 class Pair:
