@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import copy
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -32,20 +32,24 @@ from torch import nn
 
 HELD, SEED = 0.2, 0                # as in train.py: images that training has not seen
 CALIBRATION = 200
-# test images, and those that decide on numbers of clusters: fewer where an image takes longer
-TESTED = {"lenet5": 5000, "vgg7": 2000, "resnet20": 2000}
-DECIDING = {"lenet5": 2000, "vgg7": 1000, "resnet20": 400}
-CHOICES = (2, 4, 8, 16)
+# test images; images that decide on numbers of clusters, and what numbers are tried: fewer where an
+# image takes longer
+TESTED = {"lenet5": 5000, "vgg7": 2000, "resnet20": 1000}
+DECIDING = {"lenet5 mnist": 2000, "lenet5 fashion": 2000, "vgg7 fashion": 1000,
+            "vgg7 cifar10": 500, "resnet20 cifar10": 200}
+CHOICES = {"lenet5": (2, 4, 8, 16), "vgg7": (2, 4, 8, 16), "resnet20": (4, 16)}
 BUDGET = 0.01
+RULES = ("interval", "budget")
 PAIRS = (("lenet5", "mnist"), ("lenet5", "fashion"), ("vgg7", "fashion"), ("vgg7", "cifar10"),
          ("resnet20", "cifar10"))
 KINDS = (("signed", "signed", False), ("magnitude", "magnitude", False),
          ("magnitude x channel scale", "magnitude", True))
 BITS = (2, 3, 4, 5)
 MAP_COUNTS = (3, 7, 15)
-# magnitudes and map values of the networks that are fine-tuned, training images
+# magnitudes and map values with which some networks are fine-tuned, and on how many images;
+# resnet20.py has more of ResNet-20
 TUNED = ((4, 7), (8, 15))
-IMAGES = {"lenet5": 12000, "vgg7": 6000, "resnet20": 4000}
+IMAGES = {"lenet5 mnist": 12000, "lenet5 fashion": 12000, "vgg7 fashion": 6000}
 Part = dict[str, Any]
 
 
@@ -65,7 +69,7 @@ class Study:
     @property
     def deciding(self) -> tuple[torch.Tensor, torch.Tensor]:
         """What numbers of clusters are chosen on."""
-        count = DECIDING[self.network]
+        count = DECIDING[self.name]
         return self.training.x_test[:count], self.training.y_test[:count]
 
     @property
@@ -144,7 +148,7 @@ def choice(study: Study) -> Part:
               "budget": whole - BUDGET}
     out: Part = {}
     for rule, limit in limits.items():
-        found = choose(trial.sites, measure, limit, CHOICES)
+        found = choose(trial.sites, measure, limit, CHOICES[study.network])
         out[rule] = {"clusters": found, "limit": limit, **chosen_costs(study, rule, found)}
     return {"whole": whole, "images": len(study.deciding[0]), **out}
 
@@ -170,15 +174,13 @@ def tuned(study: Study, magnitudes: int, values: int) -> Part:
     Trainer(module, some(study), Settings(rate=1e-3, seed=SEED), found, read, study.module).run()
     title = f"{magnitudes} magnitudes, {values} map values, fine-tuned"
     read = maps.calibrate(module, study.calibration, values)
-    return {"before": before,
-            **kcnn_costs.clustered(title, module, study.calibration, study.tested, magnitudes,
-                                   read=read),
-            "machine": kcnn_costs.machine(module, study.training.x_train, magnitudes)}
+    return {"before": before, **kcnn_costs.clustered(title, module, study.calibration, study.tested,
+                                                     magnitudes, read=read)}
 
 
 def some(study: Study) -> Data:
     """As many training images as a network of this size is fine-tuned with."""
-    data, count = study.training, IMAGES[study.network]
+    data, count = study.training, IMAGES[study.name]
     return dataclasses.replace(data, x_train=data.x_train[:count], y_train=data.y_train[:count])
 
 
@@ -255,7 +257,7 @@ def choice_table(found: Mapping[str, Part], floats: Mapping[str, float]) -> Tabl
     """Clusters by layer."""
     rows: list[tuple[Cell, ...]] = []
     for name, part in found.items():
-        for rule in ("interval", "budget"):
+        for rule in RULES:
             chosen = part[rule]["clusters"]
             shown = (" ".join("float" if count is None else str(count) for site, count
                               in chosen.items() if site.startswith(f"{what} "))
@@ -265,39 +267,41 @@ def choice_table(found: Mapping[str, Part], floats: Mapping[str, float]) -> Tabl
     return Table("Smallest numbers of clusters, layer by layer",
                  ("network", "rule", "images", "may lose, points", "magnitudes, in order",
                   "map values, in order", "float, percent", "test accuracy, percent"), rows,
-                 note=f"On so many images held back from training a network may lose what lies "
-                      f"within the 95 % confidence interval of its accuracy, or 1 point. "
-                      f"Magnitudes with a channel scale, map values beside zero; tried: "
-                      f"{', '.join(map(str, CHOICES))}. Nothing is trained.")
+                 note="On so many images held back from training a network may lose what lies "
+                      "within the 95 % confidence interval of its accuracy, or 1 point. "
+                      "Magnitudes with a channel scale, map values beside zero; tried: 2, 4, 8, "
+                      "16, and for ResNet-20 4, 16. Nothing is trained.")
 
 
 def tuned_table(found: Mapping[tuple[str, int, int], Part], floats: Mapping[str, float]) -> Table:
     """Fine-tuned networks."""
     rows = [(name, magnitudes, values, floats[name], part["before"], part["test"],
-             part["bytes"], part["coded"], part["machine"].get("clocks"))
+             part["bytes"], part["coded"])
             for (name, magnitudes, values), part in found.items()]
     return Table("Fine-tuned with clustered weights and maps, unpruned",
                  ("network", "magnitudes", "map values", "float, percent", "clustered, percent",
-                  "fine-tuned, percent", "bytes", "with Huffman codes", "clocks on small"), rows,
-                 note=f"Training images seen, once each: {_told(IMAGES)}. The compiler clusters "
-                      "maps anew, to 31 values.")
+                  "fine-tuned, percent", "bytes", "with Huffman codes"), rows,
+                 note=f"Training images, each seen once: {_told(IMAGES)}.")
 
 
 def _told(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-def plot(kinds_found: Mapping[str, Part], rules_found: Mapping[str, Part]) -> Figure:
+def plot(known: Mapping[str, Any], names: Sequence[str]) -> Figure:
     """Accuracy lost over bits of a weight's index, and over values of maps."""
     figure = Figure((9, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    for color, (name, part) in enumerate(kinds_found.items()):
+    for color, name in enumerate(names):
+        part, clustered = known.get(f"{name} kinds"), known.get(f"{name} rules")
         for style, (title, _, _) in zip((":", "--", "-"), KINDS, strict=True):
-            left.plot(BITS, [part["float"] - part[f"{title} {bits}"] for bits in BITS], style,
-                      color=f"C{color}", label=name if style == "-" else None)
+            if part:
+                left.plot(BITS, [part["float"] - part[f"{title} {bits}"] for bits in BITS], style,
+                          color=f"C{color}", label=name if style == "-" else None)
         for style, rule in zip(("-", ":"), maps.RULES, strict=True):
-            right.plot(MAP_COUNTS, [part["float"] - rules_found[name][f"{rule} {count}"][0]
-                                    for count in MAP_COUNTS], style, color=f"C{color}")
+            if part and clustered:
+                right.plot(MAP_COUNTS, [part["float"] - clustered[f"{rule} {count}"][0]
+                                        for count in MAP_COUNTS], style, color=f"C{color}")
     left.set(xlabel="bits of an index, zero included", xticks=BITS, yscale="symlog",
              ylabel="test accuracy lost, points",
              title="weights: magnitudes x scale (-), magnitudes (--), signed (:)")
@@ -310,22 +314,28 @@ def plot(kinds_found: Mapping[str, Part], rules_found: Mapping[str, Part]) -> Fi
     return figure
 
 
-def tables(found: Mapping[str, Mapping[str, Any]],
-           trained: Mapping[tuple[str, int, int], Part]) -> list[Table]:
-    """All of them; found: parts by step and network."""
-    floats = {name: part["float"] for name, part in found["kinds"].items()}
-    rules_chosen = ("interval", "budget")
-    whole = {name: [*parts, *(found["choice"][name][rule] for rule in rules_chosen)]
-             for name, parts in found["costs"].items()}
-    work = {name: part for parts in found["forms"].values() for name, part in parts.items()}
+def tables(known: Mapping[str, Any], names: Sequence[str]) -> list[Table]:
+    """All of them, of the finished parts. A network has a row where its part is finished."""
+    found = {step: {name: known[f"{name} {step}"] for name in names if f"{name} {step}" in known}
+             for step in STEPS}
+    floats = {name: parts[0]["test"] for name, parts in found["costs"].items()}
+    chosen = {name: {rule: found["choice"][name][rule] for rule in RULES
+                     if name in found["choice"]} for name in floats}
+    trained = {(name, *counts): known[f"{name} tuned {counts}"] for name in floats
+               for counts in TUNED if f"{name} tuned {counts}" in known}
     compiled = {(name, what): part for name, parts in found["machines"].items()
                 for what, part in parts.items()}
     layers = [kcnn_costs.layers_table(
         name, next(part for part in parts if "magnitudes" in part["weights"]),
-        {rule: found["choice"][name][rule]["clusters"] for rule in rules_chosen})
+        {rule: part["clusters"] for rule, part in chosen[name].items()})
         for name, parts in found["costs"].items()]
-    return [kcnn_costs.costs_table(whole), kcnn_costs.machine_table(compiled),
-            kcnn_costs.forms_table(work), choice_table(found["choice"], floats),
+    return [kcnn_costs.costs_table({name: [*parts, *chosen[name].values()]
+                                    for name, parts in found["costs"].items()}),
+            kcnn_costs.machine_table(compiled),
+            kcnn_costs.forms_table({name: part for parts in found["forms"].values()
+                                    for name, part in parts.items()}),
+            choice_table({name: part for name, part in found["choice"].items() if name in floats},
+                         floats),
             tuned_table(trained, floats), weights_table(found["kinds"]),
             maps_table(found["rules"]), starts_table(found["starts"]), *layers]
 
@@ -338,37 +348,44 @@ def main() -> None:
     """All pairs that have trained weights."""
     parser = argparse.ArgumentParser(description="Clustered weights and maps on trained networks.")
     parser.add_argument("--fresh", action="store_true", help="forget parts made before")
-    parser.add_argument("--networks", nargs="*", help="such as lenet5 resnet20")
+    parser.add_argument("--page", action="store_true", help="make no part, only the page")
+    parser.add_argument("--networks", nargs="*", help="make parts of some, such as lenet5 vgg7")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     parts, screen = Parts("kcnn", arguments.fresh), Console(stderr=True)
-    found: dict[str, dict[str, Any]] = {step: {} for step in STEPS}
-    trained: dict[tuple[str, int, int], Part] = {}
     missing = [pair for pair in PAIRS if not weights(*pair).exists()]
     for pair in missing:
         screen.print(f"{' '.join(pair)}: left out, {weights(*pair).name} is missing")
     if len(missing) == len(PAIRS):
         raise SystemExit("no network has weights; `python bench/compression/train.py` makes them")
-    for network, data in PAIRS:
-        if (network, data) in missing or network not in (arguments.networks or [network]):
-            continue
-        study = Study(network, data)
-        for step, make in STEPS.items():
-            screen.print(f"{study.name}: {step}")
-            found[step][study.name] = parts(f"{study.name} {step}", partial(make, study))
-        for counts in TUNED:
-            screen.print(f"{study.name}: fine-tuning with {counts}")
-            trained[study.name, *counts] = parts(f"{study.name} tuned {counts}",
-                                                 partial(tuned, study, *counts))
-    save("kcnn", "python bench/compression/kcnn_table.py", about(missing),
-         tables(found, trained), plot=plot(found["kinds"], found["rules"]))
+    there = [pair for pair in PAIRS if pair not in missing]
+    for network, data in there if not arguments.page else ():
+        if network in (arguments.networks or [network]):
+            make_parts(Study(network, data), parts, screen)
+    known, names = parts.known(), [" ".join(pair) for pair in there]
+    save("kcnn", "python bench/compression/kcnn_table.py", about(missing, known),
+         tables(known, names), plot=plot(known, names))
 
 
-def about(missing: list[tuple[str, str]]) -> str:
-    """What the page begins with; names the networks that have no weights yet."""
+def make_parts(study: Study, parts: Parts, screen: Console) -> None:
+    """What is not known of a network yet."""
+    for step, make in STEPS.items():
+        screen.print(f"{study.name}: {step}")
+        parts(f"{study.name} {step}", partial(make, study))
+    for counts in TUNED if study.name in IMAGES else ():
+        screen.print(f"{study.name}: fine-tuning with {counts}")
+        parts(f"{study.name} tuned {counts}", partial(tuned, study, *counts))
+
+
+def about(missing: Sequence[tuple[str, str]], known: Mapping[str, Any]) -> str:
+    """What the page begins with; names what is not there."""
     left_out = "".join(f" {' on '.join(pair)} is left out: its weights are missing."
                        for pair in missing)
+    unmade = [f"{' '.join(pair)} ({step})" for pair in PAIRS if pair not in missing
+              for step in STEPS if f"{' '.join(pair)} {step}" not in known]
+    if unmade:
+        left_out += f" Not made yet: {', '.join(unmade)}."
     return ("KCNN's clustering and accounting on networks that can be trained here. Accuracies are "
             f"those of the first test images, which decided nothing ({_told(TESTED)}).{left_out}")
 
