@@ -192,8 +192,8 @@ def machine_table(found: Mapping[tuple[str, str], Part]) -> Table:
         clocks = part.get("clocks")
         rows.append((name, weights, part.get("taps"), part.get("streams"), part.get("packed"),
                      clocks, part["array"], part["array"] / clocks if clocks else None))
-    refused = [f"{name}: {part['refused']}" for (name, _), part in found.items()
-               if "refused" in part]
+    refused = dict.fromkeys(f"{name}: {part['refused']}." for (name, _), part in found.items()
+                            if "refused" in part)
     return Table("The same networks on our machine, configuration small, one image",
                  ("network", "weights", "taps", "stream bytes", "bytes of the binary", "clocks",
                   "clocks of a dense array", "array over machine"), rows,
