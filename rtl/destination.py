@@ -1,13 +1,14 @@
 """The destination walker: where each position of each chunk is written, one step of D a cycle.
 
-    count -> ... -> count (D positions) -> count           one step ahead of the addresses
+    count -> ... -> count (D positions) -> count           two steps ahead of the addresses
       | move           | move
+    stride           stride                                one step ahead
       v                v
     spot ->  ...  -> spot -> spot
-      |                | addresses of a step -> + dst, + dst_plane for each digit -> drain
+      |                | addresses of a step -> + dst_plane for each digit -> drain
 
 The last move of a chunk goes on to the first position inside the rectangle, where the next chunk
-begins, or to the next channel.
+begins, or to the next channel. The first position of all is reached by a move too, to channel 0.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from myhdl import Signal, always, always_comb, always_seq, block, intbv, modbv
 
 from ..arch.config import bits_for
+from .equal import equal
 from .signals import bit, word
 
 COLUMN, ROW, IMAGE, CHANNEL = range(4)          # levels of a move
@@ -38,16 +40,13 @@ class Count:
 
 
 class Spot:
-    """The address of a position's element, of its row's, its image's and its channel's first one,
-    all counted from `dst` on.
-    """
+    """The address of a position's element, and of its row's and its image's first one."""
 
     def __init__(self, fields):
         width = len(fields.dst)
         self.address = word(width)
         self.row_address = word(width)
         self.image_address = word(width)
-        self.channel_address = word(width)
 
 
 class Move:
@@ -61,9 +60,19 @@ class Move:
         self.inside = bit()
 
 
+class Stride:
+    """A Move with what it adds: `amount` to the address of the position that it leaves (COLUMN), of
+    its row's or its image's first one; at CHANNEL the whole address.
+    """
+
+    def __init__(self, fields):
+        self.level = word(2)
+        self.inside = bit()
+        self.amount = word(len(fields.dst))
+
+
 class Step:
-    """D positions of a chunk: addresses[d], from `dst` on, is where position d is written if
-    inside[d].
+    """D positions of a chunk: addresses[d] is where digit 0 of position d is written if inside[d].
 
     there: the registers hold a step; index: its number in the chunk; ends_chunk: it is the
     chunk's last one; ends_channel, ends_run: the channel's, the RUN's.
@@ -92,6 +101,16 @@ class Ends:
         self.images = bit()
 
 
+class Phases:
+    """The phases after a step to the next column and to the next row, and which of them wrap."""
+
+    def __init__(self):
+        self.column = word(2)
+        self.row = word(2)
+        self.column_wraps = bit()
+        self.row_wraps = bit()
+
+
 class Turns:
     """What a move begins: a row, an image (then a row too), a channel (then an image too)."""
 
@@ -104,15 +123,11 @@ class Turns:
 @block
 def look(count, fields, ends):
     """Combinational: Ends of a Count."""
-    @always_comb
-    def compare():
-        ends.width.next = count.column == fields.width
-        ends.row.next = count.column == fields.pitch
-        ends.height.next = count.row == fields.height
-        ends.image.next = count.row == fields.image_rows
-        ends.images.next = count.image == fields.images
-
-    return compare
+    return (equal(count.column, fields.width, ends.width),
+            equal(count.column, fields.pitch, ends.row),
+            equal(count.row, fields.height, ends.height),
+            equal(count.row, fields.image_rows, ends.image),
+            equal(count.image, fields.images, ends.images))
 
 
 @block
@@ -157,31 +172,43 @@ def judge_last(count, ends, closing, turns):
 
 
 @block
-def turn_phase(count, turns, fields, phase, wraps):
-    """Combinational: the new phase in the direction of the move, and whether it wraps."""
+def turn_phase(phase, amount, split, after, wraps):
+    """Combinational: the phase after a step of `amount` in a direction, and whether it wraps.
+
+    Of split, 1 to 4, two bits tell all: so each bit is a function of six.
+    """
     reached = word(3)
 
     @always_comb
     def add():
-        if turns.row:
-            reached.next = count.row_phase + fields.y_mod
-        else:
-            reached.next = count.column_phase + fields.x_mod
+        reached.next = phase + amount
 
     @always_comb
     def wrap():
+        phases = intbv(0)[3:]
         left = intbv(0)[3:]
-        wraps.next = reached >= fields.split
+        phases[:] = split[2:]
+        if phases == 0:
+            phases[:] = 4
+        wraps.next = reached >= phases
         left[:] = reached
-        if reached >= fields.split:
-            left[:] = reached - fields.split
-        phase.next = left[2:]
+        if reached >= phases:
+            left[:] = reached - phases
+        after.next = left[2:]
 
     return add, wrap
 
 
 @block
-def count_on(count, ends, turns, phase, fields, after):
+def turn_phases(count, fields, phases):
+    """Combinational: the Phases behind a Count."""
+    return (turn_phase(count.column_phase, fields.x_mod, fields.split, phases.column,
+                       phases.column_wraps),
+            turn_phase(count.row_phase, fields.y_mod, fields.split, phases.row, phases.row_wraps))
+
+
+@block
+def count_on(count, ends, turns, phases, fields, after):
     """Combinational: `after` is the Count that `turns` leads to, inside a channel."""
     @always_comb
     def columns():
@@ -192,7 +219,7 @@ def count_on(count, ends, turns, phase, fields, after):
         else:
             after.column.next = count.column + 1
             after.column_inside.next = count.column_inside and not ends.width
-            after.column_phase.next = phase
+            after.column_phase.next = phases.column
 
     @always_comb
     def rows():
@@ -206,7 +233,7 @@ def count_on(count, ends, turns, phase, fields, after):
         elif turns.row:
             after.row.next = count.row + 1
             after.row_inside.next = count.row_inside and not ends.height
-            after.row_phase.next = phase
+            after.row_phase.next = phases.row
 
     @always_comb
     def images():
@@ -220,10 +247,10 @@ def count_on(count, ends, turns, phase, fields, after):
 
 
 @block
-def counters(clk, start, advance, fields, count, last, ends, turns, phase):
+def counters(clk, start, advance, fields, count, last, ends, turns, phases):
     """The registers with the Count of a step's first position.
 
-    last: of its last position; ends, turns, phase: of the move from there.
+    last: of its last position; ends, turns, phases: of the move from there.
     """
     new_row, new_image, new_channel = bit(), bit(), bit()
 
@@ -242,7 +269,7 @@ def counters(clk, start, advance, fields, count, last, ends, turns, phase):
         elif advance:
             count.column.next = last.column + 1
             count.column_inside.next = last.column_inside and not ends.width
-            count.column_phase.next = phase
+            count.column_phase.next = phases.column
 
     @always(clk.posedge)
     def rows():
@@ -254,7 +281,7 @@ def counters(clk, start, advance, fields, count, last, ends, turns, phase):
             if turns.row:
                 count.row.next = last.row + 1
                 count.row_inside.next = last.row_inside and not ends.height
-                count.row_phase.next = phase
+                count.row_phase.next = phases.row
             else:
                 count.row.next = last.row
                 count.row_inside.next = last.row_inside
@@ -277,46 +304,76 @@ def counters(clk, start, advance, fields, count, last, ends, turns, phase):
 
 
 @block
-def describe(clk, advance, count, turns, wraps, move):
-    """The Move from a position, registered."""
+def describe(clk, start, advance, count, turns, phases, move):
+    """The Move from a position, registered; after `start` one to a channel."""
     @always(clk.posedge)
     def keep():
-        if advance:
+        if start:
+            move.level.next = CHANNEL
+            move.wraps.next = False
+        elif advance:
             move.level.next[0] = turns.channel or (turns.row and not turns.image)
             move.level.next[1] = turns.image
-            move.wraps.next = wraps and not turns.image
+            if turns.row:
+                move.wraps.next = phases.row_wraps and not turns.image
+            else:
+                move.wraps.next = phases.column_wraps
+        if advance:
             move.inside.next = count.column_inside and count.row_inside and count.image_inside
 
     return keep
 
 
 @block
-def arrive(spot, move, fields, address):
-    """Combinational: the address that a move leads to, one of the spot's and a step from there."""
+def walk_channels(clk, start, advance, running, move, fields, address):
+    """`address` of the next channel: of channel 0 in the cycle after `start`.
+
+    move: of a step's last position; running: falls behind the RUN's last step.
+    """
     width = len(address)
-    origin, amount, wrap = word(width), word(width), word(width)
+    clear, go = bit(), bit()
+    amount = word(width)
 
     @always_comb
-    def choose_origin():
-        if move.level == COLUMN:
-            origin.next = spot.address
-        elif move.level == ROW:
-            origin.next = spot.row_address
-        elif move.level == IMAGE:
-            origin.next = spot.image_address
-        else:
-            origin.next = spot.channel_address
+    def control():
+        clear.next = not running and not start
+        go.next = start or (advance and move.level == CHANNEL)
 
     @always_comb
-    def choose_amount():
-        if move.level == COLUMN:
-            amount.next = fields.x_step
-        elif move.level == ROW:
-            amount.next = fields.y_step
-        elif move.level == IMAGE:
-            amount.next = fields.dst_image
+    def choose():
+        if start:
+            amount.next = fields.dst
         else:
             amount.next = fields.dst_channel
+
+    @always(clk.posedge)
+    def walk():
+        total = intbv(0)[width + 1:]
+        total[:] = address + amount
+        if clear:
+            address.next = 0
+        elif go:
+            address.next = total[width:]
+
+    return control, choose, walk
+
+
+@block
+def measure(clk, advance, move, channel_address, fields, stride):
+    """The Stride of a Move, registered. channel_address: of the next channel."""
+    width = len(stride.amount)
+    step, wrap = word(width), word(width)
+
+    @always_comb
+    def choose_step():
+        if move.level == COLUMN:
+            step.next = fields.x_step
+        elif move.level == ROW:
+            step.next = fields.y_step
+        elif move.level == IMAGE:
+            step.next = fields.dst_image
+        else:
+            step.next = channel_address
 
     @always_comb
     def choose_wrap():
@@ -327,87 +384,124 @@ def arrive(spot, move, fields, address):
         else:
             wrap.next = fields.x_wrap
 
-    @always_comb
+    @always(clk.posedge)
     def add():
         total = intbv(0)[width + 1:]
-        total[:] = origin + amount
-        total[:] = total[width:] + wrap
-        address.next = total[width:]
+        total[:] = step + wrap
+        if advance:
+            stride.amount.next = total[width:]
+            stride.level.next = move.level
+            stride.inside.next = move.inside
 
-    return choose_origin, choose_amount, choose_wrap, add
+    return choose_step, choose_wrap, add
 
 
 @block
-def step_on(spot, move, address, after):
-    """Combinational: `after` is the Spot that a move leads to, inside a channel."""
+def arrive(spot, stride, address):
+    """Combinational: the address that a stride leads to."""
+    width = len(address)
+    origin = word(width)
+
+    @always_comb
+    def choose():
+        if stride.level == COLUMN:
+            origin.next = spot.address
+        elif stride.level == ROW:
+            origin.next = spot.row_address
+        elif stride.level == IMAGE:
+            origin.next = spot.image_address
+        else:
+            origin.next = 0
+
+    @always_comb
+    def add():
+        total = intbv(0)[width + 1:]
+        total[:] = stride.amount + origin
+        address.next = total[width:]
+
+    return choose, add
+
+
+@block
+def step_on(spot, stride, address, after):
+    """Combinational: `after` is the Spot that a stride leads to, inside a channel."""
     @always_comb
     def choose():
         after.address.next = address
         after.row_address.next = spot.row_address
         after.image_address.next = spot.image_address
-        after.channel_address.next = spot.channel_address
-        if move.level != COLUMN:
+        if stride.level != COLUMN:
             after.row_address.next = address
-        if move.level == IMAGE:
+        if stride.level == IMAGE:
             after.image_address.next = address
 
     return choose
 
 
 @block
-def spots(clk, start, advance, spot, last, move, address):
+def spots(clk, advance, spot, last, stride, address):
     """The registers with the Spot of a step's first position.
 
-    last: of its last position; move, address: from there.
+    last: of its last position; stride, address: from there.
     """
     @always(clk.posedge)
     def keep():
-        if start:
-            spot.address.next = 0
-            spot.row_address.next = 0
-            spot.image_address.next = 0
-            spot.channel_address.next = 0
-        elif advance:
+        if advance:
             spot.address.next = address
             spot.row_address.next = last.row_address
             spot.image_address.next = last.image_address
-            if move.level != COLUMN:
+            if stride.level != COLUMN:
                 spot.row_address.next = address
-            if move.level[1]:
+            if stride.level[1]:
                 spot.image_address.next = address
-            if move.level == CHANNEL:
-                spot.channel_address.next = address
 
     return keep
 
 
 @block
-def count_steps(clk, reset, start, advance, fields, closing, to_channel, ready, step, config):
+def pass_step(clk, reset, start, advance, step, after):
+    """What is known of a step beside its positions, one stage later."""
+    @always_seq(clk.posedge, reset=reset)
+    def keep():
+        if start:
+            after.there.next = False
+        elif advance:
+            after.there.next = step.there
+        if advance:
+            after.index.next = step.index
+            after.ends_chunk.next = step.ends_chunk
+            after.ends_channel.next = step.ends_channel
+            after.ends_run.next = step.ends_run
+
+    return keep
+
+
+@block
+def count_steps(clk, reset, start, advance, fields, closing, to_channel, running, step, config):
     """The step in turn. closing: it ends its chunk (driven), to_channel: its channel.
 
-    ready (driven): the moves of the step before it are there, for its addresses. start, advance and
-    the flags of `step` are those of `destinations`.
+    running (driven): there is one, from the cycle after `start` on. start, advance and the flags of
+    `step`, which comes three steps later, are those of `destinations`.
     """
     last_index = config.drain_steps - 1
-    index, ready_index = word(bits_for(config.drain_steps)), word(bits_for(config.drain_steps))
+    index = word(bits_for(config.drain_steps))
     channel = Signal(modbv(0)[len(fields.channels):])        # this one included
-    running, at_last = bit(), bit()
-    ends_chunk, ends_channel, ends_run = bit(), bit(), bit()
+    last_channel, at_last = bit(), bit()
+    moving, arriving = Step(config), Step(config)
+    compare = equal(channel, fields.channels, last_channel)
 
     @always_comb
     def judge_step():
         closing.next = index == last_index
-        at_last.next = to_channel and channel == fields.channels
+        at_last.next = to_channel and last_channel
 
     @always_seq(clk.posedge, reset=reset)
     def count_up():
         if start:
             running.next = True
-            ready.next = False
             index.next = 0
             channel.next = 1
         elif advance:
-            ready.next = running
             if closing:
                 index.next = 0
             else:
@@ -418,29 +512,34 @@ def count_steps(clk, reset, start, advance, fields, closing, to_channel, ready, 
                 running.next = False
 
     @always_seq(clk.posedge, reset=reset)
-    def keep():
+    def number():
         if advance:
-            ready_index.next = index
-            ends_chunk.next = closing
-            ends_channel.next = to_channel
-            ends_run.next = at_last
-            step.there.next = ready and not start
-            step.index.next = ready_index
-            step.ends_chunk.next = ends_chunk
-            step.ends_channel.next = ends_channel
-            step.ends_run.next = ends_run
+            moving.index.next = index
+            moving.ends_chunk.next = closing
+            moving.ends_channel.next = to_channel
+            moving.ends_run.next = at_last
 
-    return judge_step, count_up, keep
+    follow = [pass_step(clk, reset, start, advance, moving, arriving),
+              pass_step(clk, reset, start, advance, arriving, step)]
+
+    @always_seq(clk.posedge, reset=reset)
+    def begin():
+        if start:
+            moving.there.next = False
+        elif advance:
+            moving.there.next = running
+
+    return compare, judge_step, count_up, number, begin, follow
 
 
 @block
-def emit(clk, advance, spot, move, address, inside):
+def emit(clk, advance, spot, stride, address, inside):
     """One position of a step."""
     @always(clk.posedge)
     def keep():
         if advance:
             address.next = spot.address
-            inside.next = move.inside
+            inside.next = stride.inside
 
     return keep
 
@@ -450,7 +549,7 @@ def destinations(clk, reset, start, advance, fields, step, config):
     """The steps of all chunks of all channels of a RUN, in order.
 
     start: the RUN in `fields` begins; advance: `step` takes the next one, both at the end of the
-    cycle; the first one is ready in the second cycle after start. After the step that ends the RUN
+    cycle; the first one is ready in the third cycle after start. After the step that ends the RUN
     `there` falls.
     """
     positions = config.drain
@@ -458,30 +557,29 @@ def destinations(clk, reset, start, advance, fields, step, config):
     counts = [Count(fields) for _ in range(positions)]
     ends = [Ends() for _ in range(positions)]
     turns = [Turns() for _ in range(positions)]
-    phases, wraps = [word(2) for _ in range(positions)], [bit() for _ in range(positions)]
+    phases = [Phases() for _ in range(positions)]
     moves = [Move() for _ in range(positions)]
+    strides = [Stride(fields) for _ in range(positions)]
     places = [Spot(fields) for _ in range(positions)]
     addresses = [word(config.address_bits) for _ in range(positions)]
-    closing, ready, go = bit(), bit(), bit()
+    channel_address = word(config.address_bits)
+    closing, running = bit(), bit()
     each = [(look(counts[d], fields, ends[d]),
-             turn_phase(counts[d], turns[d], fields, phases[d], wraps[d]),
-             describe(clk, advance, counts[d], turns[d], wraps[d], moves[d]),
-             arrive(places[d], moves[d], fields, addresses[d]),
-             emit(clk, advance, places[d], moves[d], step.addresses[d], step.inside[d]))
+             turn_phases(counts[d], fields, phases[d]),
+             describe(clk, start, advance, counts[d], turns[d], phases[d], moves[d]),
+             measure(clk, advance, moves[d], channel_address, fields, strides[d]),
+             arrive(places[d], strides[d], addresses[d]),
+             emit(clk, advance, places[d], strides[d], step.addresses[d], step.inside[d]))
             for d in range(positions)]
     inner = [(judge(ends[d], turns[d]),
               count_on(counts[d], ends[d], turns[d], phases[d], fields, counts[d + 1]),
-              step_on(places[d], moves[d], addresses[d], places[d + 1]))
+              step_on(places[d], strides[d], addresses[d], places[d + 1]))
              for d in range(last)]
     outer = (judge_last(counts[last], ends[last], closing, turns[last]),
              counters(clk, start, advance, fields, counts[0], counts[last], ends[last],
                       turns[last], phases[last]),
-             spots(clk, start, go, places[0], places[last], moves[last], addresses[last]))
-    steps = count_steps(clk, reset, start, advance, fields, closing, turns[last].channel, ready,
+             walk_channels(clk, start, advance, running, moves[last], fields, channel_address),
+             spots(clk, advance, places[0], places[last], strides[last], addresses[last]))
+    steps = count_steps(clk, reset, start, advance, fields, closing, turns[last].channel, running,
                         step, config)
-
-    @always_comb
-    def follow():
-        go.next = advance and ready
-
-    return each, inner, outer, steps, follow
+    return each, inner, outer, steps

@@ -59,42 +59,79 @@ class Flow:
 
 
 @block
+def walk_planes(clk, advance, take, more, plane, source, address):
+    """The address of a position for each digit in turn, from `source` on.
+
+    plane: 0 unless `more`. The names of its inputs are those of `digits`.
+    """
+    width = len(address)
+    origin = word(width)
+
+    @always_comb
+    def choose():
+        if more:
+            origin.next = address
+        else:
+            origin.next = source
+
+    @always(clk.posedge)
+    def walk():
+        total = intbv(0)[width + 1:]
+        total[:] = plane + origin
+        if advance or take:
+            address.next = total[width:]
+
+    return choose, walk
+
+
+@block
 def digits(clk, reset, take, advance, fields, step, turn, config):
-    """Repeats each step for every digit, from `dst` on, dst_plane further from digit to digit.
+    """Repeats each step for every digit, dst_plane further from digit to digit.
 
     take: `turn`, an Operation, is used up and makes room for the next one at the end of this cycle;
     advance (driven): `step` is taken over then.
     """
     width, positions = config.address_bits, config.drain
-    last = bit()
+    more, goes_on = bit(), bit()         # `turn`, the next one has a further digit behind it
+    stop = bit()                         # the next one has none
+    plane = word(width)                  # from its addresses to those of that digit, else 0
     ends_chunk, ends_channel, ends_run = bit(), bit(), bit()
+    following = word(DIGIT_BITS + 1)
     sources, insides = step.addresses, step.inside
     addresses, pending = turn.addresses, turn.inside
 
     @always_comb
     def refill():
-        advance.next = not turn.there or (take and last)
+        advance.next = not more and (take or not turn.there)
+        following.next = turn.digit + 1
+
+    @always_comb
+    def judge():
+        if more:
+            goes_on.next = following != fields.last_digit
+        else:
+            goes_on.next = step.there and fields.last_digit != 0
+
+    @always_comb
+    def halt():
+        stop.next = (advance or take) and not goes_on
 
     @always_seq(clk.posedge, reset=reset)
     def fill():
         if advance:
             turn.there.next = step.there
+        if advance or take:
+            more.next = goes_on
 
     @always(clk.posedge)
-    def repeat():
-        total = intbv(0)[width + 1:]
-        step_up = intbv(0)[width:]
-        following = intbv(0)[DIGIT_BITS + 1:]
-        following[:] = turn.digit + 1
-        if advance or take:
-            for d in range(positions):
-                total[:] = addresses[d]
-                step_up[:] = fields.dst_plane
-                if advance:
-                    total[:] = sources[d]
-                    step_up[:] = fields.dst
-                total[:] = total + step_up
-                addresses[d].next = total[width:]
+    def go_on():
+        if stop:
+            plane.next = 0
+        elif advance or take:
+            plane.next = fields.dst_plane
+
+    @always(clk.posedge)
+    def count():
         if advance:
             for d in range(positions):
                 pending[d].next = insides[d]
@@ -103,18 +140,18 @@ def digits(clk, reset, take, advance, fields, step, turn, config):
             ends_chunk.next = step.ends_chunk
             ends_channel.next = step.ends_channel
             ends_run.next = step.ends_run
-            last.next = fields.last_digit == 0
-            turn.ends_chunk.next = step.ends_chunk and fields.last_digit == 0
-            turn.ends_channel.next = step.ends_channel and fields.last_digit == 0
-            turn.ends_run.next = step.ends_run and fields.last_digit == 0
+            turn.ends_chunk.next = step.ends_chunk and not goes_on
+            turn.ends_channel.next = step.ends_channel and not goes_on
+            turn.ends_run.next = step.ends_run and not goes_on
         elif take:
             turn.digit.next = following[DIGIT_BITS:]
-            last.next = following == fields.last_digit
-            turn.ends_chunk.next = ends_chunk and following == fields.last_digit
-            turn.ends_channel.next = ends_channel and following == fields.last_digit
-            turn.ends_run.next = ends_run and following == fields.last_digit
+            turn.ends_chunk.next = ends_chunk and not goes_on
+            turn.ends_channel.next = ends_channel and not goes_on
+            turn.ends_run.next = ends_run and not goes_on
 
-    return refill, fill, repeat
+    walks = [walk_planes(clk, advance, take, more, plane, sources[d], addresses[d])
+             for d in range(positions)]
+    return refill, judge, halt, fill, go_on, count, walks
 
 
 @block
