@@ -13,9 +13,10 @@ begins, or to the next channel. The first position of all is reached by a move t
 
 from __future__ import annotations
 
-from myhdl import Signal, always, always_comb, always_seq, block, intbv, modbv
+from myhdl import Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
 from ..arch.config import bits_for
+from .either import add_either
 from .equal import equal
 from .signals import bit, word
 
@@ -330,39 +331,32 @@ def walk_channels(clk, start, advance, running, move, fields, address):
 
     move: of a step's last position; running: falls behind the RUN's last step.
     """
-    width = len(address)
     clear, go = bit(), bit()
-    amount = word(width)
+    following = word(len(address))
+    add = add_either(address, start, fields.dst, fields.dst_channel, following)
 
     @always_comb
     def control():
         clear.next = not running and not start
         go.next = start or (advance and move.level == CHANNEL)
 
-    @always_comb
-    def choose():
-        if start:
-            amount.next = fields.dst
-        else:
-            amount.next = fields.dst_channel
-
     @always(clk.posedge)
     def walk():
-        total = intbv(0)[width + 1:]
-        total[:] = address + amount
         if clear:
             address.next = 0
         elif go:
-            address.next = total[width:]
+            address.next = following
 
-    return control, choose, walk
+    return add, control, walk
 
 
 @block
 def measure(clk, advance, move, channel_address, fields, stride):
     """The Stride of a Move, registered. channel_address: of the next channel."""
     width = len(stride.amount)
-    step, wrap = word(width), word(width)
+    middle = width // 2
+    step = word(width)
+    low, high = word(middle), word(width - middle)       # of what a wrap adds; see `add_either`
 
     @always_comb
     def choose_step():
@@ -378,16 +372,19 @@ def measure(clk, advance, move, channel_address, fields, stride):
     @always_comb
     def choose_wrap():
         if not move.wraps:
-            wrap.next = 0
+            low.next = 0
+            high.next = 0
         elif move.level[0]:
-            wrap.next = fields.y_wrap
+            low.next = fields.y_wrap[middle:]
+            high.next = fields.y_wrap[width:middle]
         else:
-            wrap.next = fields.x_wrap
+            low.next = fields.x_wrap[middle:]
+            high.next = fields.x_wrap[width:middle]
 
     @always(clk.posedge)
     def add():
         total = intbv(0)[width + 1:]
-        total[:] = step + wrap
+        total[:] = step + concat(high, low)
         if advance:
             stride.amount.next = total[width:]
             stride.level.next = move.level
@@ -400,23 +397,28 @@ def measure(clk, advance, move, channel_address, fields, stride):
 def arrive(spot, stride, address):
     """Combinational: the address that a stride leads to."""
     width = len(address)
-    origin = word(width)
+    middle = width // 2
+    low, high = word(middle), word(width - middle)       # of where it starts; see `add_either`
 
     @always_comb
     def choose():
         if stride.level == COLUMN:
-            origin.next = spot.address
+            low.next = spot.address[middle:]
+            high.next = spot.address[width:middle]
         elif stride.level == ROW:
-            origin.next = spot.row_address
+            low.next = spot.row_address[middle:]
+            high.next = spot.row_address[width:middle]
         elif stride.level == IMAGE:
-            origin.next = spot.image_address
+            low.next = spot.image_address[middle:]
+            high.next = spot.image_address[width:middle]
         else:
-            origin.next = 0
+            low.next = 0
+            high.next = 0
 
     @always_comb
     def add():
         total = intbv(0)[width + 1:]
-        total[:] = stride.amount + origin
+        total[:] = stride.amount + concat(high, low)
         address.next = total[width:]
 
     return choose, add

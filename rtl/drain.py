@@ -23,6 +23,7 @@ from ..arch.config import bits_for
 from ..arch.timing import drain_latency
 from .delay import activity, delay_line
 from .destination import Step, destinations
+from .either import add_either
 from .signals import CHANNEL_RING, bit, word
 
 DIGIT_BITS = 2
@@ -64,24 +65,15 @@ def walk_planes(clk, advance, take, more, plane, source, address):
 
     plane: 0 unless `more`. The names of its inputs are those of `digits`.
     """
-    width = len(address)
-    origin = word(width)
-
-    @always_comb
-    def choose():
-        if more:
-            origin.next = address
-        else:
-            origin.next = source
+    following = word(len(address))
+    add = add_either(plane, more, address, source, following)
 
     @always(clk.posedge)
     def walk():
-        total = intbv(0)[width + 1:]
-        total[:] = plane + origin
         if advance or take:
-            address.next = total[width:]
+            address.next = following
 
-    return choose, walk
+    return add, walk
 
 
 @block
