@@ -12,6 +12,7 @@ from ..arch.fixed import (
     CLUSTER_BITS,
     PRODUCT_SHIFT,
     SCALE_BITS,
+    SHIFTS,
     U_BITS,
     V_BITS,
 )
@@ -54,18 +55,35 @@ def requantize(clk, active, total, shift, scale, bias, v):
     shift: t/2, constant; scale: m_k, 2 cycles after its total; bias: bias_k, 3 cycles after.
     """
     width, sign_at = len(total), U_BITS - 1
-    top = width - sign_at - 1
-    every = (2 << top) - 1
-    shifted = number(width)
-    u = number(U_BITS)
-    product = number(U_BITS + SCALE_BITS + 1)
+    last = width - 1
+    every = (1 << width) - 1
+    masks = tuple(every >> sign_at + t << sign_at + t for t in SHIFTS)    # u's sign and above it
+    over, shown = bit(), bit()
+    shifted = number(U_BITS)             # 0 if it does not fit; then `limit` is what is nearest
+    limit = number(U_BITS)
+    u = number(U_BITS + 1)
+    product = number(U_BITS + 1 + SCALE_BITS + 1)
     total_of_both = number(V_BITS + PRODUCT_SHIFT)
 
+    @always_comb
+    def judge():
+        mask = intbv(0)[width:]
+        signs = intbv(0)[width:]
+        mask[:] = masks[shift]
+        signs[:] = total[width:]
+        if total[last]:
+            signs[:] = signs ^ every
+        over.next = (signs & mask) != 0
+
+    @always_comb
+    def clear():
+        shown.next = active and over
+
     @always(clk.posedge)
-    def compute():
-        signs = intbv(0)[width - sign_at:]       # u's sign and all bits above it
-        if active:
-            signs[:] = shifted[width:sign_at]
+    def scale_down():
+        if shown:
+            shifted.next = 0
+        elif active:
             if shift == 0:
                 shifted.next = total
             elif shift == 1:
@@ -74,12 +92,16 @@ def requantize(clk, active, total, shift, scale, bias, v):
                 shifted.next = total >> 4
             else:
                 shifted.next = total >> 6
-            if signs == 0 or signs == every:
-                u.next = shifted
-            elif signs[top]:
-                u.next = -U_MAX - 1
-            else:
-                u.next = U_MAX
+
+    @always(clk.posedge)
+    def compute():
+        if active:
+            limit.next = 0
+            if over and total[last]:
+                limit.next = -U_MAX - 1
+            elif over:
+                limit.next = U_MAX
+            u.next = shifted + limit
             product.next = u * scale
             total_of_both.next = product + bias
 
@@ -87,7 +109,7 @@ def requantize(clk, active, total, shift, scale, bias, v):
     def cut():
         v.next = total_of_both >> PRODUCT_SHIFT
 
-    return compute, cut
+    return judge, clear, scale_down, compute, cut
 
 
 @block
