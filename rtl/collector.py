@@ -83,7 +83,8 @@ def filler(clk, reset, go, instruction, fill, ended, config):
 
 class Aim:
     """Where the positions of an operation are written. quads[d], cells[d]: the one cell of position
-    d, as one bit of 2P/4 and one of 4, of the cells of the two words, all 0 if it is not served.
+    d, as one bit of 2P/4 and one of 4, of the cells of the two words; with D = 1 all other quads
+    instead of that one. All quads are 0 if it is not served.
     """
 
     def __init__(self, config):
@@ -102,6 +103,7 @@ def take_aim(clk, reset, served, addresses, aim, config):
     positions, quads = config.drain, config.row_codes // 4
     lane_bits, row_lo, width = config.lane_bits, config.lane_bits + 1, config.address_bits
     row_bits = width - row_lo
+    others = (1 << quads) - 1 if positions == 1 else 0
     hit_quads, hit_cells = aim.quads, aim.cells
 
     @always_seq(clk.posedge, reset=reset)
@@ -122,7 +124,7 @@ def take_aim(clk, reset, served, addresses, aim, config):
                 number[:] = at[row_lo:]
                 quad[:] = 1
                 quad[:] = quad << number[:2]
-                hit_quads[d].next = quad
+                hit_quads[d].next = quad ^ others
             if served[d]:
                 at[:] = addresses[d]
                 one[:] = 1
@@ -192,15 +194,14 @@ def write_port(clk, reset, aim, codes, fill, rows, write, wrote, config):
 @block
 def enable_one(clk, reset, row_there, wrote, aim, write, config):
     """The cells that are written, for D = 1: the quads that are not hit are reset, so that all
-    quads can share what goes into them.
+    quads can share what goes into them. No row comes with an operation.
     """
     quads = config.row_codes // 4
-    every = (1 << quads) - 1
     enables = write.enables
-    hit_quads, hit_cells = aim.quads[0], aim.cells[0]
+    other_quads, hit_cells = aim.quads[0], aim.cells[0]
     cleared = bit()          # reset in the cycle before
     change = bit()
-    clears, shared = word(quads), word(4)
+    shared = word(4)
 
     @always_comb
     def judge():
@@ -209,20 +210,17 @@ def enable_one(clk, reset, row_there, wrote, aim, write, config):
     @always_comb
     def choose():
         if row_there:
-            clears.next = 0
             shared.next = 15
-        elif change:
-            clears.next = hit_quads ^ every
+        elif aim.wanted:
             shared.next = hit_cells
         else:
-            clears.next = 0
-            shared.next = hit_cells
+            shared.next = 0
 
     @always(clk.posedge)
     def enable():
         cleared.next = reset
         for q in range(quads):
-            if clears[q]:
+            if other_quads[q]:
                 enables[q].next = 0
             elif change:
                 enables[q].next = shared
