@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from myhdl import ConcatSignal, Signal, always, always_comb, block, concat, intbv, modbv
+from myhdl import ConcatSignal, always, always_comb, block, concat, intbv
 
 from ..arch.config import bits_for
 from .ram import ram
@@ -29,7 +29,7 @@ def addresses(clk, tap, fields, ports, window, pair, config):
 
     pair: of the tap's base entry, 1 cycle after the tap.
     """
-    width, lanes, lane_bits = config.address_bits, config.lanes, config.lane_bits
+    width, lane_bits = config.address_bits, config.lane_bits
     row_lo = lane_bits + 1
     base_data = ConcatSignal(ports.pair, ports.address)
     base_at = ConcatSignal(fields.base_bank, tap.entry)
@@ -40,8 +40,7 @@ def addresses(clk, tap, fields, ports, window, pair, config):
     total = word(width)
     position0 = word(width)
     position1 = word(width)
-    # P further, for the even row of a window that begins in the odd word
-    position1_next = Signal(modbv(0)[width:])
+    start = word(width)
     base_table = ram(clk, ports.base_we, ports.base_at, base_data, base_at, base_entry,
                      2 * config.base_entries)
 
@@ -58,19 +57,26 @@ def addresses(clk, tap, fields, ports, window, pair, config):
             at[:] = concat(fields.offset_bank, tap.kernel)
             offset.next = offsets[at]
 
+    @always_comb
+    def reach():
+        wide = intbv(0)[width + 1:]
+        wide[:] = total + position1
+        start.next = wide[width:]
+
     @always(clk.posedge)
     def add():
+        words = intbv(0)[width - lane_bits + 1:]
         wide = intbv(0)[width + 1:]
         if tap.active:
             position0.next = tap.chunk_position
             position1.next = position0
-            position1_next.next = position0 + lanes
             wide[:] = base_entry[width:] + offset
             total.next = wide[width:]
-            wide[:] = total + position1
-            window.odd_row.next = wide[width:row_lo]
-            window.offset.next = wide[row_lo:]
-            wide[:] = total + position1_next
-            window.even_row.next = wide[width:row_lo]
+            window.odd_row.next = start[width:row_lo]
+            window.offset.next = start[row_lo:]
+            # the even row of a window that begins in the odd word is the next one
+            words[:] = start[width:lane_bits]
+            words[:] = words + 1
+            window.even_row.next = words[width - lane_bits:1]
 
-    return base_table, show, look_up, add
+    return base_table, show, look_up, reach, add
