@@ -12,6 +12,7 @@ from myhdl import Signal, always, always_comb, always_seq, block, intbv, modbv
 from ..arch.config import bits_for
 from ..arch.timing import rotate_levels
 from .delay import activity
+from .equal import equal
 from .signals import bit, word
 
 
@@ -63,7 +64,8 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
     issuing = bit()
     busy = word(5)                       # cycles in which no run may end
     in_flight = word(most.bit_length())  # chunks
-    at_end = bit()
+    last_channel = bit()
+    compare = equal(channel, fields.channels, last_channel)
 
     @always_comb
     def decide():
@@ -75,7 +77,6 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
 
     @always_comb
     def present():
-        at_end.next = slot_number == read.last
         read.address.next = slot_number
         if active and read.there and (issuing or not occupied):
             read.re.next = True
@@ -84,8 +85,8 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
 
     @always_comb
     def turn_over():
-        advance.next = read.re and at_end
-        read.free.next = read.re and at_end and chunk.last
+        advance.next = read.re and read.at_end
+        read.free.next = read.re and read.at_end and chunk.last
 
     @always_seq(clk.posedge, reset=reset)
     def stage0():
@@ -94,7 +95,7 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
             channel.next = 1
         elif read.free:
             channel.next = channel + 1
-            if channel == fields.channels:
+            if last_channel:
                 active.next = False
         if read.free:
             read.turn.next = not read.turn
@@ -103,7 +104,7 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
         elif read.re:
             slot_number.next = slot_number + 1
         if read.re:
-            fresh.next = at_end
+            fresh.next = read.at_end
 
     @always_seq(clk.posedge, reset=reset)
     def stage1():
@@ -113,7 +114,7 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
             occupied.next = False
         if read.re:
             opening.next = fresh
-            closing.next = at_end
+            closing.next = read.at_end
         if issuing and read.slot[last_at]:
             busy.next = spacing
         elif busy != 0:
@@ -150,4 +151,4 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
             tap.chunk_position.next = position
 
     moving = activity(clk, reset, issuing, tap.active, rotate_levels(config) + share + 13)
-    return decide, present, turn_over, stage0, stage1, mask, hold, moving
+    return compare, decide, present, turn_over, stage0, stage1, mask, hold, moving

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from myhdl import ConcatSignal, always, always_comb, always_seq, block, concat
 
+from .equal import equal
 from .ram import held_ram
 from .signals import bit, word
 
@@ -14,7 +15,7 @@ class SlotRead:
     """Issue to tap cache: in a cycle with `re` slot `address` of buffer `turn` is presented; it is
     in `slot` from the next cycle on. `free`: that was its last use, the buffer is empty again.
 
-    there: buffer `turn` is full; last: address of its last slot.
+    there: buffer `turn` is full; at_end: `address` is that of its last slot (combinational).
     """
 
     def __init__(self, slots):
@@ -24,7 +25,7 @@ class SlotRead:
         self.free = bit()
         self.slot = word(len(slots.slot))
         self.there = bit()
-        self.last = word(len(slots.address))
+        self.at_end = bit()
 
 
 @block
@@ -56,14 +57,16 @@ def slot_memory(clk, we, write_at, slot_in, re, read_at, slot_out, depth):
 
 @block
 def tap_cache(clk, reset, slots, read, depth):
-    """slots: Slots, of which `full` is driven; read: SlotRead, of which slot, there and last are
-    driven. depth: slots of a buffer.
+    """slots: Slots, of which `full` is driven; read: SlotRead, of which slot, there and at_end
+    are driven. depth: slots of a buffer.
     """
     write_at = ConcatSignal(slots.buffer, slots.address)
     read_at = ConcatSignal(read.turn, read.address)
     last0 = word(len(slots.address))
     last1 = word(len(slots.address))
     full0, full1 = bit(), bit()
+    at_end0, at_end1 = bit(), bit()
+    compare = (equal(read.address, last0, at_end0), equal(read.address, last1, at_end1))
     memory = slot_memory(clk, slots.we, write_at, slots.slot, read.re, read_at, read.slot,
                          2 * depth)
 
@@ -91,9 +94,9 @@ def tap_cache(clk, reset, slots, read, depth):
         slots.full.next[1] = full1
         if read.turn:
             read.there.next = full1
-            read.last.next = last1
+            read.at_end.next = at_end1
         else:
             read.there.next = full0
-            read.last.next = last0
+            read.at_end.next = at_end0
 
-    return memory, occupy, measure, choose
+    return memory, compare, occupy, measure, choose

@@ -28,12 +28,12 @@ def test_buffers_are_read_in_turn_and_free_when_told(depth):
         contents: list[list[int]] = [[], []]
         full = [False, False]
         writing, turn, position, written = 0, 0, 0, 0
-        want = None
+        want = at_end = None
         while True:
             if want is not None:
                 assert read.slot == want
                 seen += 1
-            want = None
+            want = at_end = None
             assert slots.full == full[0] + 2 * full[1]
             assert read.there == full[int(read.turn)]
             # the writer
@@ -52,7 +52,7 @@ def test_buffers_are_read_in_turn_and_free_when_told(depth):
             read.re.next = read.free.next = 0
             read.turn.next = turn
             if full[turn] and read.turn == turn and rng.random() < 0.7:
-                assert read.last == len(contents[turn]) - 1
+                at_end = position == len(contents[turn]) - 1
                 read.re.next, read.address.next = 1, position
                 want = contents[turn][position]
                 position += 1
@@ -65,7 +65,8 @@ def test_buffers_are_read_in_turn_and_free_when_told(depth):
             if closed is not None:
                 full[closed] = True
                 writing = 1 - closed
-            yield
+            values = yield
+            assert at_end is None or values["read_at_end"] == at_end
 
     replay(make, 500, stimulus)
     assert seen > 100
