@@ -79,7 +79,7 @@ def code_map(clk, active, ports, fields, segment, direct, code, code_bits):
 
 
 @block
-def clustering(clk, active, ports, fields, value, direct, code, code_bits):
+def clustering(clk, reset, active, ports, fields, value, direct, code, code_bits):
     """code: in mode CODE that of `value`, AB + 1 cycles later; else `direct`, AB cycles later."""
     later = code_bits - 1
     values = [word(len(value)) for _ in range(later)]
@@ -97,6 +97,6 @@ def clustering(clk, active, ports, fields, value, direct, code, code_bits):
     for k in range(1, code_bits):
         levels.append(level(clk, active, ports, fields.cluster_bank, values[k - 1], founds[k - 1],
                             founds[k], code_bits))
-    line = delay_line(clk, active, direct, delayed, later)
+    line = delay_line(clk, reset, active, direct, delayed, later)
     chosen = code_map(clk, active, ports, fields, founds[code_bits - 1], delayed, code, code_bits)
     return carry, levels, line, chosen

@@ -12,7 +12,7 @@ from __future__ import annotations
 from myhdl import always, always_comb, always_seq, block, concat, intbv
 
 from ..arch.config import bits_for
-from ..arch.fixed import BIAS_BITS, CLUSTER_BITS, SCALE_BITS, V_BITS
+from ..arch.fixed import BIAS_BITS, SCALE_BITS, V_BITS
 from ..arch.timing import rotate_levels
 from .activation_memory import MemoryWrite, activation_memory
 from .addresses import Window, addresses
@@ -27,7 +27,7 @@ from .lanes import cluster_sums, decode, maxima
 from .multipliers import RunEnd, lane_multipliers, shared_multipliers
 from .requantize import channel_heads, narrow, requantize
 from .signals import bit, number, word, wrapping
-from .tables import TablePorts, spread
+from .tables import THRESHOLD_BITS, TablePorts, spread
 from .tap_cache import SlotRead, tap_cache
 from .walker import Chunk, chunk_walker
 
@@ -116,7 +116,8 @@ def accompany(clk, reset, tap, pair, stages, config):
             else:
                 run_end.factor.next = factor
 
-    return (follow, combine, show, delay_line(clk, tap.active, run, run_late, length - 1),
+    return (follow, combine, show,
+            delay_line(clk, reset, tap.active, run, run_late, length - 1),
             arrive_signed if config.share == 1 else arrive)
 
 
@@ -138,14 +139,15 @@ def select_totals(clk, active, reads, multiplier, totals, config):
 
 
 @block
-def code_of(clk, active, ports, fields, total, scale, bias, digit, code, config):
+def code_of(clk, reset, active, ports, fields, total, scale, bias, digit, code, config):
     """The code of one position, from its total."""
+    code_bits = config.code_bits
     v = number(V_BITS)
-    clustered = word(CLUSTER_BITS)
-    direct = word(config.code_bits)
+    clustered = word(THRESHOLD_BITS)
+    direct = word(code_bits)
     return (requantize(clk, active, total, fields.shift, scale, bias, v),
-            narrow(clk, active, v, total, digit, fields, clustered, direct, config.code_bits),
-            clustering(clk, active, ports, fields, clustered, direct, code, config.code_bits))
+            narrow(clk, reset, active, v, total, digit, fields, clustered, direct, code_bits),
+            clustering(clk, reset, active, ports, fields, clustered, direct, code, code_bits))
 
 
 @block
@@ -216,8 +218,8 @@ def core(clk, reset, command, slots, heads, table, rows, trace, config):
     outward = (
         select_totals(clk, flow.active, reads, flow.multiplier, totals, config),
         channel_heads(clk, flow.active, heads, flow.head, scale, bias),
-        [code_of(clk, flow.active, ports, fields, totals[d], scale, bias, flow.digit, new_codes[d],
-                 config)
+        [code_of(clk, reset, flow.active, ports, fields, totals[d], scale, bias, flow.digit,
+                 new_codes[d], config)
          for d in range(config.drain)],
         collector(clk, reset, command.go, instruction, flow, new_codes, rows, write, trace,
                   filled, config))

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from myhdl import Signal, always, always_comb, always_seq, block, concat, intbv
+from myhdl import Signal, always_comb, always_seq, block, concat, intbv
 
 from .signals import word
 
 
 @block
-def delay_line(clk, active, source, delayed, cycles):
-    """`delayed` is `source` of `cycles` (at least 2) cycles ago, counting those with `active`."""
+def delay_line(clk, reset, active, source, delayed, cycles):
+    """`delayed` is `source` of `cycles` (at least 2) cycles ago, counting those with `active`.
+
+    The reset makes it flip-flops on every family: there are two beside each look-up table, and more
+    of them to spare than of tables that could be shift registers.
+    """
     width = len(source)
     length = cycles * width
     kept = length - width
     line = Signal(intbv(0)[length:])
 
-    @always(clk.posedge)
+    @always_seq(clk.posedge, reset=reset)
     def shift():
         if active:
             line.next = concat(line[kept:], source)

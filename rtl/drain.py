@@ -275,7 +275,7 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
             mark[0] = drained and operation.ends_run
             finals.next = mark[final_bits:]
 
-    @always(clk.posedge)
+    @always_seq(clk.posedge, reset=reset)
     def follow():
         lane = intbv(0)[lane_bits:]
         if running:
@@ -311,8 +311,8 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
         flow.multiplier.next = 0
 
     moving = activity(clk, reset, fire, flow.active, final_bits)
-    lines = [delay_line(clk, running, operation.digit, flow.digit, 8)]
-    lines += [delay_line(clk, running, operation.addresses[d], flow.addresses[d], trail_bits)
+    lines = [delay_line(clk, reset, running, operation.digit, flow.digit, 8)]
+    lines += [delay_line(clk, reset, running, operation.addresses[d], flow.addresses[d], trail_bits)
               for d in range(positions)]
     total = out_alone if config.share == 1 else out_shared
     group = out_group if group_bits else out_only

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from myhdl import Signal, always, always_comb, block, intbv, modbv
+from myhdl import Signal, always, always_comb, block, concat, intbv, modbv
 
 from ..arch.fixed import (
     BIAS_BITS,
@@ -17,10 +17,10 @@ from ..arch.fixed import (
     V_BITS,
 )
 from .delay import delay_line
+from .equal import is_zero
 from .signals import CHANNEL_RING, bit, number, word, wrapping
 
 U_MAX = (1 << (U_BITS - 1)) - 1
-CLUSTER_MAX = (1 << (CLUSTER_BITS - 1)) - 1
 PASS_DELAY = 5           # from the total to v
 
 
@@ -113,11 +113,12 @@ def requantize(clk, active, total, shift, scale, bias, v):
 
 
 @block
-def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
-    """What v becomes: `clustered`, saturated for the search and counted from the least value on, 1
-    cycle after v; and a cycle later `direct`, the code of the other modes: a digit of v, or the
-    total less the order (PASS).
+def narrow(clk, reset, active, v, total, digit, fields, clustered, direct, code_bits):
+    """What v becomes: `clustered`, for the search, 1 cycle after v; and a cycle later `direct`, the
+    code of the other modes: a digit of v, or the total less the order (PASS).
 
+    clustered: v counted from the least number of CLUSTER_BITS bits on; 0 below that, and above the
+    greatest one any number from 2^CLUSTER_BITS to half as much again.
     total: of v, 4 cycles before; digit: 1 cycle after v; fields: Fields.
     """
     passed, total_code = word(code_bits), word(code_bits)
@@ -125,13 +126,15 @@ def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
     wide = max(four, V_BITS)
     extension = (1 << wide) - (1 << V_BITS)
     bits, limits = word(wide), word(wide)
-    over, negative = bit(), bit()
+    fits, fitting, negative = bit(), bit(), bit()
+    excess = word(V_BITS)                # bits of v that are not its sign, where clip is set
+    above, below, clear = bit(), bit(), bit()
     digit_ones, last = (1 << code_bits) - 1, V_BITS - 1
-    ones, middle = (1 << V_BITS) - 1, CLUSTER_MAX + 1
+    ones, middle = (1 << V_BITS) - 1, 1 << (CLUSTER_BITS - 1)
     sign_at = CLUSTER_BITS - 1
-    top = V_BITS - sign_at - 1
-    every = (2 << top) - 1
-    line = delay_line(clk, active, total_code, passed, PASS_DELAY)
+    every = (1 << (V_BITS - CLUSTER_BITS)) - 1
+    judge = is_zero(excess, 2, fits)
+    line = delay_line(clk, reset, active, total_code, passed, PASS_DELAY)
 
     @always_comb
     def take():
@@ -140,31 +143,43 @@ def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
         code[:] = code - fields.order
         total_code.next = code
 
+    @always_comb
+    def compare():
+        above.next = not v[last] and v[last:sign_at] != 0
+        below.next = v[last] and v[last:sign_at] != every
+
+    @always_comb
+    def restart():
+        clear.next = active and below
+
     @always(clk.posedge)
-    def saturate():
-        signs = intbv(0)[V_BITS - sign_at:]      # the sign in CLUSTER_BITS and all bits above it
-        if active:
-            signs[:] = v[V_BITS:sign_at]
-            if signs == 0 or signs == every:
-                clustered.next = v[CLUSTER_BITS:] ^ middle
-            elif signs[top]:
-                clustered.next = 0
-            else:
-                clustered.next = CLUSTER_MAX + middle
+    def search_for():
+        found = intbv(0)[CLUSTER_BITS:]
+        if clear:
+            clustered.next = 0
+        elif active:
+            found[:] = v[CLUSTER_BITS:] ^ middle
+            if above:
+                found[sign_at] = False
+            clustered.next = concat(above, found)
+
+    @always_comb
+    def measure():
+        signs = intbv(0)[V_BITS:]
+        signs[:] = v[V_BITS:]
+        if v[last]:
+            signs[:] = signs ^ ones
+        excess.next = signs & fields.clip
 
     @always(clk.posedge)
     def clip():
-        signs = intbv(0)[V_BITS:]
         all_bits = intbv(0)[wide:]
         if active:
-            signs[:] = v[V_BITS:]
             all_bits[:] = v[V_BITS:]
             if v[last]:
-                signs[:] = signs ^ ones
                 all_bits[:] = all_bits | extension
             bits.next = all_bits
-            signs[:] = signs & fields.clip
-            over.next = signs != 0
+            fitting.next = fits
             negative.next = v[last]
 
     @always_comb
@@ -192,11 +207,11 @@ def narrow(clk, active, v, total, digit, fields, clustered, direct, code_bits):
         if active:
             if fields.max_run:
                 direct.next = passed
-            elif not over:
+            elif fitting:
                 direct.next = plain
             elif negative:
                 direct.next = least
             else:
                 direct.next = least ^ digit_ones
 
-    return line, take, saturate, clip, limit, choose
+    return line, judge, take, compare, restart, search_for, measure, clip, limit, choose

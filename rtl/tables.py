@@ -9,7 +9,7 @@ from ..arch.fixed import CLUSTER_BITS
 from ..arch.isa import Table
 from .signals import bit, word, wrapping
 
-THRESHOLD_BITS = CLUSTER_BITS + 1       # one bit more: a threshold can lie above every value
+THRESHOLD_BITS = CLUSTER_BITS + 1       # one bit more, for what lies above
 
 
 class TablePorts:
@@ -17,7 +17,7 @@ class TablePorts:
 
     base: {pair, address}; offset: address; decode: `at` is {pair, code}, value;
     cluster: threshold, counted from the least value on and cut to THRESHOLD_BITS without changing
-    any comparison, and code.
+    any comparison (one above every value is 3/4 of the range), and code.
     """
 
     def __init__(self, config):
@@ -47,7 +47,7 @@ def spread(clk, reset, table, ports, config):
     codes, code_bits = config.codes, config.code_bits
     pair_at, code_hi = 24, 16 + config.code_bits
     sign_at = CLUSTER_BITS - 1
-    negative, beyond = (1 << (16 - sign_at)) - 1, 1 << CLUSTER_BITS
+    negative, beyond = (1 << (16 - sign_at)) - 1, 3 << sign_at
 
     @always_seq(clk.posedge, reset=reset)
     def enable():

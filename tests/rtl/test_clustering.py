@@ -1,4 +1,4 @@
-"""Clustering against fixed.cluster, for every value of the search's range."""
+"""Clustering against fixed.cluster, all over the search's range and above it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from kcnn.arch.config import Config
 from kcnn.rtl.clustering import clustering
 from kcnn.rtl.fields import Fields
 from kcnn.rtl.signals import bit, word
-from kcnn.rtl.tables import TablePorts
+from kcnn.rtl.tables import THRESHOLD_BITS, TablePorts
+from myhdl import ResetSignal
 from replay import replay
 
 
 def make_for(config):
     def make():
         return clustering, {
-            "clk": bit(), "active": bit(),
+            "clk": bit(), "reset": ResetSignal(0, active=1, isasync=False), "active": bit(),
             "ports": Part(TablePorts(config), "cluster_we", "cluster_at", "threshold", "code"),
             "fields": Part(Fields(config), "cluster_bank", "clustered"),
-            "value": word(fixed.CLUSTER_BITS), "direct": word(config.code_bits),
+            "value": word(THRESHOLD_BITS), "direct": word(config.code_bits),
             "code": word(config.code_bits), "code_bits": config.code_bits}
     return make
 
@@ -43,7 +44,8 @@ def test_codes_are_those_of_fixed_cluster(code_bits, tools):
         for bank in range(2):
             for i in range(count):
                 table.cluster_at.next = bank << code_bits | i
-                table.threshold.next = min(max(thresholds[bank][i], -1024), 1024) + 1024
+                threshold = max(thresholds[bank][i], -1024) + 1024
+                table.threshold.next = threshold if threshold < 2048 else 3072
                 table.code.next = codes[bank][i]
                 yield
         table.cluster_we.next = 0
@@ -52,7 +54,8 @@ def test_codes_are_those_of_fixed_cluster(code_bits, tools):
             fields.cluster_bank.next = bank
             for value in range(2048):
                 fields.clustered.next = value < 2040
-                ports["value"].next = value
+                above = 2048 + rng.randrange(1024)       # stands for any that is too great
+                ports["value"].next = above if value % 16 == 15 else value
                 ports["direct"].next = rng.randrange(count)
                 yield
         while True:
@@ -66,7 +69,7 @@ def test_codes_are_those_of_fixed_cluster(code_bits, tools):
         if not (rows[t + code_bits]["fields_clustered"] and rows[t]["fields_clustered"]) \
                 or rows[t + code_bits]["fields_cluster_bank"] != bank:
             continue
-        value = rows[t]["value"] - 1024
+        value = min(rows[t]["value"], 2047) - 1024
         wanted = fixed.cluster(np.array(value), np.array(thresholds[bank][1:]),
                                np.array(codes[bank]))
         assert later["code"] == wanted, (bank, value)

@@ -12,11 +12,13 @@ from replay import replay
 @pytest.mark.parametrize("cycles", [2, 7])
 def test_a_delay_line_counts_active_cycles(cycles):
     def make():
-        return delay_line, {"clk": bit(), "active": bit(), "source": word(5), "delayed": word(5),
+        return delay_line, {"clk": bit(), "reset": ResetSignal(0, active=1, isasync=False),
+                            "active": bit(), "source": word(5), "delayed": word(5),
                             "cycles": cycles}
 
     def stimulus(ports, rng):
         while True:
+            ports["reset"].next = rng.random() < 0.02
             ports["active"].next = rng.random() < 0.7
             ports["source"].next = rng.randrange(32)
             yield
@@ -25,7 +27,9 @@ def test_a_delay_line_counts_active_cycles(cycles):
     line = [0] * cycles
     for row in rows:
         assert row["delayed"] == line[0]
-        if row["active"]:
+        if row["reset"]:
+            line = [0] * cycles
+        elif row["active"]:
             line = line[1:] + [row["source"]]
 
 
