@@ -23,7 +23,7 @@ from .delay import delay_line
 from .drain import Flow, drain
 from .fields import Fields, run_fields
 from .issue import Tap, issue
-from .lanes import cluster_sums, decode, maxima
+from .lanes import cluster_sums, decode, maxima, signs_of
 from .multipliers import RunEnd, lane_multipliers, shared_multipliers
 from .requantize import channel_heads, narrow, requantize
 from .signals import bit, number, word, wrapping
@@ -101,10 +101,9 @@ def accompany(clk, reset, tap, pair, stages, config):
         factor.next = run_late[factor_bits:]
 
     @always(clk.posedge)
-    def arrive():
+    def arrive_plain():
         if tap.active:
             run_end.closing.next = run_late[closing_at]
-            run_end.negative.next = run_late[factor_bits]
             run_end.factor.next = factor
 
     @always(clk.posedge)
@@ -116,6 +115,9 @@ def accompany(clk, reset, tap, pair, stages, config):
             else:
                 run_end.factor.next = factor
 
+    signs = () if config.share == 1 else signs_of(
+        clk, tap.active, run_late(factor_bits), valids(at_sums - 1), run_end.negative)
+    arrive = arrive_plain, signs
     return (follow, combine, show,
             delay_line(clk, reset, tap.active, run, run_late, length - 1),
             arrive_signed if config.share == 1 else arrive)

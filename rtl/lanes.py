@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from myhdl import Signal, always, always_comb, always_seq, block, concat, intbv, modbv
 
-from .signals import bit, number, word
+from .multipliers import SIGNS
+from .signals import bit, word
 
 TABLE_LANES = 3          # lanes that read one decode table: the read ports of a small LUT RAM
 
@@ -103,12 +104,39 @@ def maxima(clk, reset, valid, last, max_run, values, best, lanes, code_bits):
     # `free` leaves out the comparison, so a lane takes two logic cells for 4 bits
     @always(clk.posedge)
     def choose():
-        for i in range(lanes):
-            if (free and enter) or (not free
-                                    and values[i][code_bits:] > best[i][code_bits:]):
+        if free and enter:
+            for i in range(lanes):
                 best[i].next = values[i]
+        elif not free:
+            for i in range(lanes):
+                if values[i][code_bits:] > best[i][code_bits:]:
+                    best[i].next = values[i]
 
     return runs, mode, choose
+
+
+@block
+def signs_of(clk, active, negative, valid, signs):
+    """A tap's sign in SIGNS registers, a cycle later: bit k is `negative` ^ k's lowest bit.
+
+    If the bits of a lane's sum above its value were flipped by the same register, synthesis would
+    share the flip between them, which takes a logic cell more than it saves. No two registers are
+    alike: they differ without a tap.
+    """
+
+    @always(clk.posedge)
+    def keep():
+        if active:
+            signs.next[0] = negative
+            signs.next[1] = not negative
+            signs.next[2] = negative and valid
+            signs.next[3] = not (negative and valid)
+            signs.next[4] = negative or not valid
+            signs.next[5] = valid and not negative
+            signs.next[6] = negative == valid
+            signs.next[7] = negative != valid
+
+    return keep
 
 
 @block
@@ -118,39 +146,47 @@ def cluster_sums(clk, reset, tap, max_run, values, captured, lanes, sum_bits):
     tap: RunEnd, of the tap that `values` belong to. captured[i], plain bits: the sum of the run
     whose last tap came in the cycle before, kept until the next run's.
     """
+    low_bits = len(values[0]) - 1
+    high_bits = sum_bits - low_bits
+    half, low_ones = 1 << (sum_bits - 1), (1 << low_bits) - 1
     sums = [Signal(modbv(0)[sum_bits:]) for _ in range(lanes)]
-    clear = bit()
-    flip, one = number(len(values[0])), word(1)
-    limit, half = 1 << (len(values[0]) - 1), 1 << (sum_bits - 1)
+    clear, one = bit(), word(1)
+    low_flip, high_flip = word(low_bits), word(high_bits)
 
     @always_comb
     def mode():
         clear.next = reset or (tap.valid and (tap.last or max_run))
-        if tap.negative:
-            flip.next = -1
-            one.next = 1
-        else:
-            flip.next = 0
-            one.next = 0
+        one.next = tap.negative[1:]
+        low_flip.next = 0
+        if tap.negative[0]:
+            low_flip.next = low_ones
+
+    @always_comb
+    def flip():
+        for k in range(high_bits):
+            high_flip.next[k] = tap.negative[k % SIGNS] != (k % 2 == 1)
 
     # S - value is S + ~value + 1. Plain bits make the 1 the carry into the adder, whose logic
-    # cells take the inversion; signed numbers make it a third operand
+    # cells take the inversion if the adder's other side, the sum, has fewer parts
     @always(clk.posedge)
     def add():
-        flipped = intbv(0, min=-limit, max=limit)
         value = intbv(0, min=-half, max=half)
+        low = intbv(0)[low_bits:]
+        high = intbv(0)[high_bits:]
         if clear:
             for i in range(lanes):
                 sums[i].next = 0
         elif tap.valid:
             for i in range(lanes):
-                flipped[:] = values[i] ^ flip
-                value[:] = flipped
-                sums[i].next = sums[i] + value[sum_bits:] + one
+                value[:] = values[i]
+                low[:] = value[low_bits:] ^ low_flip
+                high[:] = value[sum_bits:low_bits] ^ high_flip
+                sums[i].next = sums[i] + concat(high, low) + one
         if tap.valid and tap.last:
             for i in range(lanes):
-                flipped[:] = values[i] ^ flip
-                value[:] = flipped
-                captured[i].next = sums[i] + value[sum_bits:] + one
+                value[:] = values[i]
+                low[:] = value[low_bits:] ^ low_flip
+                high[:] = value[sum_bits:low_bits] ^ high_flip
+                captured[i].next = sums[i] + concat(high, low) + one
 
-    return mode, add
+    return mode, flip, add

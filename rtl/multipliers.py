@@ -27,20 +27,21 @@ from .signals import bit, number, word, wrapping
 # shares for which the choice between two halves is cheaper than one over all steps: the halves are
 # a plain signal or a choice of four, which take no or one logic cell a bit
 HALVED = (2, 8)
+SIGNS = 8                # registers that hold the sign of the tap at the sums
 
 
 class RunEnd:
     """The tap whose value is at the lanes' sums (M = 1: multipliers) in this cycle.
 
-    valid: there is one; last: of its run; closing: of its chunk; negative: it subtracts; factor: of
-    its run, which with M = 1 takes the tap's sign.
+    valid: there is one; last: of its run; closing: of its chunk; negative: its sign, as `signs_of`
+    keeps it; factor: of its run, which with M = 1 takes the tap's sign.
     """
 
     def __init__(self, config):
         self.valid = bit()
         self.last = bit()
         self.closing = bit()
-        self.negative = bit()
+        self.negative = word(SIGNS)
         self.factor = number(config.factor_bits + (config.share == 1))
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from core_bench import Part
 from kcnn.arch.config import Config
-from kcnn.rtl.lanes import cluster_sums, decode, maxima
-from kcnn.rtl.multipliers import RunEnd
+from kcnn.rtl.lanes import cluster_sums, decode, maxima, signs_of
+from kcnn.rtl.multipliers import SIGNS, RunEnd
 from kcnn.rtl.signals import bit, number, word, wrapping
 from kcnn.rtl.tables import TablePorts
 from myhdl import ResetSignal, always_comb, block
@@ -118,6 +118,29 @@ def test_every_lane_reads_its_own_table(lanes):
             entries[now["ports_decode_at"]] = now["ports_value"]
 
 
+def test_a_sign_is_kept_in_registers_that_are_not_alike():
+    def make():
+        return signs_of, {"clk": bit(), "active": bit(), "negative": bit(), "valid": bit(),
+                          "signs": word(SIGNS)}
+
+    def stimulus(ports, rng):
+        while True:
+            for name in ("active", "negative", "valid"):
+                ports[name].next = rng.random() < 0.7
+            yield
+
+    rows = replay(make, 200, stimulus, tools=("iverilog", "ghdl", "verilator")).rows
+    seen = set()
+    for now, after in zip(rows, rows[1:], strict=False):
+        if not now["active"]:
+            assert after["signs"] == now["signs"]
+        elif now["valid"]:
+            assert after["signs"] == (0b01010101 if now["negative"] else 0b10101010)
+        seen.add(after["signs"])
+    columns = {tuple(signs >> k & 1 for signs in seen) for k in range(SIGNS)}
+    assert len(columns) == SIGNS
+
+
 @block
 def sums(clk, reset, tap, max_run, value0, value1, sum0, sum1, sum_bits):
     """Two lanes between ports."""
@@ -156,7 +179,7 @@ def test_sums_of_runs_wrap_and_maxima_count_once(sum_bits):
             tap = ports["tap"]
             tap.valid.next = rng.random() < 0.8 or cycle == 199
             tap.last.next = rng.random() < 0.2 or cycle == 199
-            tap.negative.next = rng.random() < 0.5
+            tap.negative.next = rng.choice((0b01010101, 0b10101010))
             ports["value0"].next = rng.choice((-256, 255, rng.randrange(-256, 256)))
             ports["value1"].next = rng.randrange(-256, 256)
             cycle += 1
@@ -168,7 +191,7 @@ def test_sums_of_runs_wrap_and_maxima_count_once(sum_bits):
     for now, after in zip(rows[1:], rows[2:], strict=False):
         if not now["tap_valid"]:
             continue
-        value = np.array([now["value0"], now["value1"]]) * (-1 if now["tap_negative"] else 1)
+        value = np.array([now["value0"], now["value1"]]) * (-1 if now["tap_negative"] & 1 else 1)
         total = value if now["max_run"] else total + value
         if now["tap_last"]:
             half = 1 << (sum_bits - 1)
