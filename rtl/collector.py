@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from myhdl import (
     ConcatSignal,
+    Signal,
     always,
     always_comb,
     always_seq,
@@ -14,18 +15,24 @@ from myhdl import (
     concat,
     downrange,
     intbv,
+    modbv,
 )
 
 from ..arch.config import bits_for
 from ..arch.isa import HEAD, Fill, Op
+from .equal import equal
 from .signals import bit, word
 
 
 class Fills:
-    """FILL: in a cycle with `now`, row `row` is to be filled with `code` (in the next cycle)."""
+    """FILL: in a cycle with `now` there is a row to be filled in the next cycle: the first one,
+    `row`, with `code`, in the cycle of the take, and in those with `more` the row behind the one
+    written then, with the same code.
+    """
 
     def __init__(self, config):
         self.now = bit()
+        self.more = bit()
         self.row = word(bits_for(config.rows))
         self.code = word(config.code_bits)
 
@@ -34,51 +41,45 @@ class Fills:
 def filler(clk, reset, go, instruction, fill, ended, config):
     """Counts the rows of a FILL from its take on.
 
-    go, instruction: of the Command; fill: Fills, driven (combinational); ended: in the FILL's
-    end-stamp cycle.
+    go, instruction: of the Command; fill: Fills, driven; ended: in the FILL's end-stamp cycle.
     """
     rows_field, row_field, code_field = Fill.field("rows"), Fill.field("row"), Fill.field("code")
-    row_bits = len(fill.row)
-    count_bits = row_bits + 1
+    count_bits = len(fill.row) + 1
     opcode = instruction(HEAD[0].hi, HEAD[0].lo)
-    first_row = instruction(row_field.lo + row_bits, row_field.lo)
+    first_row = instruction(row_field.lo + len(fill.row), row_field.lo)
     all_rows = instruction(rows_field.lo + count_bits, rows_field.lo)
     new_code = instruction(code_field.lo + config.code_bits, code_field.lo)
     is_fill = int(Op.FILL)
-    more = bit()
-    row = word(row_bits)
-    left = word(count_bits)
-    code = word(config.code_bits)
-    left_now = word(count_bits)
+    count = Signal(modbv(0)[count_bits:])        # rows up to that of this cycle
+    rows = word(count_bits)
+    at_last, last = bit(), bit()
+    compare = equal(count, rows, at_last)
 
     @always_comb
     def choose():
+        fill.row.next = first_row
+        fill.code.next = new_code
         if go:
             fill.now.next = opcode == is_fill
-            fill.row.next = first_row
-            fill.code.next = new_code
-            left_now.next = all_rows
+            last.next = all_rows == 1
         else:
-            fill.now.next = more
-            fill.row.next = row
-            fill.code.next = code
-            left_now.next = left
+            fill.now.next = fill.more
+            last.next = at_last
 
     @always_seq(clk.posedge, reset=reset)
-    def count():
-        ended.next = fill.now and left_now == 1
-        more.next = fill.now and left_now != 1
+    def follow():
+        ended.next = fill.now and last
+        fill.more.next = fill.now and not last
 
     @always(clk.posedge)
-    def keep():
-        following = intbv(0)[row_bits + 1:]
-        if fill.now:
-            following[:] = fill.row + 1
-            row.next = following[row_bits:]
-            left.next = left_now - 1
-            code.next = fill.code
+    def count_up():
+        if go:
+            count.next = 2
+            rows.next = all_rows
+        else:
+            count.next = count + 1
 
-    return choose, count, keep
+    return compare, choose, follow, count_up
 
 
 class Aim:
@@ -158,12 +159,13 @@ def take_aim(clk, reset, served, addresses, aim, config):
 
 
 @block
-def write_port(clk, reset, aim, codes, fill, rows, write, wrote, config):
+def write_port(clk, reset, go, aim, codes, fill, rows, write, wrote, config):
     """The registers before the memory: a row of LOAD or FILL, or the cells of an operation.
 
-    aim: Aim, codes: of the operation's positions; write: MemoryWrite, driven; wrote: there is one.
+    go: of the Command; aim: Aim, codes: of the operation's positions; write: MemoryWrite, driven;
+    wrote: there is one.
     """
-    last_part = config.beats_per_row - 1
+    last_part, row_bits = config.beats_per_row - 1, len(fill.row)
     row_there = bit()
     enabling = enable_one if config.drain == 1 else enable_several
 
@@ -177,18 +179,23 @@ def write_port(clk, reset, aim, codes, fill, rows, write, wrote, config):
 
     @always(clk.posedge)
     def locate():
+        following = intbv(0)[row_bits + 1:]
+        following[:] = write.even_row + 1
         if rows.valid:
             write.even_row.next = rows.address
             write.odd_row.next = rows.address
-        elif fill.now:
+        elif go:
             write.even_row.next = fill.row
             write.odd_row.next = fill.row
+        elif fill.more:
+            write.even_row.next = following[row_bits:]
+            write.odd_row.next = following[row_bits:]
         else:
             write.even_row.next = aim.even_row
             write.odd_row.next = aim.odd_row
 
     return (judge, remember, locate, enabling(clk, reset, row_there, wrote, aim, write, config),
-            write_data(clk, aim, codes, fill, rows, write, config))
+            write_data(clk, go, aim, codes, fill, rows, write, config))
 
 
 @block
@@ -257,8 +264,10 @@ def enable_several(clk, reset, row_there, wrote, aim, write, config):
 
 
 @block
-def write_data(clk, aim, codes, fill, rows, write, config):
-    """The codes for `write_port`. The parts of a row come one after the other."""
+def write_data(clk, go, aim, codes, fill, rows, write, config):
+    """The codes for `write_port`. The parts of a row come one after the other; all rows of a FILL
+    are the first one's.
+    """
     positions, quads, code_bits = config.drain, config.row_codes // 4, config.code_bits
     quad_bits = 4 * code_bits
     beats, beat_width = config.beats_per_row, len(rows.beat)
@@ -284,9 +293,9 @@ def write_data(clk, aim, codes, fill, rows, write, config):
                     if rows.part == p:
                         parts[p * quads_a_beat + r].next = beat[quad_bits:]
                     beat[:] = beat >> quad_bits
-        elif fill.now or aim.wanted:
+        elif go or aim.wanted:
             first[:] = codes[0]
-            if fill.now:
+            if go:
                 first[:] = fill.code
             for q in range(quads):
                 cell0[:] = first
@@ -341,5 +350,5 @@ def collector(clk, reset, go, instruction, flow, codes, rows, write, trace, fill
     wrote = bit()
     return (filler(clk, reset, go, instruction, fill, filled, config),
             take_aim(clk, reset, flow.served, flow.addresses, aim, config),
-            write_port(clk, reset, aim, codes, fill, rows, write, wrote, config),
+            write_port(clk, reset, go, aim, codes, fill, rows, write, wrote, config),
             trace_port(write, wrote, trace))
