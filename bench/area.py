@@ -4,6 +4,10 @@ Every block of the machine is converted and synthesised alone, then the core as 
 area goal is about, and the stream fetcher that fills its tap cache. LUT counts logic cells and the
 sites of LUT RAM and shift registers. The core differs from the sum of its blocks, since Yosys
 optimises across blocks, and splits logic that lies off the longest path into smaller cells.
+
+All ports are pins, those of the trace too, which cost nothing. Inverters and carry chains that need
+no look-up table before them (a counter's) are no logic cells, so Yosys counts them as nothing; a
+tool that places the core may need a few more.
 """
 
 from __future__ import annotations
