@@ -11,7 +11,7 @@ from scripts import script
 from tools import need
 
 area = script("bench/area")
-REACHED = 84             # LUT a lane of the goal's core, as measured; the goal is GOAL_LUTS
+REACHED = 76             # LUT a lane of the goal's core, as measured; the goal is GOAL_LUTS
 
 
 class Pair:
@@ -106,6 +106,5 @@ def test_the_core_grows_no_further(goal_core) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.xfail(reason=f"the core takes {REACHED} LUT a lane", strict=True)
 def test_the_core_keeps_to_the_area_goal(goal_core) -> None:
     assert goal_core.luts <= area.GOAL_LUTS * area.GOAL.lanes
