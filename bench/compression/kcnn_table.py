@@ -264,7 +264,7 @@ def choice_table(found: Mapping[str, Part], floats: Mapping[str, float]) -> Tabl
         for rule in RULES:
             chosen = part[rule]["clusters"]
             shown = (" ".join("float" if count is None else str(count) for site, count
-                              in chosen.items() if site.startswith(f"{what} "))
+                              in chosen.items() if site.startswith(f"{what} ")) or None
                      for what in ("weight", "map"))
             rows.append((name, rule, part["images"], 100 * (part["whole"] - part[rule]["limit"]),
                          *shown, floats[name], part[rule]["test"]))
