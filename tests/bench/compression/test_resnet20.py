@@ -140,6 +140,21 @@ def test_the_stages_take_five_passes_and_prune_gradually() -> None:
     assert study.passes(study.LAST) == 5
 
 
+@pytest.mark.parametrize("taught", [True, False])
+def test_a_stage_is_taught_by_the_network_at_the_start_or_by_labels_alone(
+        taught: bool, network: nn.Module, images: torch.Tensor, monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path) -> None:
+    labels = torch.arange(24) % 10
+    monkeypatch.setattr(study, "part", lambda: Data(images, labels, images[:4], labels[:4]))
+    stage = study.Stage("pruned", 1.0, 1, 0.01, keep=0.9, taught=taught)
+    results = []
+    for start in (network, Small().eval()):
+        monkeypatch.setattr(study, "base", lambda start=start: start)
+        results.append(study.after(network, stage, 0, tmp_path / f"{len(results)}.training"))
+    first, second = (result.state_dict()["linear.weight"] for result in results)
+    assert torch.equal(first, second) is not taught
+
+
 # ---- results -------------------------------------------------------------------------------
 def test_tables() -> None:
     whole = {"held": 0.9, "test": 0.86, "bytes": 8000}
@@ -152,15 +167,19 @@ def test_tables() -> None:
     found = {"float32": whole, f"clustered, {study.UNPRUNED} magnitudes": dense,
              **{stage.name: pruned for stage in study.STAGES},
              **{study.STAGES[number].name: last for number in study.FINAL},
-             study.LONGER: whole | {"test": 0.87}, study.FORWARD: pruned}
+             study.LONGER: whole | {"test": 0.87}, study.TUNED: whole | {"test": 0.88},
+             study.PUBLISHED: whole | {"test": 0.8}, study.FORWARD: pruned}
     networks, bar, layers = study.tables(found)
     assert networks.markdown().splitlines()[4] == (
-        "| float32 | 0.0 | 90.00 | 86.00 | - | +0.00 | - | 8,000 | 1.0 | - | - | - |")
+        "| float32 | 4.0 | 90.00 | 86.00 | - | +1.00 | +0.00 | - | 8,000 | 1.0 | - | - | - |")
+    seen = {row[0]: row[1] for row in networks.rows}
+    assert (seen[study.PUBLISHED], seen[study.LONGER], seen[study.TUNED]) == (0, 9, 5)
+    assert [row[1] for row in bar.rows[:5]] == [pytest.approx(found) for found
+                                                in (1.7, 2.7, 0.7, -5.3, 5)]
     rows = {row[0]: row[1] for row in bar.rows}
-    assert rows["loss in integers, points"] == pytest.approx(0.7)
-    assert rows[f"loss to `{study.LONGER}`"] == pytest.approx(1.7)
-    assert (rows["times fewer taps"], rows["times smaller"], rows["times fewer clocks"]) == (
-        3, 10, 2.5)
+    assert (rows["times fewer taps"], rows["times smaller, entropy coded"],
+            rows["times smaller, as the machine reads it"], rows["times fewer clocks"]) == (
+        3, 16, 10, 2.5)
     assert "| conv1 | 25.0 |" in layers.markdown()
 
 
@@ -168,12 +187,13 @@ def test_tables_of_a_study_that_is_not_finished_yet() -> None:
     row = {"held": 0.9, "test": 0.86, "integers": 0.85, "taps": 300, "bytes": 800, "coded": 500,
            "clocks": 400, "images": 3, "cycles": {"tlm": 400}, "densities": {"conv1": 0.5}}
     found = dict.fromkeys(study.plan(), row)
-    for name in (study.LONGER, study.FORWARD, study.STAGES[study.FINAL[1]].name):
+    small, *others = (study.STAGES[number].name for number in study.FINAL)
+    for name in (study.LONGER, study.FORWARD, *others):
         del found[name]
     networks, bar, layers = study.tables(found)
-    assert len(networks.rows) == len(study.plan()) - 3
-    assert not any("trained on" in str(row[0]) for row in bar.rows)
-    assert bar.columns == ("what", study.STAGES[study.LAST].name, "asked")
+    assert len(networks.rows) == len(study.plan()) - 4
+    assert networks.rows[0][5] is None and bar.rows[0][1] is None
+    assert bar.columns == ("what", small, "asked")
     assert study.FORWARD not in layers.columns
 
 
@@ -186,4 +206,4 @@ def test_the_kept_weights_compile_to_the_binary_of_the_page() -> None:
     found = study.measured(made)
     assert found["taps"] == told["taps"]
     for name, column in (("bytes", "bytes"), ("coded", "entropy coded"), ("clocks", "clocks")):
-        assert found[name] == pytest.approx(told[column], rel=2e-3)
+        assert found[name] == pytest.approx(told[column], rel=5e-3)
