@@ -24,4 +24,4 @@ trained on`, in integers where there are any, in points. What is not clustered i
 magnitudes. Taps are those of the binary, shortcuts among them. The branches to 45 % and 48 % begin
 after `pruned to 52 %`. `forward order`: layers cut by magnitude one after the other, all to the
 density of `pruned to 38 %` in as many passes with the same teacher. Only `48 %, clustered` was
-compiled for format 2 of `.kbin`; the entropy-coded bytes of `clustered again` are 0.3 % fewer so."""
+compiled for format 2 of `.kbin`; in it `clustered again` has 0.3 % fewer entropy-coded bytes."""
