@@ -35,7 +35,7 @@ compiler/compress/diannao.py: computation and transfers of every layer with weig
 pools and sums of maps are not counted. Our machine, configuration small, with everything, by its
 model (TLM). DianNao skips no weight of a kernel, only features and inputs without any, so scattered
 zeros save next to nothing there. Its form with kernel classes was made for kernels that are smaller
-as a whole (slimmer.py); here classes of few features leave its tiles of 16 half empty."""
+as a whole (slimmer.py); scattered zeros leave few of these."""
 
 
 def pair(network: str, data: str, magnitudes: int) -> list[Part]:

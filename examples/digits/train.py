@@ -2,8 +2,8 @@
 
     python examples/digits/train.py
 
-writes weights.pt, calibration.npz (`x`), data.npz (what `kcnn compress` takes), test.npy, labels.npy,
-and few.npy, the first test images, into out/digits.
+writes weights.pt, calibration.npz (`x`), data.npz (what `kcnn compress` takes), test.npy,
+labels.npy, and few.npy, the first test images, into out/digits.
 """
 
 from __future__ import annotations
