@@ -14,7 +14,8 @@ import pytest
 from kcnn.arch.pages import isa_page
 from scripts import ROOT, script
 
-PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted([*ROOT.glob("*.md"),
+                *(page for folder in ("docs", "bench") for page in (ROOT / folder).rglob("*.md"))])
 FOLDERS = ("arch", "bench", "cli", "compiler", "docs", "examples", "rtl", "tests", "tlm")
 SOURCE_FILE = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w/.]*\.(?:py|md|v|vhd|toml))`")
 
