@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ def read_arrays(path: Path) -> dict[str, NDArray]:
         raise KcnnError(f"{path}: cannot be read ({error.strerror or error}); "
                         "give the path of an .npy or .npz file") from None
     except (ValueError, EOFError, KeyError, MemoryError, SyntaxError, RuntimeError,
-            zipfile.BadZipFile, zlib.error) as error:
+            tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
         said = str(error).partition("\n")[0] or "cut off"
         raise KcnnError(f"{path}: no .npy or .npz file of plain numbers ({said}); "
                         "write it with numpy.save or numpy.savez") from None

@@ -6,8 +6,11 @@ names and parameters.
 
 from __future__ import annotations
 
+import contextlib
+import io
+import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +20,7 @@ from torch.export import ExportedProgram
 
 from .aten import HANDLERS, VIEWS
 from .calls import Call, is_bookkeeping, operation, writes_in_place
-from .errors import CompileError
+from .errors import CompileError, first_line
 from .graph import Graph, Input, Node, Output, Shape
 from .layers import SUPPORTED
 
@@ -71,16 +74,27 @@ def _export_module(model: torch.nn.Module, example_inputs: tuple[torch.Tensor, .
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
+        with warnings.catch_warnings(), _silence(), torch.no_grad():
             warnings.simplefilter("ignore")
             return torch.export.export(model, example_inputs, strict=False)
     except Exception as error:
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise CompileError(f"torch.export cannot export the network ({said[0]}); it must run on "
-                           "the example input and not branch on values") from error
+        raise CompileError(f"torch.export cannot export the network ({first_line(error)}); it must "
+                           "run on the example input and not branch on values") from error
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Keep back what torch logs and prints of a network that branches: it comes as an error too."""
+    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    was, log.disabled = log.disabled, True
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        log.disabled = was
 
 
 class Walk:

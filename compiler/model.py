@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.export import ExportedProgram
 
-from .errors import CompileError
+from .errors import CompileError, first_line
 
 
 class Model(NamedTuple):
@@ -54,7 +54,7 @@ def _load_export(path: str) -> Model:
             warnings.simplefilter("ignore")
             exported = torch.export.load(path)
     except Exception as error:
-        raise CompileError(f"model {path}: torch.export cannot load it ({_first_line(error)}); "
+        raise CompileError(f"model {path}: torch.export cannot load it ({first_line(error)}); "
                            "write it with torch.export.save") from error
     examples = exported.example_inputs
     return Model(exported, tuple(examples[0]) if examples else ())
@@ -80,7 +80,7 @@ def _import(spec: str, source: str) -> ModuleType:
         raise
     except Exception as error:
         raise CompileError(f"model {spec}: {source} cannot be imported ({type(error).__name__}: "
-                           f"{_first_line(error)})") from error
+                           f"{first_line(error)})") from error
 
 
 def _import_file(spec: str, path: Path) -> ModuleType:
@@ -104,7 +104,7 @@ def _call(spec: str, module: ModuleType, name: str) -> Any:
         return function()
     except Exception as error:
         raise CompileError(f"model {spec}: {name}() fails ({type(error).__name__}: "
-                           f"{_first_line(error)})") from error
+                           f"{first_line(error)})") from error
 
 
 def _checked(spec: str, made: Any) -> Model:
@@ -132,8 +132,3 @@ def _described(value: Any) -> str:
         kinds = ", ".join(type(item).__name__ for item in value) or "nothing"
         return f"a {type(value).__name__} of {kinds}"
     return type(value).__name__
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__

@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..errors import first_line
 from . import budget, checkpoint
 from .clusters import weighted
 from .compact import Compact
@@ -35,6 +36,8 @@ from .sites import sites
 from .work import Meter, macs
 
 RUN = "run.json"
+# seeds of single steps are made of it and stay below 2^63
+SEEDS = 1 << 32
 # relative difference between a network and its compact form that rounding can make
 CLOSE = 1e-4
 
@@ -68,6 +71,8 @@ class Settings:
                                 "point of accuracy")
         if self.epochs < 0:
             raise CompressError(f"epochs must be 0 or more, found {self.epochs}")
+        if not 0 <= self.seed < SEEDS:
+            raise CompressError(f"the seed must be 0 to {SEEDS - 1}, found {self.seed}")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -85,7 +90,9 @@ def compose(module: nn.Module, data: Data, settings: Settings, folder: Path,
     Raises CompressError for a network, data or settings that do not go together.
     """
     settings.check()
+    module = copy.deepcopy(module).eval()
     check_network(module, data)
+    module.requires_grad_(True)
     with repeatable(settings.seed):
         part = split(data, settings.validation, settings.seed)
         _claim(folder, _fingerprint(module, data, settings))
@@ -94,17 +101,36 @@ def compose(module: nn.Module, data: Data, settings: Settings, folder: Path,
 
 
 def check_network(module: nn.Module, data: Data) -> None:
-    """Refuse a network that does not take the images or does not tell their classes apart."""
+    """Refuse a network that does not take the images, does not tell their classes apart, or has
+    nothing that can be compressed."""
+    _check_outputs(module, data)
+    weights = [part.weight for part in weighted(module).values()]
+    if not any(bool(weight.any()) for weight in weights):
+        raise CompressError("the network has no Conv2d and no Linear module with weights that are "
+                            "not zero, so there is nothing to compress; write a network that calls "
+                            "functions on its parameters to a .pt2 file")
+    sites(module, data.example)                     # refuses what the compiler cannot trace
+
+
+def _check_outputs(module: nn.Module, data: Data) -> None:
     try:
-        found = logits(module, data.x_train[:2])
-    except RuntimeError as error:
-        said = str(error).strip().partition("\n")[0]
+        with torch.no_grad():
+            found = module(data.x_train[:2].expand(2, -1, -1, -1))
+    except Exception as error:                      # of the user's code, so of any kind
         raise CompressError(f"the network does not take two images of shape "
-                            f"{tuple(data.example.shape[1:])} ({said}); give the data it is made "
-                            "for, and leave the number of images free") from error
-    most = int(torch.cat([data.y_train, data.y_test]).max())
-    if found.shape[1] <= most:
-        raise CompressError(f"the network has {found.shape[1]} outputs, the labels go to {most}; "
+                            f"{tuple(data.example.shape[1:])} ({first_line(error)}); give the data "
+                            "it is made for, and leave the number of images free") from error
+    if not isinstance(found, Tensor) or found.ndim < 2 or len(found) != 2:
+        what = f"shape {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        raise CompressError(f"the network makes {what} of two images; one tensor of logits (N, "
+                            "classes) is needed")
+    if not torch.isfinite(found).all():
+        raise CompressError("the network makes numbers that are not finite of the first images; "
+                            "train it again with a smaller learning rate")
+    labels = (data.y_train, data.y_test, *([] if data.y_val is None else [data.y_val]))
+    most, classes = int(torch.cat(labels).max()), found.flatten(1).shape[1]
+    if classes <= most:
+        raise CompressError(f"the network has {classes} outputs, the labels go to {most}; "
                             "give the data it is made for")
 
 
@@ -155,11 +181,11 @@ def _claim(folder: Path, fingerprint: dict[str, Any]) -> None:
     """Make the folder this run's; CompressError if it is another one's."""
     path = folder / RUN
     if path.exists():
-        if json.loads(path.read_text()) != fingerprint:
+        if _known(path) != fingerprint:
             raise CompressError(f"{folder}: holds an unfinished run with another network, data or "
                                 "settings; give the same again, or remove the folder")
         return
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CompressError(f"{folder}: exists and is no unfinished run; remove it or name "
                             "another output")
     folder.mkdir(exist_ok=True)
@@ -168,13 +194,21 @@ def _claim(folder: Path, fingerprint: dict[str, Any]) -> None:
     partial.replace(path)
 
 
+def _known(path: Path) -> Any:
+    """What _claim has written, None if it is damaged."""
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None
+
+
 # ---- a run -------------------------------------------------------------------------------------
 class _Run:
     """Networks after each prefix of the methods; the first is the reference."""
 
     def __init__(self, module: nn.Module, data: Data, part: Data, settings: Settings, folder: Path,
                  tell: Tell) -> None:
-        self.untouched = copy.deepcopy(module).eval()
+        self.untouched = module
         self.data, self.part, self.settings = data, part, settings
         self.folder, self.tell = folder, tell
         self.meter = Meter(self.untouched, part.example)

@@ -13,7 +13,6 @@ A file of the test split holds `x_test, y_test`, `x, y` or `images, labels`.
 from __future__ import annotations
 
 import dataclasses
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -22,12 +21,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ..errors import first_line
 from .errors import CompressError
 
 # float32 (N, C, H, W) pixels 0..255 to what the network takes
 Preprocess = Callable[[Tensor], Tensor]
 Arrays = Mapping[str, NDArray]
 BATCH = 256
+LABEL_MAX = 1 << 31
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -119,8 +120,14 @@ def logits(module: nn.Module, x: Tensor) -> Tensor:
 
 
 def batches(data: Data, size: int, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor]]:
-    """The training part once, shuffled, `size` images at a time."""
-    for rows in torch.randperm(len(data.x_train), generator=generator).split(size):
+    """The training part once, shuffled, `size` images at a time.
+
+    One image that would be left alone goes with those before it: batch norm needs two.
+    """
+    parts = list(torch.randperm(len(data.x_train), generator=generator).split(size))
+    if size > 1 and len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    for rows in parts:
         yield data.x_train[rows], data.y_train[rows]
 
 
@@ -132,7 +139,7 @@ def _read(path: Path) -> dict[str, NDArray]:
     except OSError as error:
         raise CompressError(f"{path}: cannot be read ({error.strerror or error}); "
                             "give the path of an .npz file") from None
-    except (ValueError, EOFError, TypeError, zipfile.BadZipFile):
+    except Exception:               # whatever a damaged file makes zipfile, zlib and numpy raise
         raise CompressError(f"{path}: no .npz file of plain numbers; write it with numpy.savez"
                             ) from None
 
@@ -159,7 +166,20 @@ def _pixels(array: NDArray, path: Path, preprocess: Preprocess | None) -> Tensor
                             "preprocess; write one, or store x_train as the network takes it")
     channels_last = array.reshape(*array.shape[:3], -1)
     pixels = torch.from_numpy(np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2))).float()
-    return _images(preprocess(pixels).numpy(), f"{where} after preprocess")
+    return _images(_preprocessed(pixels, preprocess, where), f"{where} after preprocess")
+
+
+def _preprocessed(pixels: Tensor, preprocess: Preprocess, where: str) -> NDArray:
+    """What the user's function makes of the pixels."""
+    try:
+        found = preprocess(pixels)
+    except Exception as error:
+        raise CompressError(f"{where}: the model's preprocess fails ({first_line(error)}); it "
+                            "takes float32 (N, C, H, W), pixels 0..255") from error
+    if not isinstance(found, Tensor):
+        raise CompressError(f"{where}: the model's preprocess returns {type(found).__name__}; it "
+                            "must return a tensor")
+    return found.detach().numpy()
 
 
 def _images(array: NDArray, where: str) -> Tensor:
@@ -172,7 +192,8 @@ def _images(array: NDArray, where: str) -> Tensor:
 
 
 def _labels(array: NDArray, count: int, where: str) -> Tensor:
-    if array.dtype.kind not in "iu" or array.shape != (count,) or (array < 0).any():
+    if (array.dtype.kind not in "iu" or array.shape != (count,) or (array < 0).any()
+            or (array > LABEL_MAX).any()):
         raise CompressError(f"{where} is {array.dtype} of shape {array.shape}; one class number, "
                             f"0 or more, for each of the {count} images is needed")
     return torch.from_numpy(array.astype(np.int64))

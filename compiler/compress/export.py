@@ -8,6 +8,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
+from ..errors import first_line
 from .errors import CompressError
 
 # notes of torch on where an operation comes from, with paths and numbers of objects in memory
@@ -27,9 +28,8 @@ def exported_bytes(module: nn.Module, example: Tensor) -> bytes:
                 module, (torch.zeros_like(example).repeat(2, 1, 1, 1),),
                 dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False)
     except Exception as error:
-        said = str(error).strip().splitlines() or [type(error).__name__]
-        raise CompressError(f"torch.export cannot export the network ({said[0]}); it must run on "
-                            "its images and not branch on values") from error
+        raise CompressError(f"torch.export cannot export the network ({first_line(error)}); it "
+                            "must run on its images and not branch on values") from error
     for node in exported.graph.nodes:
         for name in HISTORY:
             node.meta.pop(name, None)

@@ -37,6 +37,8 @@ def folder(hand, net, images, tmp_path):
     flipped[200] ^= 4
     (tmp_path / "flipped.kbin").write_bytes(flipped)
     _lying_header(tmp_path / "huge.npy")
+    header = (tmp_path / "nan.npy").read_bytes()
+    (tmp_path / "open.npy").write_bytes(header.replace(b"}", b"{"))
     (tmp_path / "good.toml").write_text("lanes = 3\n")
     (tmp_path / "folder").mkdir()
     return tmp_path
@@ -67,6 +69,7 @@ CASES = [
     ("run net.kbin --input none.npy --engine tlm -o y.npy", "empty"),
     ("run net.kbin --input objects.npy --engine tlm -o y.npy", "no .npy or .npz file"),
     ("run net.kbin --input huge.npy --engine tlm -o y.npy", "no .npy or .npz file"),
+    ("run net.kbin --input open.npy --engine tlm -o y.npy", "no .npy or .npz file"),
     ("run net.kbin --input cut.npy --engine tlm -o y.npy", "no .npy or .npz file"),
     ("run net.kbin --input cut.npz --engine tlm -o y.npy", "no .npy or .npz file"),
     ("run net.kbin --input nothing --engine tlm -o y.npy", "no .npy or .npz file"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
+from kcnn.arch.errors import KcnnError
 from kcnn.compiler.compress import compose as composing
 from kcnn.compiler.compress import methods
 from kcnn.compiler.compress.compose import Settings, compose
@@ -143,12 +146,93 @@ def test_networks_that_count_on_their_sizes_keep_them(tmp_path: Path) -> None:
     (Settings(0.1, ()), "no method is given; give some of lower,linear"),
     (Settings(-0.1, ("lower",)), "the budget must be 0 to 1, found -0.1"),
     (Settings(0.1, ("lower",), -1), "epochs must be 0 or more, found -1"),
+    (Settings(float("nan"), ("lower",)), "the budget must be 0 to 1, found nan"),
+    (Settings(0.1, ("lower",), seed=1 << 32), "the seed must be 0 to 4294967295, found 4294967296"),
+    (Settings(0.1, ("lower",), seed=-1), "the seed must be 0 to 4294967295, found -1"),
     (Settings(0.1, ("lower",), validation=1.0), "the validation part must be between 0 and 1"),
 ])
 def test_settings_are_checked(settings: Settings, sentence: str, tmp_path: Path) -> None:
     with pytest.raises(CompressError, match=sentence):
         compose(network().eval(), data(), settings, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+class Ends(nn.Module):
+    """A network whose outputs go through a function."""
+
+    def __init__(self, end: Callable[[Tensor], object], body: nn.Module | None = None) -> None:
+        super().__init__()
+        self.body, self.end = body or network(), end
+
+    def forward(self, x: Tensor) -> object:
+        return self.end(self.body(x))
+
+
+def fails(y: Tensor) -> Tensor:
+    raise KeyError("key\nof mine")
+
+
+def emptied(module: nn.Module) -> nn.Module:
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
+    return module
+
+
+@pytest.mark.parametrize(("module", "sentence"), [
+    (Ends(lambda y: (y, y)), "makes tuple of two images; one tensor of logits"),
+    (Ends(lambda y: y[:, 0]), r"makes shape \(2,\) of two images"),
+    (Ends(lambda y: y.sum()), r"makes shape \(\) of two images"),
+    (Ends(fails), "does not take two images of shape .1, 6, 6. .'key"),
+    (Ends(lambda y: y / 0), "makes numbers that are not finite"),
+    (Ends(lambda y: y[:, :2]), "the network has 2 outputs, the labels go to 2"),
+    (Ends(torch.sin), "sin is not supported"),
+    (Ends(lambda y: y if y.sum() > 0 else -y), "not branch on values"),
+    (Ends(lambda y: y, nn.Flatten()), "there is nothing to compress"),
+    (emptied(network()), "there is nothing to compress"),
+])
+def test_networks_that_cannot_be_compressed_are_refused_before_anything_is_done(
+        module: nn.Module, sentence: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+        ) -> None:
+    with pytest.raises(KcnnError, match=sentence) as caught:
+        compose(module, data(), Settings(0.1, ("cluster",), 1), tmp_path / "run")
+    assert "\n" not in str(caught.value) and capfd.readouterr().err == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_labels_of_images_that_decide_are_checked_too(tmp_path: Path) -> None:
+    images = data()
+    more = dataclasses.replace(images, x_val=images.x_test, y_val=images.y_test + 1)
+    with pytest.raises(CompressError, match="the network has 3 outputs, the labels go to 3"):
+        compose(network(), more, Settings(0.1, ("cluster",)), tmp_path / "run")
+
+
+def test_a_network_without_gradients_is_trained_all_the_same(tmp_path: Path) -> None:
+    module = randomise(network(), 0).requires_grad_(False)
+    found = compose(module, data(), Settings(0.9, ("prune", "cluster"), 1), tmp_path / "run")
+    taps = [row["taps"] for row in found.report["prefixes"]]
+    assert taps[-1] < taps[0] and not any(p.requires_grad for p in module.parameters())
+
+
+def test_images_that_leave_one_over_train_a_norm_of_single_pixels(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.Conv2d(1, 4, 6), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(),
+                           nn.Linear(4, 3))
+    images = data()
+    odd = Data(images.x_train[:65], images.y_train[:65], *(images.x_test, images.y_test) * 2)
+    found = compose(module, odd, Settings(0.9, ("cluster",), 1), tmp_path / "run")
+    assert found.report["images"]["training"] == 65
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"{}"])
+def test_a_damaged_folder_is_not_gone_on_with(text: bytes, tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_bytes(text)
+    with pytest.raises(CompressError, match="an unfinished run with another network, data or"):
+        compose(network(), data(), Settings(0.1, ("lower",)), tmp_path)
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    with pytest.raises(CompressError, match="exists and is no unfinished run; remove it or name"):
+        compose(network(), data(), Settings(0.1, ("lower",)), tmp_path / "run")
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:

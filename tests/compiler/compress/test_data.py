@@ -63,6 +63,8 @@ def test_the_test_file_may_name_its_arrays_plainly(tmp_path: Path) -> None:
     ({"x_train": np.full((12, 1, 4, 4), np.nan, np.float32)}, "not finite"),
     ({"y_train": np.zeros(11, int)}, "each of the 12 images"),
     ({"y_train": np.full(12, -1)}, "0 or more"),
+    ({"y_train": np.full(12, 2 ** 63 + 1, np.uint64)}, "0 or more"),
+    ({"y_train": np.zeros(12, np.float32)}, "is float32 of shape"),
     ({"x_test": np.zeros((5, 3, 4, 4), np.float32)}, "give both alike"),
 ])
 def test_unfit_arrays_are_refused(tmp_path: Path, change: dict[str, np.ndarray | None],
@@ -81,6 +83,48 @@ def test_unfit_files_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "one.npy", np.zeros(3))
     with pytest.raises(CompressError, match="no .npz file of plain numbers"):
         load(tmp_path / "one.npy")
+
+
+def test_files_with_any_damage_are_read_or_refused_in_a_sentence(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    refused = 0
+    for write in (np.savez, np.savez_compressed):
+        write(tmp_path / "good.npz", **arrays(60))
+        whole = (tmp_path / "good.npz").read_bytes()
+        for _ in range(60):
+            damaged = bytearray(whole)
+            damaged[rng.integers(rng.choice([200, len(whole)]))] ^= 1 << rng.integers(8)
+            (tmp_path / "bad.npz").write_bytes(damaged)
+            try:
+                load(tmp_path / "bad.npz")
+            except CompressError as error:
+                refused += 1
+                assert "bad.npz: " in str(error) and "\n" not in str(error)
+    assert refused > 60
+
+
+def raises(pixels: Tensor) -> Tensor:
+    raise ValueError("no such\npixels")
+
+
+@pytest.mark.parametrize(("preprocess", "sentence"), [
+    (raises, r"array 'images': the model's preprocess fails \(no such\); it takes float32"),
+    (lambda pixels: pixels.numpy(), "preprocess returns ndarray; it must return a tensor"),
+    (lambda pixels: pixels.double(), "after preprocess is float64"),
+    (lambda pixels: pixels / 0, "after preprocess holds numbers that are not finite"),
+    (lambda pixels: pixels[:2], "for each of the 2 images"),
+])
+def test_what_preprocess_does_wrong_is_told(tmp_path: Path, preprocess, sentence: str) -> None:
+    path = written(tmp_path, "d.npz", images=np.zeros((6, 4, 4), np.uint8), labels=np.zeros(6, int))
+    with pytest.raises(CompressError, match=sentence):
+        load(path, path, preprocess)
+
+
+def test_a_preprocess_with_weights_of_its_own_is_only_run(tmp_path: Path) -> None:
+    path = written(tmp_path, "d.npz", images=np.ones((6, 4, 4), np.uint8), labels=np.zeros(6, int))
+    half = torch.tensor(0.5, requires_grad=True)
+    data = load(path, path, lambda pixels: pixels * half)
+    assert not data.x_train.requires_grad and (data.x_train == 0.5).all()
 
 
 def test_pixels_without_preprocess_are_refused(tmp_path: Path) -> None:
@@ -138,6 +182,16 @@ def test_batches_are_every_image_once() -> None:
     assert [len(part) for part, _ in parts] == [4, 4, 2]
     assert sorted(torch.cat([y for _, y in parts]).tolist()) == list(range(10))
     assert all(torch.equal(part.ravel().long(), y) for part, y in parts)
+
+
+def test_no_image_is_left_alone_in_a_batch() -> None:
+    """Batch norm needs two; of single images, asked for, there are as many."""
+    x = torch.arange(9, dtype=torch.float32).view(9, 1, 1, 1)
+    data = Data(x, torch.arange(9), x, torch.arange(9))
+    for size, sizes in ((4, [4, 5]), (8, [9]), (9, [9]), (20, [9]), (1, [1] * 9)):
+        parts = list(batches(data, size, torch.Generator().manual_seed(0)))
+        assert [len(part) for part, _ in parts] == sizes
+        assert sorted(torch.cat([y for _, y in parts]).tolist()) == list(range(9))
 
 
 def test_accuracy_is_measured_in_inference_mode_and_leaves_the_mode() -> None:
