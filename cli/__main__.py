@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +18,8 @@ UsageError: Any = typer.BadParameter.__mro__[2]
 
 
 def main() -> None:
-    """Run the command line."""
+    """Run the command line; SIGTERM stops it as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(run(sys.argv[1:]))
 
 

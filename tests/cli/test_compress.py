@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -190,6 +192,24 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
     assert {path.name for path in tmp_path.iterdir()} == {"small.pt2", "report.json"}
     for name in ("small.pt2", "report.json"):
         assert (tmp_path / name).read_bytes() == (small / name).read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_process_leaves_what_is_done_and_nothing_else(
+        number: int, digits: Path, tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kcnn.cli", "compress", str(digits / "net.pt2"), "--data",
+         str(digits / "D.npz"), "--budget", "0.02", "--finetune-epochs", "50", "-o",
+         str(tmp_path / "small.pt2"), "--report", str(tmp_path / "report.json")],
+        stderr=subprocess.PIPE, text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    kept = tmp_path / "small.pt2.partial"
+    while process.poll() is None and not list(kept.glob("*.training")):
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 2 and said.startswith("kcnn: stopped; ") and said.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [kept]
 
 
 def test_another_run_does_not_go_on(kcnn: Callable, digits: Path, tmp_path: Path,
