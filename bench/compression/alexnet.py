@@ -47,13 +47,16 @@ def operations_left(layers: list[Layer], clusters: int, zero_weights: bool) -> f
 def storage_left(layers: list[Layer], conv_bits: int, fc_bits: int) -> float:
     """Share of the float32 bytes that so many bits a weight leave; codebooks included where the
     bits are those of an index."""
-    def stored(layer: Layer) -> int:
-        bits = conv_bits if layer.kind == "conv" else fc_bits
-        if bits > 8:
-            return account.dense_bytes(layer, bits)
-        return account.codebook_bytes(layer, 1 << bits)
+    stored = sum(stored_bytes(layer, conv_bits, fc_bits) for layer in layers)
+    return stored / sum(map(account.dense_bytes, layers))
 
-    return sum(map(stored, layers)) / sum(map(account.dense_bytes, layers))
+
+def stored_bytes(layer: Layer, conv_bits: int, fc_bits: int) -> int:
+    """Bytes of a layer: of values above 8 bits, else of indices and their codebook."""
+    bits = conv_bits if layer.kind == "conv" else fc_bits
+    if bits > 8:
+        return account.dense_bytes(layer, bits)
+    return account.codebook_bytes(layer, 1 << bits)
 
 
 def pruned_storage_left(layers: list[Layer]) -> float:
@@ -107,6 +110,20 @@ def by_layer(layers: list[Layer]) -> Table:
     return Table("Operations by layer, 16 clusters, millions an image",
                  ("layer", "multiply-accumulates", "multiplications", "additions",
                   "additions if pruned", "left, percent", "left if pruned, percent"), rows)
+
+
+def storage_by_layer(layers: list[Layer]) -> Table:
+    """Bytes of each layer with 16 clusters, by what the paper may have counted, and if pruned."""
+    rows = [(layer.name, layer.weights, account.dense_bytes(layer),
+             *(stored_bytes(layer, conv_bits, 4) for conv_bits in (32, 16, 4)), layer.nonzero)
+            for layer in layers]
+    rows.append(("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
+    return Table("Storage by layer, 16 clusters, bytes",
+                 ("layer", "weights", "float32", "fc 4-bit index", "conv 16 bits, fc 4-bit index",
+                  "4-bit index", "pruned, 4-bit index and gap", "left, percent",
+                  "left if pruned, percent"),
+                 [(*row, 100 * row[4] / row[2], 100 * row[6] / row[2]) for row in rows],
+                 note="Left: with convolutions of 16 bits.")
 
 
 def form_table(layers: list[Layer]) -> Table:
@@ -288,9 +305,9 @@ def _processor() -> str:
 def tables() -> list[Table]:
     """All of them."""
     layers, weights = networks.alexnet(), networks.alexnet_weights()
-    return [headline(layers), storage(layers), by_layer(layers), form_table(layers),
-            hits_by_layer(layers), latency(layers), frames(layers, weights), eie(weights),
-            energies(layers, weights), torch_latency()]
+    return [headline(layers), storage(layers), by_layer(layers), storage_by_layer(layers),
+            form_table(layers), hits_by_layer(layers), latency(layers), frames(layers, weights),
+            eie(weights), energies(layers, weights), torch_latency()]
 
 
 if __name__ == "__main__":

@@ -41,6 +41,19 @@ def test_storage_is_down_by_85_percent_without_pruning_and_97_with() -> None:
     assert study.pruned_storage_left(layers) == pytest.approx(0.028, abs=2e-4)
 
 
+def test_storage_of_layers_adds_up_to_the_shares() -> None:
+    rows = {row[0]: row for row in study.storage_by_layer(layers).rows}
+    assert rows["fc8"][1:7] == (4_096_000, 16_384_000, *[2_048_032] * 3, 1_024_000)
+    assert rows["conv1"][2:6] == (139_392, 139_392, 69_696, 17_456)
+    whole = rows["total"]
+    assert whole[1:3] == (60_954_656, 4 * 60_954_656)
+    shares = [study.storage_left(layers, bits, 4) for bits in (32, 16, 4)]
+    for at, share in enumerate([*shares, study.pruned_storage_left(layers)], 3):
+        assert whole[at] / whole[2] == pytest.approx(share)
+        assert whole[at] == sum(row[at] for name, row in rows.items() if name != "total")
+    assert whole[7:] == pytest.approx((13.94, 2.79), abs=0.005)
+
+
 def test_tables_show_what_the_functions_find() -> None:
     rows = {row[0]: row for row in study.headline(layers).rows}
     assert rows[16][2] == pytest.approx(-65.96, abs=0.005)
@@ -53,7 +66,8 @@ def test_tables_show_what_the_functions_find() -> None:
 
 def test_every_column_has_a_cell_in_every_row() -> None:
     for table in (study.headline(layers), study.storage(layers), study.by_layer(layers),
-                  study.form_table(layers), study.hits_by_layer(layers), study.latency(layers)):
+                  study.storage_by_layer(layers), study.form_table(layers),
+                  study.hits_by_layer(layers), study.latency(layers)):
         assert table.markdown().count("\n") == len(table.rows) + 4 + 2 * bool(table.note)
 
 
