@@ -6,11 +6,7 @@ names and parameters.
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +19,7 @@ from .calls import Call, is_bookkeeping, operation, writes_in_place
 from .errors import CompileError, first_line
 from .graph import Graph, Input, Node, Output, Shape
 from .layers import SUPPORTED
+from .quiet import quiet
 
 Floats = NDArray[np.float64]
 Fx = torch.fx.Node
@@ -50,8 +47,7 @@ def export(model: torch.nn.Module | ExportedProgram, example_inputs: Sequence[to
         model = _export_module(model, tuple(example_inputs))
     if not any(writes_in_place(node) for node in model.graph.nodes):
         return model
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
+    with quiet():
         return model.run_decompositions({})
 
 
@@ -74,8 +70,7 @@ def _export_module(model: torch.nn.Module, example_inputs: tuple[torch.Tensor, .
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
-        with warnings.catch_warnings(), _silence(), torch.no_grad():
-            warnings.simplefilter("ignore")
+        with quiet(), torch.no_grad():
             return torch.export.export(model, example_inputs, strict=False)
     except Exception as error:
         raise CompileError(f"torch.export cannot export the network ({first_line(error)}); it must "
@@ -83,18 +78,6 @@ def _export_module(model: torch.nn.Module, example_inputs: tuple[torch.Tensor, .
     finally:
         for module, mode in modes.items():
             module.training = mode
-
-
-@contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """Keep back what torch logs and prints of a network that branches: it comes as an error too."""
-    log = logging.getLogger("torch.fx.experimental.symbolic_shapes")
-    was, log.disabled = log.disabled, True
-    try:
-        with contextlib.redirect_stderr(io.StringIO()):
-            yield
-    finally:
-        log.disabled = was
 
 
 class Walk:

@@ -6,7 +6,6 @@ import contextlib
 import importlib
 import importlib.util
 import sys
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +15,7 @@ import torch
 from torch.export import ExportedProgram
 
 from .errors import CompileError, first_line
+from .quiet import quiet
 
 
 class Model(NamedTuple):
@@ -50,8 +50,7 @@ def _load_export(path: str) -> Model:
     if not Path(path).is_file():
         raise CompileError(f"model {path}: there is no such file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             exported = torch.export.load(path)
     except Exception as error:
         raise CompileError(f"model {path}: torch.export cannot load it ({first_line(error)}); "

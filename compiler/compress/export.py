@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import warnings
 
 import torch
 from torch import Tensor, nn
 
 from ..errors import first_line
+from ..quiet import quiet
 from .errors import CompressError
 
 # notes of torch on where an operation comes from, with paths and numbers of objects in memory
@@ -22,8 +22,7 @@ def exported_bytes(module: nn.Module, example: Tensor) -> bytes:
     """
     module.eval()
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")         # torch warns of its own
+        with quiet(), torch.no_grad():
             exported = torch.export.export(
                 module, (torch.zeros_like(example).repeat(2, 1, 1, 1),),
                 dynamic_shapes=({0: torch.export.Dim.AUTO},), strict=False)

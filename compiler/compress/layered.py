@@ -7,7 +7,6 @@ a module of its own, at the path of its parameters. Everything else stays as exp
 from __future__ import annotations
 
 import operator
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from torch.export import ExportedProgram
 
 from ..calls import arguments, operation
 from ..frontend import export
+from ..quiet import quiet
 from .errors import CompressError
 
 Fx = torch.fx.Node
@@ -28,8 +28,7 @@ def layered(exported: ExportedProgram) -> nn.Module:
 
     Raises CompressError where there is no layer, or one is used in two ways.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")         # torch warns of its own
+    with quiet():
         source = export(exported, ()).module(check_guards=False)
     assert isinstance(source, torch.fx.GraphModule)
     held = {node.target: operator.attrgetter(node.target)(source)

@@ -340,9 +340,10 @@ def test_half_flattened_outputs_are_refused() -> None:
         trace(Function(lambda x: x.flatten(2)), (torch.zeros(1, 2, 3, 4),))
 
 
-def test_branches_on_values_are_refused() -> None:
+def test_branches_on_values_are_refused(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(CompileError, match="run on the example input and not branch on values"):
         trace(Function(lambda x: x if x.sum() > 0 else F.relu(x)), (torch.zeros(1, 1, 2, 2),))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_constant_outputs_are_refused() -> None:

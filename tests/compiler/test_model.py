@@ -123,7 +123,9 @@ def test_an_exported_file(folder: Path) -> None:
     ("user_model:no_examples", "must be a tuple of tensors, found a tuple of int$"),
     ("user_model:no_function", "its preprocess must be a function, found int$"),
 ])
-def test_one_sentence_for_each_mistake(folder: Path, spec: str, sentence: str) -> None:
+def test_one_sentence_for_each_mistake(folder: Path, capfd: pytest.CaptureFixture[str],
+                                       spec: str, sentence: str) -> None:
     (folder / "damaged.pt2").write_bytes(b"no zip file")
     with pytest.raises(CompileError, match="^" + sentence if sentence[:5] == "model" else sentence):
         load_model(spec)
+    assert capfd.readouterr() == ("", "")
