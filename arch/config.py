@@ -12,6 +12,9 @@ from pathlib import Path
 
 from .errors import ConfigError
 
+# The largest sizes that a machine can have: its instructions and streams count no further.
+MOST = {"memory_codes": 1 << 20, "tap_slots": 1 << 15, "base_entries": 1 << 14}
+
 
 def _power_of_two(value: int) -> bool:
     return value > 0 and value & (value - 1) == 0
@@ -97,13 +100,12 @@ class Config:
              f"drain x share must not exceed lanes, found {self.drain} x {self.share}"),
             (4 <= self.code_bits <= 8, f"code_bits must be 4 to 8, found {self.code_bits}"),
             (_power_of_two(self.memory_codes)
-             and 4 * self.lanes <= self.memory_codes <= 1 << 20,
+             and 4 * self.lanes <= self.memory_codes <= MOST["memory_codes"],
              "memory_codes must be a power of two, at least four words of lanes and at most "
-             f"{1 << 20}, found {self.memory_codes}"),
-            (_power_of_two(self.tap_slots) and 16 <= self.tap_slots <= 1 << 15,
-             f"tap_slots must be a power of two from 16 to 32768, found {self.tap_slots}"),
-            (_power_of_two(self.base_entries) and 16 <= self.base_entries <= 1 << 14,
-             f"base_entries must be a power of two from 16 to 16384, found {self.base_entries}"),
+             f"{MOST['memory_codes']}, found {self.memory_codes}"),
+            *((_power_of_two(getattr(self, name)) and 16 <= getattr(self, name) <= MOST[name],
+               f"{name} must be a power of two from 16 to {MOST[name]}, "
+               f"found {getattr(self, name)}") for name in ("tap_slots", "base_entries")),
             (self.port_bits in (32, 64, 128, 256, 512),
              f"port_bits must be 32, 64, 128, 256 or 512, found {self.port_bits}"),
         ]

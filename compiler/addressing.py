@@ -11,7 +11,7 @@ import numpy as np
 from ..arch.config import Config
 from ..arch.layout import Layout
 from ..arch.program import Layer
-from .errors import CompileError
+from .errors import CompileError, too_small
 from .layouts import offset
 from .lowered import Ints
 from .splits import Walk
@@ -191,9 +191,9 @@ class Addressing:
     def _too_many(self, edges: Ints) -> str:
         most = max(len(np.unique(self.entry[a:b])) for a, b in itertools.pairwise(edges.tolist()))
         least = 1 << (most - 1).bit_length()
+        end = too_small(self.config, "base_entries", least, "give it groups or a smaller kernel")
         return (f"layer {self.path}: an output channel reads {most} channels and kernel rows, more "
-                f"than base_entries = {self.config.base_entries} of configuration "
-                f"{self.config.name!r}; it needs base_entries = {least}")
+                f"than {end}")
 
     def positions(self, entries: Ints) -> Ints:
         """Position of every tap of the layer, meaningless where it reads none of `entries`."""

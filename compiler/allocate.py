@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 from ..arch.config import Config
-from .errors import CompileError
+from .errors import CompileError, too_small
 from .layouts import Placed
 from .splits import Split
 
@@ -91,9 +91,8 @@ def _too_large(placed: Placed, first: list[int], tensors: list[Life], needed: in
     layer = _layer_name(placed.split, min(over))
     least = 1 << (needed * config.row_codes - 1).bit_length()
     images = f" at batch {batch}" if batch > 1 else ""
-    text = (f"layer {layer}: the tensors that live with it{images} do not fit memory_codes = "
-            f"{config.memory_codes} of configuration {config.name!r}; it needs memory_codes = "
-            f"{least}")
+    end = too_small(config, "memory_codes", least, "give it smaller images or fewer channels")
+    text = f"layer {layer}: the tensors that live with it{images} do not fit {end}"
     if batch == 1:
         return text
     largest = _largest(batch, fits)

@@ -1,5 +1,6 @@
 """Errors of the compiler: the user's and ours."""
 
+from ..arch.config import MOST, Config
 from ..arch.errors import KcnnError
 
 
@@ -9,6 +10,15 @@ class CompileError(KcnnError):
 
 class InternalError(Exception):
     """A defect of kcnn: an invariant of an intermediate form does not hold."""
+
+
+def too_small(config: Config, field: str, least: int, instead: str) -> str:
+    """How a sentence ends about a field that is too small: the least value that works, or what to
+    do instead where no machine can have it."""
+    found = f"{field} = {getattr(config, field)} of configuration {config.name!r}; it needs "
+    if least <= MOST[field]:
+        return found + f"{field} = {least}"
+    return found + f"{least}, but no machine has more than {MOST[field]}: {instead}"
 
 
 def first_line(error: Exception) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from ..arch import fixed
 from ..arch.config import Config
 from ..arch.program import Layer, Taps
-from .errors import CompileError, InternalError
+from .errors import CompileError, InternalError, too_small
 from .lowered import Ints, Terms, Value
 from .quantised import Radix
 
@@ -117,9 +117,8 @@ def _prove_slots(layer: Layer, path: str, config: Config) -> None:
     most = int(np.diff(layer.taps.run_taps[layer.taps.channel_runs]).max(initial=0))
     if most > config.tap_slots:
         raise CompileError(
-            f"layer {path}: an output channel has {most} taps, more than tap_slots = "
-            f"{config.tap_slots} of configuration {config.name!r}; it needs tap_slots = "
-            f"{1 << (most - 1).bit_length()}")
+            f"layer {path}: an output channel has {most} taps, more than "
+            + too_small(config, "tap_slots", 1 << (most - 1).bit_length(), "prune the layer"))
 
 
 def _bits(x: Ints) -> int:
