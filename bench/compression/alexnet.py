@@ -114,15 +114,17 @@ def by_layer(layers: list[Layer]) -> Table:
 
 def storage_by_layer(layers: list[Layer]) -> Table:
     """Bytes of each layer with 16 clusters, by what the paper may have counted, and if pruned."""
-    rows = [(layer.name, layer.weights, account.dense_bytes(layer),
-             *(stored_bytes(layer, conv_bits, 4) for conv_bits in (32, 16, 4)), layer.nonzero)
-            for layer in layers]
-    rows.append(("total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])))
+    sizes = [[layer.weights, account.dense_bytes(layer),
+              *(stored_bytes(layer, conv_bits, 4) for conv_bits in (32, 16, 4)), layer.nonzero]
+             for layer in layers]
+    sizes.append([sum(column) for column in zip(*sizes, strict=True)])
+    names = [*(layer.name for layer in layers), "total"]
     return Table("Storage by layer, 16 clusters, bytes",
                  ("layer", "weights", "float32", "fc 4-bit index", "conv 16 bits, fc 4-bit index",
                   "4-bit index", "pruned, 4-bit index and gap", "left, percent",
                   "left if pruned, percent"),
-                 [(*row, 100 * row[4] / row[2], 100 * row[6] / row[2]) for row in rows],
+                 [(name, *row, 100 * row[3] / row[1], 100 * row[5] / row[1])
+                  for name, row in zip(names, sizes, strict=True)],
                  note="Left: with convolutions of 16 bits.")
 
 
