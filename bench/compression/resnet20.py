@@ -1,7 +1,8 @@
 """ResNet-20 on CIFAR-10, pruned and clustered: `python bench/compression/resnet20.py`.
 
-From the trained network: small weights go in steps, what is left is clustered, and values, scales
-and norms are trained behind clustered maps, at most five passes over the training images in all.
+From the published network: small weights go in steps, what is left is clustered, and values, scales
+and norms are trained behind clustered maps, in five passes over the training images. The published
+network trained for five passes in floating point is what all is compared with, and the teacher.
 Then a binary for `small` gives accuracy, taps, bytes and clocks. Images held back from training
 decide (train.py); test images are read when a row is finished. Finished rows are kept in
 out/compression/, networks, the binary and unfinished training in out/resnet20/, so an interrupted
@@ -60,8 +61,7 @@ class Stage:
     """Training on a share of the training images, so many times.
 
     keep: share of the weights that stay, all layers but WHOLE together. shared: weights and maps
-    are clustered. start: number of the stage that it begins after, if not the one before. taught:
-    by the network at the start too, not by labels alone. seed: its number where none is given.
+    are clustered. taught: by the network trained in floating point too, not by labels alone.
     """
 
     name: str
@@ -70,41 +70,23 @@ class Stage:
     rate: float
     keep: float = 1.0
     shared: bool = False
-    start: int | None = None
     taught: bool = True
-    seed: int | None = None
 
 
 STAGES = (
     Stage("pruned to 70 %", 0.5, 1, 0.02, keep=0.7),
     Stage("pruned to 52 %", 0.5, 1, 0.02, keep=0.52),
-    Stage("pruned to 38 %", 1.0, 2, 0.02, keep=0.38),
+    Stage("pruned to 45 %", 1.0, 3, 0.02, keep=0.45),
     Stage("clustered", 1.0, 1, 1e-3, shared=True),
-    Stage("clustered again", 1.0, 1, 3e-4, shared=True),
-    Stage("pruned to 45 %", 1.0, 1, 0.02, keep=0.45, start=1),
-    Stage("45 %, clustered", 1.0, 1, 1e-3, shared=True),
-    Stage("pruned to 48 %", 1.0, 3, 0.02, keep=0.48, start=1, taught=False, seed=2),
-    Stage("48 %, clustered", 1.0, 1, 1e-3, shared=True, taught=False, seed=3),
 )
-FINAL = (4, 6, 8)                   # stages that end in a binary
-
-PRUNED, LAST = 2, 4                 # stages that other networks are made equal to
-AT_START = RECIPES["resnet20", "cifar10"].epochs        # passes that float32 has had
+PRUNED, LAST = 2, 3                 # stages that other networks are made equal to
 BATCH, DECAY = 128, 5e-4
-LONGER, FORWARD = "float32, trained on", "forward order"
-PUBLISHED, TUNED = "float32 as published", "float32, published and trained on"
-
-def started(number: int) -> int:
-    """The stage before, -1 for none."""
-    start = STAGES[number].start
-    return number - 1 if start is None else start
+PUBLISHED, TRAINED, FORWARD = "float32 as published", "float32, trained on", "forward order"
 
 
 def passes(number: int) -> float:
     """Images seen from the start to the end of a stage, over training images."""
-    if number < 0:
-        return 0.0
-    return STAGES[number].share * STAGES[number].epochs + passes(started(number))
+    return sum(stage.share * stage.epochs for stage in STAGES[:number + 1])
 
 
 @functools.cache
@@ -124,10 +106,9 @@ def network(path: Path) -> nn.Module:
     return load_weights(build("resnet20", "cifar10"), path)
 
 
-@functools.cache
-def base() -> nn.Module:
-    """The network that all is compared with and learns from."""
-    return network(WEIGHTS / "resnet20_cifar10.npz")
+def published() -> nn.Module:
+    """The network that all begins with."""
+    return trained("resnet20", "cifar10")
 
 
 def fast(module: nn.Module) -> nn.Module:
@@ -230,7 +211,7 @@ def some(share: float, seed: int) -> Data:
 
 def train(module: nn.Module, data: Data, settings: Settings, path: Path | None,
           shared: Mapping[str, Clusters] | None = None, taught: bool = True) -> None:
-    """Train in place, from varied images and what the network at the start makes of them."""
+    """Train in place, from varied images and, if taught, what `base` makes of them."""
     def tell(done: int, loss: float) -> None:
         print(f"{path.stem if path else ''}: epoch {done}, loss {loss:.4f}", flush=True)
 
@@ -240,16 +221,16 @@ def train(module: nn.Module, data: Data, settings: Settings, path: Path | None,
 
 def after(module: nn.Module, stage: Stage, number: int, path: Path) -> nn.Module:
     """The module after a stage; path: of the unfinished training. The one given is unchanged."""
-    module, seed = fast(module), number if stage.seed is None else stage.seed
+    module = fast(module)
     if stage.keep < 1:
         prune_to(module, stage.keep, part().x_train[:SENSITIVITY])
     shared = cluster(module, MAGNITUDES) if stage.shared else {}
     found = map_clusters(module, part().x_train[:CALIBRATION]) if stage.shared else {}
-    settings = Settings(epochs=stage.epochs, rate=stage.rate, batch=BATCH, seed=SEED + seed,
+    settings = Settings(epochs=stage.epochs, rate=stage.rate, batch=BATCH, seed=SEED + number,
                         optimiser="adam" if stage.shared else "sgd",
                         decay=0.0 if stage.shared else DECAY)
     with clustered_maps(module, found):
-        train(module, some(stage.share, seed), settings, path, shared, stage.taught)
+        train(module, some(stage.share, number), settings, path, shared, stage.taught)
     return plain(module)
 
 
@@ -262,35 +243,24 @@ def kept(name: str, make: Callable[[Path], nn.Module]) -> nn.Module:
     return network(path)
 
 
+@functools.cache
+def base() -> nn.Module:
+    """The network that all is compared with and learns from: the published one trained in floating
+    point, with as many passes as all stages."""
+    stage = Stage(TRAINED, 1.0, round(passes(LAST)), STAGES[0].rate, taught=False)
+    return kept("base", partial(after, published(), stage, 0))
+
+
 def stage_network(number: int) -> nn.Module:
     """The network after a stage, which needs those before."""
-    start = started(number)
-    before = base() if start < 0 else stage_network(start)
+    before = stage_network(number - 1) if number else published()
     return kept(f"stage{number}", partial(after, before, STAGES[number], number))
-
-
-def longer() -> nn.Module:
-    """The network trained on in floating point, with as many passes as all stages together."""
-    def make(path: Path) -> nn.Module:
-        module = fast(base())
-        settings = Settings(epochs=round(passes(LAST)), rate=STAGES[0].rate, batch=BATCH,
-                            decay=DECAY, optimiser="sgd", seed=SEED)
-        Trainer(module, part(), settings, augment=augment).run(path)
-        return plain(module)
-
-    return kept("longer", make)
-
-
-def tuned() -> nn.Module:
-    """The published network trained in floating point, with as many passes as all stages."""
-    stage = Stage(TUNED, 1.0, round(passes(LAST)), STAGES[0].rate, taught=False)
-    return kept("tuned", partial(after, trained("resnet20", "cifar10"), stage, 0))
 
 
 def forward() -> nn.Module:
     """Layers pruned by magnitude one after the other, each to the density of the network before
     clusters, and all trained after each: as many passes, the same teacher."""
-    module = base()
+    module = published()
     names = [name for name in weighted(module) if name not in WHOLE]
     density = STAGES[PRUNED].keep
     settings = Settings(rate=STAGES[0].rate, batch=BATCH, decay=DECAY, optimiser="sgd")
@@ -372,17 +342,16 @@ def densities(module: nn.Module) -> dict[str, float]:
             for name, layer in weighted(module).items()}
 
 
-def final_row(number: int) -> dict[str, Any]:
-    """The binary after a stage, kept; all figures are of this one, read from its file."""
-    module, path = stage_network(number), KEPT / f"stage{number}.kbin"
-    if number == LAST:
-        save_weights(module, SMALL)
+def final_row() -> dict[str, Any]:
+    """The binary after the last stage, kept; all figures are of this one, read from its file."""
+    module, path = stage_network(LAST), KEPT / "resnet20.kbin"
+    save_weights(module, SMALL)
     kbin.write(path, binary.program(module, part().x_train, MAGNITUDES))
     made = kbin.read(path)
     x = whole().x_test[::IMAGES_APART]
     verdict = cosim.judge(made, [x.numpy()], list(COMPARED), engines.memory_model(made, None))
     if not verdict.equal:
-        raise SystemExit("the engines differ; see `kcnn cosim` on out/resnet20/stage*.kbin")
+        raise SystemExit("the engines differ; see `kcnn cosim` on out/resnet20/resnet20.kbin")
     return {"test": accuracy(module, whole().x_test, whole().y_test),
             "held": accuracy(module, part().x_test, part().y_test),
             "integers": binary.integer_accuracy(made, whole().x_test, whole().y_test),
@@ -393,16 +362,11 @@ def final_row(number: int) -> dict[str, Any]:
 def plan() -> dict[str, Callable[[], dict[str, Any]]]:
     """How each row is made, in the order of the table; networks are trained on the way."""
     def stage_row(number: int) -> dict[str, Any]:
-        if number in FINAL:
-            return final_row(number)
-        magnitudes = MAGNITUDES if STAGES[number].shared else UNPRUNED
-        return compiled_row(stage_network(number), magnitudes)
+        return final_row() if number == LAST else compiled_row(stage_network(number), UNPRUNED)
 
     return {
-        PUBLISHED: lambda: float_row(trained("resnet20", "cifar10")),
-        "float32": lambda: float_row(base()),
-        LONGER: lambda: float_row(longer()),
-        TUNED: lambda: float_row(tuned()),
+        PUBLISHED: lambda: float_row(published()),
+        TRAINED: lambda: float_row(base()),
         "torch int8": torch_row,
         "8 bits a weight, channel scales": lambda: uniform_row(8),
         "4 bits a weight, channel scales": lambda: uniform_row(4),
@@ -420,22 +384,21 @@ def tables(found: dict[str, dict[str, Any]]) -> list[Table]:
 
 def networks_table(found: dict[str, dict[str, Any]]) -> Table:
     """A row a network."""
-    first = found["float32"]
-    seen = {stage.name: AT_START + passes(number) for number, stage in enumerate(STAGES)}
-    seen |= {LONGER: AT_START + passes(LAST), FORWARD: AT_START + passes(PRUNED),
-             PUBLISHED: 0.0, TUNED: passes(LAST)}
+    first = found[PUBLISHED]
+    seen = {stage.name: passes(number) for number, stage in enumerate(STAGES)}
+    seen |= {PUBLISHED: 0.0, FORWARD: passes(PRUNED)}
     cells: list[list[Cell]] = [
-        [name, seen.get(name, AT_START), 100 * row["held"], 100 * row["test"],
-         100 * row["integers"] if "integers" in row else None, loss(found, LONGER, name),
-         loss(found, "float32", name), row.get("taps"), row["bytes"],
+        [name, seen.get(name, passes(LAST)), 100 * row["held"], 100 * row["test"],
+         100 * row["integers"] if "integers" in row else None, loss(found, TRAINED, name),
+         row.get("taps"), row["bytes"],
          first["bytes"] / row["bytes"], row.get("coded"),
          first["bytes"] / row["coded"] if "coded" in row else None, row.get("clocks")]
         for name, row in found.items()]
     return Table("Networks", ("network", "passes", "held back %", "test %", "integers %", "loss",
-                              "to `float32`", "taps", "bytes", "times smaller", "entropy coded",
-                              "times smaller ", "clocks"), cells,
-                 {"passes": ".1f", "loss": "+.2f", "to `float32`": "+.2f", "times smaller": ".1f",
-                  "times smaller ": ".1f"}, NETWORKS_NOTE)
+                              "taps", "bytes", "times smaller", "entropy coded", "times smaller ",
+                              "clocks"), cells,
+                 {"passes": ".1f", "loss": "+.2f", "times smaller": ".1f", "times smaller ": ".1f"},
+                 NETWORKS_NOTE)
 
 
 def loss(found: dict[str, dict[str, Any]], first: str, name: str) -> float | None:
@@ -448,27 +411,23 @@ def loss(found: dict[str, dict[str, Any]], first: str, name: str) -> float | Non
 
 
 def bar_table(found: dict[str, dict[str, Any]]) -> Table:
-    """The binaries next to what was asked of one; a column a binary."""
-    first, dense = found["float32"], found[f"clustered, {UNPRUNED} magnitudes"]
-    numbers = [number for number in FINAL if STAGES[number].name in found]
-    names = [STAGES[number].name for number in numbers]
-    last = [found[name] for name in names]
+    """The binary next to what was asked of one; no row before it is there."""
+    columns = ("what", "binary", "asked")
+    name, dense = STAGES[LAST].name, found.get(f"clustered, {UNPRUNED} magnitudes")
+    if name not in found or not dense:
+        return Table("Binary for `small`", columns, [])
+    first, last = found[PUBLISHED], found[name]
     cells: list[list[Cell]] = [
-        *[[f"loss in integers to `{name}`", *(loss(found, name, own) for own in names), asked]
-          for name, asked in ((LONGER, "at most 1"), (TUNED, "at most 1, read more strictly"),
-                              ("float32", "told beside"), (PUBLISHED, "told beside"))],
-        ["passes after `float32`", *map(passes, numbers), "at most 5"],
-        ["times fewer taps", *(dense["taps"] / row["taps"] for row in last), "at least 2"],
-        ["times smaller, entropy coded", *(first["bytes"] / row["coded"] for row in last),
-         "at least 8"],
-        ["times smaller, as the machine reads it", *(first["bytes"] / row["bytes"] for row in last),
-         "told apart"],
-        ["times fewer clocks", *(dense["clocks"] / row["clocks"] for row in last),
-         "at least 1.8"],
-        [f"images equal on {', '.join(COMPARED)}", *(row["images"] for row in last), "several"],
-        *[[f"clocks on {name}", *(row["cycles"][name] for row in last), "equal"]
-          for name in last[0]["cycles"]]]
-    return Table("Binaries for `small`", ("what", *names, "asked"), cells)
+        [f"loss in integers to `{TRAINED}`", loss(found, TRAINED, name), "at most 1"],
+        [f"loss in integers to `{PUBLISHED}`", loss(found, PUBLISHED, name), "told beside"],
+        ["passes", passes(LAST), "at most 5"],
+        ["times fewer taps", dense["taps"] / last["taps"], "at least 2"],
+        ["times smaller, entropy coded", first["bytes"] / last["coded"], "at least 8"],
+        ["times smaller, as the machine reads it", first["bytes"] / last["bytes"], "told apart"],
+        ["times fewer clocks", dense["clocks"] / last["clocks"], "at least 1.8"],
+        [f"images equal on {', '.join(COMPARED)}", last["images"], "several"],
+        *[[f"clocks on {engine}", clocks, "equal"] for engine, clocks in last["cycles"].items()]]
+    return Table("Binary for `small`", columns, cells)
 
 
 def layers_table(found: dict[str, dict[str, Any]]) -> Table:
@@ -477,7 +436,8 @@ def layers_table(found: dict[str, dict[str, Any]]) -> Table:
              if name in found]
     return Table("Weights left, percent", ("layer", *names),
                  [[layer, *(100 * found[name]["densities"][layer] for name in names)]
-                  for layer in found[STAGES[LAST].name]["densities"]], dict.fromkeys(names, ".1f"))
+                  for layer in (found[names[0]]["densities"] if names else ())],
+                 dict.fromkeys(names, ".1f"))
 
 
 def main() -> None:
