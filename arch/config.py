@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
+from typing import Annotated, get_type_hints
 
 from .errors import ConfigError
 
@@ -27,49 +28,35 @@ def bits_for(count: int) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Config:
-    """One machine. Every field is a hardware parameter; properties are derived and never stored.
+    """One machine. Every field is a hardware parameter, with what it means beside its type;
+    properties are derived and never stored.
 
     >>> Config.preset("tiny").lanes
     4
     """
 
     name: str
-    # P: output positions computed side by side by one core
-    lanes: int
-    # M: lanes that share one multiplier
-    share: int
-    # D: positions drained (requantized, clustered) per clock
-    drain: int
-    # AB: bits of an activation code
-    code_bits: int
-    # codes that the activation memory holds
-    memory_codes: int
-    # taps of one channel that the tap cache holds (it holds two channels)
-    tap_slots: int
-    # entries of the base table (logical channels x planes that one RUN reads)
-    base_entries: int
-    # width of the external memory port
-    port_bits: int
-    # G: cores
-    cores: int = 1
-    # bits of a decoded activation value, two's complement
-    value_bits: int = 9
-    # bits of a run's factor, two's complement
-    factor_bits: int = 9
-    # bits of a cluster sum S
-    sum_bits: int = 16
-    # bits of a total T
-    total_bits: int = 25
-    # pairs of decode tables
-    table_pairs: int = 2
-    # entries of the kernel-offset table
-    offset_entries: int = 32
-    # lanes of the FC engine (reserved)
-    fc_lanes: int = 0
-    # longest burst on the memory port, in beats
-    burst: int = 16
-    # clocks between the command and the first beat that the cost model assumes
-    latency: int = 8
+    lanes: Annotated[int, "P: output positions computed side by side by one core"]
+    share: Annotated[int, "M: lanes that share one multiplier"]
+    drain: Annotated[int, "D: positions drained (requantized, clustered) per clock"]
+    code_bits: Annotated[int, "AB: bits of an activation code"]
+    memory_codes: Annotated[int, "codes that the activation memory holds"]
+    tap_slots: Annotated[
+        int, "taps of one channel that the tap cache holds (it holds two channels)"]
+    base_entries: Annotated[
+        int, "entries of the base table (logical channels x planes that one RUN reads)"]
+    port_bits: Annotated[int, "width of the external memory port"]
+    cores: Annotated[int, "G: cores"] = 1
+    value_bits: Annotated[int, "bits of a decoded activation value, two's complement"] = 9
+    factor_bits: Annotated[int, "bits of a run's factor, two's complement"] = 9
+    sum_bits: Annotated[int, "bits of a cluster sum S"] = 16
+    total_bits: Annotated[int, "bits of a total T"] = 25
+    table_pairs: Annotated[int, "pairs of decode tables"] = 2
+    offset_entries: Annotated[int, "entries of the kernel-offset table"] = 32
+    fc_lanes: Annotated[int, "lanes of the FC engine (reserved)"] = 0
+    burst: Annotated[int, "longest burst on the memory port, in beats"] = 16
+    latency: Annotated[
+        int, "clocks between the command and the first beat that the cost model assumes"] = 8
 
     def __post_init__(self) -> None:
         for rule, sentence in self._rules():
@@ -272,6 +259,12 @@ class Config:
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{name}: not TOML ({error})") from None
         return cls.from_dict(fields, path.stem, name)
+
+
+def meanings() -> dict[str, str]:
+    """What every field but the name means."""
+    hints = get_type_hints(Config, include_extras=True)
+    return {name: hints[name].__metadata__[0] for name in hints if name != "name"}
 
 
 def presets() -> list[str]:

@@ -6,7 +6,7 @@ import json
 from importlib import metadata
 
 import pytest
-from kcnn.arch.config import Config, presets
+from kcnn.arch.config import Config, meanings, presets
 from kcnn.arch.kbin import FORMAT
 
 VERBS = ("compile", "compress", "run", "cosim", "convert", "disasm", "asm", "info", "configs")
@@ -53,4 +53,6 @@ def test_configs_lists_the_presets(kcnn, tmp_path):
     found = json.loads((tmp_path / "c.json").read_text())
     assert ran.code == 0 and sorted(found) == presets()
     assert Config.from_dict(found["tiny"], "tiny", "test") == Config.preset("tiny")
-    assert "tiny" in ran.out and "memory_codes" in ran.out
+    for field in found["tiny"].keys() - {"name"}:
+        row = next(line for line in ran.out.splitlines() if line.split()[:1] == [field])
+        assert f"{found['small'][field]:,}" in row and row.rstrip().endswith(meanings()[field])
