@@ -11,7 +11,8 @@ import typer
 
 from ..arch import host, kbin, reference
 from ..arch.config import Config
-from . import io, options, report
+from ..arch.program import Program
+from . import engines, figures, io, options, report
 from .outputs import Outputs, write_json
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def compile(
     images = io.read_images(calibration)
     with Outputs() as outputs:
         place = outputs.file(output)
-        figures = None if json is None else outputs.file(json)
+        figures_place = None if json is None else outputs.file(json)
         with report.progress(f"compiling {model}") as tell:
             from ..compiler import pipeline
             from ..compiler.model import load_model
@@ -69,10 +70,12 @@ def compile(
                                         batch, clusters, Path(model).name, progress=tell)
             place.write_bytes(kbin.save(compiled.program, strip))
             losses = _losses(compiled, images) if explain else []
+            tell("counting cycles")
+            cycles = _cycles(compiled.program)
         size = place.stat().st_size
-        if figures is not None:
-            write_json(figures, _to_json(compiled, size, losses))
-        _show(compiled, output, size, losses)
+        if figures_place is not None:
+            write_json(figures_place, _to_json(compiled, size, cycles, losses))
+        _show(compiled, output, size, cycles, losses)
 
 
 def preprocessed(network: Model, images: io.Floats, where: str) -> io.Floats:
@@ -91,6 +94,15 @@ def preprocessed(network: Model, images: io.Floats, where: str) -> io.Floats:
     return io.checked(np.asarray(made), f"model {where}: what its preprocess returns")
 
 
+def _cycles(program: Program) -> int:
+    """Cycles of a batch, by the transaction-level model; they do not depend on the images."""
+    layouts = [program.tensors[port.tensor].layout for port in program.inputs]
+    codes = [np.zeros((layout.planes, *layout.shape), np.int64) for layout in layouts]
+    result = engines.execute("tlm", program, codes, engines.memory_model(program, None)).result
+    assert result is not None
+    return result.cycles
+
+
 def _losses(compiled: Compiled, images: io.Floats) -> list[Loss]:
     """Every step's loss, on the first calibration images."""
     from ..compiler import emulate
@@ -107,10 +119,10 @@ def _losses(compiled: Compiled, images: io.Floats) -> list[Loss]:
     return emulate.explain(compiled.quantised, images.astype(np.float64), integer)
 
 
-def _to_json(compiled: Compiled, size: int, losses: list[Loss]) -> dict[str, Any]:
+def _to_json(compiled: Compiled, size: int, cycles: int, losses: list[Loss]) -> dict[str, Any]:
     program = compiled.program
     return {
-        "config": program.config.name, "bytes": size,
+        "config": program.config.name, "bytes": size, "cycles": cycles,
         "float32_bytes": program.meta.get("float32_bytes"),
         "instructions": len(program.instructions), "layers": len(program.layers),
         "sqnr": [{"name": loss.name, "weights": _finite(loss.weights),
@@ -122,10 +134,12 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _show(compiled: Compiled, output: Path, size: int, losses: list[Loss]) -> None:
+def _show(compiled: Compiled, output: Path, size: int, cycles: int, losses: list[Loss]) -> None:
     program = compiled.program
-    report.say(f"{output}: {size:,} bytes, {len(program.layers)} layers, "
+    layers = len(program.layers)
+    report.say(f"{output}: {size:,} bytes, {layers} layer{'s' * (layers > 1)}, "
                f"{len(program.instructions)} instructions for {program.config.name}")
+    report.say(figures.speed(cycles, program.batch))
     if losses:
         report.table(
             "SQNR against the float network, dB; the last column: integers against the rounded "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -39,19 +40,36 @@ def run(
         help="Write the waveforms of the first batch (not for reference and tlm).")] = None,
     config: options.Machine = None,
     memory_seed: options.Seed = None,
+    clock: Annotated[float, typer.Option(
+        metavar="MHZ", help="Clock for which the time of a batch is told.")] = figures.CLOCK,
     json: options.Json = None,
     verbose: Annotated[bool, typer.Option(
         "--verbose", "-v", help="Print the cycles of every instruction too.")] = False,
 ) -> None:
     """Execute a compiled network on one engine.
 
-    The images run in batches of the binary's size, the last one filled up and cut off. The figures
-    printed are those of the first batch.
+    The images run in batches of the binary's size, the last one filled up and cut off. A batch is
+    loaded, computed and stored before the next begins. The figures printed are those of the first.
+
+    \b
+    issue    taps issued a cycle; each serves all lanes
+    useful   multiply-accumulates a lane and cycle, without those that were pruned
+    bound    what most cycles of the layer went to
+
+    \b
+    Cycles by cause:
+    taps        a tap issues             null_taps   a channel has no taps left
+    setup       before the first tap     stream      taps are not there yet
+    multiplier  a run has fewer taps than lanes share a multiplier
+    gate        results are not drained yet
+    tail        after the last tap       waiting     for instructions, tables, images
 
     \b
     kcnn run NET.kbin --input X.npy --engine tlm -o Y.npy
     """
     engines.check_names([engine])
+    if not 0 < clock < math.inf:
+        raise KcnnError(f"--clock: {clock:g} MHz is no clock; give a positive number")
     if vcd is not None and engine not in engines.RTL:
         raise KcnnError(f"--vcd: engine {engine} has no waveforms; use one of "
                         f"{', '.join(engines.RTL)}")
@@ -68,6 +86,8 @@ def run(
         rows = figures.layers(program, outcomes[0].result,
                               {number: found.bound for number, found in clocks.items()})
         show(program, outcomes[0], rows, verbose)
+        if outcomes[0].result is not None:
+            report.say(figures.speed(outcomes[0].result.cycles, program.batch, clock))
         show_clocks(program, clocks)
         if place is not None:
             io.write_arrays(place, _joined(program, outcomes, len(arrays[0]), raw),

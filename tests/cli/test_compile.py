@@ -82,6 +82,17 @@ def test_the_same_inputs_give_the_same_bytes(kcnn, folder, tmp_path):
     assert len(integer) == 5 and all(5 < found < 60 for found in integer)
 
 
+def test_the_cycles_told_are_those_of_any_image(kcnn, folder, tmp_path):
+    ran = kcnn("compile", f"{folder}/model.py:network", "--calibration", folder / "x.npz",
+               "--config", "tiny", "--batch", "2", "-o", tmp_path / "net.kbin", "--json",
+               tmp_path / "c.json")
+    told = json.loads((tmp_path / "c.json").read_text())["cycles"]
+    assert f"{told:,} cycles a batch of 2: " in ran.out
+    kcnn("run", tmp_path / "net.kbin", "--input", folder / "few.npy", "--engine", "tlm", "--json",
+         tmp_path / "r.json")
+    assert json.loads((tmp_path / "r.json").read_text())["cycles"] == told
+
+
 def test_an_exported_file_is_a_model_too(kcnn, folder, tmp_path):
     module = torch.nn.Sequential(torch.nn.Conv2d(2, 3, 3), torch.nn.ReLU()).eval()
     torch.export.save(torch.export.export(module, (torch.zeros(1, 2, 6, 8),)),

@@ -93,6 +93,8 @@ CASES = [
     (RUN + " -o y.npy --config small", "compiled for configuration 'tiny'"),
     (RUN + " -o y.npy --config huge", "no configuration 'huge'"),
     (RUN + " -o y.npy --memory-seed -1", "--memory-seed"),
+    (RUN + " -o y.npy --clock 0", "--clock: 0 MHz is no clock"),
+    (RUN + " -o y.npy --clock nan", "--clock: nan MHz is no clock"),
     (RUN + " -o y.npy --colour", "--colour"),
     (COSIM + ",tlm --json c.json", "an engine is named twice"),
     (COSIM + ",foo --json c.json", "there is no engine 'foo'"),

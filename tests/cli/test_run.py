@@ -60,6 +60,16 @@ def test_figures_add_up(kcnn, net, images, tmp_path):
     assert "STORE address=" in ran.out
 
 
+def test_time_is_told_for_a_clock(kcnn, net, images, tmp_path):
+    ran = kcnn("run", net, "--input", images, "--engine", "tlm", "--clock", "12.5", "--json",
+               tmp_path / "f.json")
+    cycles = json.loads((tmp_path / "f.json").read_text())["cycles"]
+    assert (f"{cycles:,} cycles a batch of 1: {cycles / 12_500:.4g} ms and "
+            f"{12_500_000 / cycles:,.0f} images/s at 12.5 MHz\n") in ran.out
+    ran = kcnn("run", net, "--input", images, "--engine", "reference")
+    assert ran.code == 0 and "MHz" not in ran.out
+
+
 def test_the_reference_has_no_cycles(kcnn, net, images, tmp_path):
     kcnn("run", net, "--input", images, "--engine", "reference", "--json", tmp_path / "f.json")
     figures = json.loads((tmp_path / "f.json").read_text())
