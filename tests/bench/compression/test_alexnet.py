@@ -78,6 +78,14 @@ def test_pixels_beat_maps_to_the_first_output_everywhere() -> None:
     assert pixel.first_output(conv2, "pixel") == (2 * 27 + 3) * 48
 
 
+def test_torch_stands_beside_the_accelerator(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study, "torch_times", lambda: ([30.0, 20.0, 10.0], [4.0, 4.0, 5.0]))
+    modelled = study.Table("", ("PEs", "conv", "fc", "images"),
+                           [(64, 9.0, 9.0, 1.0), (256, 2.5, 0.5, 1.0)])
+    assert study.torch_latency(modelled).rows == [("convolutions", 20.0, 10.0, 2.5, 8.0),
+                                                  ("fully connected", 4.0, 4.0, 0.5, 8.0)]
+
+
 def test_clocks_of_a_small_network_are_those_of_its_layers() -> None:
     conv, fc = layers[2], layers[7]
     rng = np.random.default_rng(0)
