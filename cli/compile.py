@@ -11,6 +11,7 @@ import typer
 
 from ..arch import host, kbin, reference
 from ..arch.config import Config
+from ..arch.errors import KcnnError
 from ..arch.program import Program
 from . import engines, figures, io, options, report
 from .outputs import Outputs, write_json
@@ -58,6 +59,9 @@ def compile(
     """
     machine = Config.load(config)
     images = io.read_images(calibration)
+    if images.min() == images.max():
+        raise KcnnError(f"{calibration}: all values are {images.min()}; give typical images, for "
+                        "the codebooks of all tensors are made from what they show")
     with Outputs() as outputs:
         place = outputs.file(output)
         figures_place = None if json is None else outputs.file(json)

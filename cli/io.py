@@ -15,12 +15,16 @@ from ..arch.errors import KcnnError
 from ..arch.program import Program
 
 Floats = NDArray[np.float32]
+MAGIC = (b"\x93NUMPY", b"PK")      # how an .npy and an .npz file begin
 
 
 def read_arrays(path: Path) -> dict[str, NDArray]:
     """All arrays of an `.npz` file, or the one of an `.npy` file under the name "x"."""
     try:
         with path.open("rb") as file:
+            if not file.read(6).startswith(MAGIC):
+                raise ValueError("it begins otherwise")
+            file.seek(0)
             loaded = np.load(file, allow_pickle=False)
             if isinstance(loaded, np.ndarray):
                 return {"x": loaded}

@@ -67,7 +67,7 @@ def folder(tmp_path_factory):
     for name, more in (("net", []), ("batch", ["--batch", "2"])):
         assert run(["compile", f"{folder}/model.py:network", "--calibration",
                     f"{folder}/x.npz", "--config", "tiny", "-o", f"{folder}/{name}.kbin",
-                    *more]) == 0
+                    "--json", f"{folder}/{name}.json", *more]) == 0
     return folder
 
 
@@ -78,19 +78,16 @@ def test_the_same_inputs_give_the_same_bytes(kcnn, folder, tmp_path):
     assert ran.code == 0 and "clustered weights" in ran.out
     assert (tmp_path / "again.kbin").read_bytes() == (folder / "net.kbin").read_bytes()
     figures = json.loads((tmp_path / "e.json").read_text())
+    assert f"{figures['cycles']:,} cycles a batch of 1: " in ran.out
     integer = [row["integer"] for row in figures["sqnr"] if row["integer"] is not None]
     assert len(integer) == 5 and all(5 < found < 60 for found in integer)
 
 
 def test_the_cycles_told_are_those_of_any_image(kcnn, folder, tmp_path):
-    ran = kcnn("compile", f"{folder}/model.py:network", "--calibration", folder / "x.npz",
-               "--config", "tiny", "--batch", "2", "-o", tmp_path / "net.kbin", "--json",
-               tmp_path / "c.json")
-    told = json.loads((tmp_path / "c.json").read_text())["cycles"]
-    assert f"{told:,} cycles a batch of 2: " in ran.out
-    kcnn("run", tmp_path / "net.kbin", "--input", folder / "few.npy", "--engine", "tlm", "--json",
+    told = json.loads((folder / "batch.json").read_text())["cycles"]
+    kcnn("run", folder / "batch.kbin", "--input", folder / "few.npy", "--engine", "tlm", "--json",
          tmp_path / "r.json")
-    assert json.loads((tmp_path / "r.json").read_text())["cycles"] == told
+    assert json.loads((tmp_path / "r.json").read_text())["cycles"] == told > 0
 
 
 def test_an_exported_file_is_a_model_too(kcnn, folder, tmp_path):

@@ -23,6 +23,7 @@ def folder(hand, net, images, tmp_path):
     np.save(tmp_path / "inf.npy", bad)
     np.save(tmp_path / "flat.npy", hand.images(2).reshape(2, 16))
     np.save(tmp_path / "wide.npy", np.zeros((2, 1, 4, 5), np.float32))
+    np.save(tmp_path / "black.npy", np.zeros((2, 1, 4, 4), np.float32))
     np.save(tmp_path / "none.npy", np.zeros((0, 1, 4, 4), np.float32))
     np.save(tmp_path / "objects.npy", np.array([{}], object), allow_pickle=True)
     np.savez(tmp_path / "two.npz", a=hand.images(1), b=hand.images(1))
@@ -73,7 +74,9 @@ CASES = [
     ("run net.kbin --input cut.npy --engine tlm -o y.npy", "no .npy or .npz file"),
     ("run net.kbin --input cut.npz --engine tlm -o y.npy", "no .npy or .npz file"),
     ("run net.kbin --input nothing --engine tlm -o y.npy", "no .npy or .npz file"),
-    ("run net.kbin --input text --engine tlm -o y.npy", "no .npy or .npz file"),
+    ("run net.kbin --input text --engine tlm -o y.npy",
+     "text: no .npy or .npz file of plain numbers (it begins otherwise); write it with numpy.save "
+     "or numpy.savez"),
     ("run net.kbin --input two.npz --engine tlm -o y.npy", "name the one to use x"),
     ("run net.kbin --input empty.npz --engine tlm -o y.npy", "holds the arrays (none)"),
     ("run net.kbin --input folder --engine tlm -o y.npy", "folder"),
@@ -105,6 +108,7 @@ CASES = [
     (COMPILE.replace("tiny", "medium"), "no configuration 'medium'"),
     (COMPILE.replace("tiny", "good.toml"), "good.toml"),
     (COMPILE.replace("x.npy", "nan.npy"), "holds nan"),
+    (COMPILE.replace("x.npy", "black.npy"), "black.npy: all values are 0.0; give typical images"),
     (COMPILE, "model.py"),
     (COMPILE + " --batch 0", "--batch"),
     (COMPILE + " --clusters many", "--clusters"),
