@@ -7,8 +7,8 @@ taken; gain is cost saved, loss how far the outputs move (Kullback-Leibler, on t
 Then the network is tuned, and the round stands if the accuracy on the validation part is not more
 than the budget below the first one. A round that fails, if wanted after as much training as at the
 end, is undone and tried again with half the share; after two failures in a row the search ends.
-Then the network is tuned longer, and rounds are taken back until the loss is within the budget for
-a confidence bound.
+Then the network is tuned longer, if wanted a second time where that is not enough, and rounds are
+taken back until the loss is within the budget for a confidence bound.
 
 Nothing but `data.x_test`, the validation part, decides on a round; proposals see training images.
 """
@@ -32,7 +32,8 @@ from .proposals import METHODS, Proposals
 from .work import Cost, Meter, macs
 
 State = dict[str, Tensor]
-# tune(module, number, last): train a little, in place; number is another one for every call
+SEARCH, AGAIN = 1_000_003, 500_009      # between tunings of two seeds, of two tries of one round
+# tune(module, number, last): train a little, in place; no two calls have number and last in common
 Tune = Callable[[nn.Module, int, bool], None]
 
 
@@ -43,7 +44,7 @@ class Settings:
     criterion: of ranking. share: of a layer's features in a proposal. step: share of the cost that
     a round takes away. confidence: standard errors between the loss and the budget at the end.
     images: training images for fits, ranking and losses of proposals. patient: a round that fails
-    is trained as long as at the end before it is undone.
+    is trained as long as at the end before it is undone, at the end as long once more.
     """
 
     budget: float = 0.01
@@ -149,7 +150,7 @@ class _Search:
     def step(self) -> None:
         """One round, or one try to finish."""
         self.module.load_state_dict(self.kept[-1])
-        number = self.settings.seed * 1_000_003 + len(self.rounds)
+        number = self.settings.seed * SEARCH + len(self.rounds)
         if self.finishing:
             self._finish(number)
         elif not self.proposals.take((1 - self.share) * self.cost(self.module)):
@@ -178,6 +179,9 @@ class _Search:
             return
         self.tune(self.module, number, True)
         found = self._round(True)
+        if self.settings.patient and not found.kept:
+            self.tune(self.module, number + AGAIN, True)
+            found = self._round(True)
         if found.kept:
             self.kept.append(_copy(self.module))
             self.done = True

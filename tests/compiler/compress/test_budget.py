@@ -171,6 +171,23 @@ def test_a_patient_search_trains_longer_before_it_undoes_a_round() -> None:
     assert patient.rounds[0].kept and calls[:2] == [(0, False), (0, True)]
 
 
+def test_a_patient_search_trains_twice_at_the_end_before_it_takes_a_round_back() -> None:
+    def spoil_first_tries(module: nn.Module, number: int, last: bool) -> None:
+        """Every first training of the end spoils the network, the second one mends it."""
+        if last:
+            with torch.no_grad():
+                module[7].weight.neg_()
+        else:
+            briefly(module, number, False)
+
+    def ends(patient: bool) -> list[bool]:
+        result = found(("linear",), spoil_first_tries, budget=0.1, confidence=0.0, step=0.6,
+                       patient=patient)
+        return [one.kept for one in result.rounds if one.last]
+
+    assert not any(ends(False)) and ends(True) == [True]
+
+
 def test_few_images_without_a_loss_prove_little() -> None:
     assert bound(torch.zeros(100, dtype=torch.double), 2.0) == pytest.approx(0.02)
     lost = torch.tensor([1.0, -1.0] * 4 + [0.0] * 92, dtype=torch.double)
