@@ -16,6 +16,7 @@ app = typer.Typer(
 
 \b
   kcnn compile examples/digits/model.py:network --calibration X.npz --config tiny -o NET.kbin
+  kcnn compress NET.pt2 --data D.npz --budget 0.01 -o SMALL.pt2
   kcnn run NET.kbin --input X.npy --engine tlm -o Y.npy
   kcnn cosim NET.kbin --input X.npy --engines reference,tlm,verilator
   kcnn convert --config tiny --hdl verilog -o hdl/

@@ -57,7 +57,8 @@ def compress(
     """Compress a network within an accuracy budget.
 
     Kernels get smaller windows (lower), features become multiples of others (linear), small weights
-    become zero (prune), the others share a few magnitudes a layer (cluster). A fifth of the
+    become zero (prune), the others share a few magnitudes a layer (cluster). Losses count from the
+    reference, the network trained on as it is, or untouched if that is better. A fifth of the
     training images, not trained on here, decides. Better give images for it that the network has
     never been trained on (x_val, y_val): on others it loses less than on new ones. The test images
     are only read for the report.

@@ -17,6 +17,12 @@ def info(net: options.Binary, json: options.Json = None) -> None:
     Its machine, sizes, inputs, outputs, instructions and layers.
 
     \b
+    runs         groups of taps of one magnitude: a multiplication each at every position
+    taps         weights that are left, of all channels
+    issued taps  those of all positions; a tap serves all lanes
+    macs         multiply-accumulates of a batch; dense: if no weight were zero
+
+    \b
     kcnn info NET.kbin
     """
     program = kbin.read(net)
@@ -73,8 +79,8 @@ def _show(program: Program, values: dict[str, Any]) -> None:
              ("tables, bytes", values["table_bytes"]),
              ("external memory, bytes", values["memory_bytes"])]
     if values["float32_bytes"]:
-        sizes += [("float32 network, bytes", values["float32_bytes"]),
-                  ("compression", f"{values['float32_bytes'] / values['bytes']:.2f}")]
+        sizes += [("weights of the compiled network as float32, bytes", values["float32_bytes"]),
+                  ("times fewer", f"{values['float32_bytes'] / values['bytes']:.2f}")]
     sizes += [(f"input {port['name']}", _shape(port["shape"])) for port in values["inputs"]]
     sizes += [(f"output {port['name']}", _shape(port["shape"])) for port in values["outputs"]]
     report.table("network", ("", ""), sizes)
