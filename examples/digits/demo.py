@@ -95,17 +95,22 @@ def integer_logits(program: Program, x: Floats) -> Floats:
 
 # ---- the machines ----------------------------------------------------------------------------
 def run_all(program: Program, images: Floats) -> list[Run]:
-    """Every image through TLM and RTL; the RTL on as many processors as there are."""
+    """Every image through TLM and RTL, said when done; the RTL on as many processors as there are.
+    """
     (source,) = program.inputs
     codes = [host.encode(image[None], program.tensors[source.tensor], program.config)
              for image in images]
     memories = [memory_image(program, [image]) for image in codes]
     model = MemoryModel.fixed(program.config.latency)
     jobs = min(len(images), os.cpu_count() or 1)
-    rtl = Parallel(n_jobs=jobs)(delayed(simulate_rtl)(program, memory, model)
-                                for memory in memories)
-    tlm = [simulate_tlm(program, memory, model) for memory in memories]
-    return [compared(program, *parts) for parts in zip(codes, tlm, rtl, strict=True)]
+    rtl = Parallel(n_jobs=jobs, return_as="generator")(
+        delayed(simulate_rtl)(program, memory, model) for memory in memories)
+    tlm = (simulate_tlm(program, memory, model) for memory in memories)
+    runs = []
+    for parts in zip(codes, tlm, rtl, strict=True):
+        runs.append(compared(program, *parts))
+        report.say(f"  image {len(runs)} of {len(images)}: {runs[-1].rtl.cycles:,} cycles")
+    return runs
 
 
 def compared(program: Program, codes: NDArray[np.int64], tlm: TlmResult, rtl: Result) -> Run:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,13 @@ demo = script("examples/digits/demo")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[int, Path]:
-    """Exit code and folder of one run."""
+    """Exit code and folder of one run; what it said is in said.txt."""
     out = tmp_path_factory.mktemp("digits")
-    return demo.demo(out, images=1), out
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        code = demo.demo(out, images=1)
+    (out / "said.txt").write_text(said.getvalue())
+    return code, out
 
 
 def test_the_network_has_what_the_demo_promises() -> None:
@@ -50,6 +57,12 @@ def test_the_binary_is_much_smaller_than_the_network(run: tuple[int, Path]) -> N
     _, out = run
     floats = 4 * sum(value.numel() for value in demo.train.small_cnn().parameters())
     assert len(kbin.read(out / "digits.kbin").streams) < floats / 2.5
+
+
+def test_every_image_is_told_when_it_is_done(run: tuple[int, Path]) -> None:
+    said = (run[1] / "said.txt").read_text()
+    after = said.partition("simulating 1 images")[2].partition("Cycles of one image")[0]
+    assert re.search(r"^  image 1 of 1: [1-9][\d,]+ cycles$", after, re.MULTILINE)
 
 
 def test_the_picture_is_one(run: tuple[int, Path]) -> None:
