@@ -245,9 +245,14 @@ def main() -> None:
     """Measure and print; exit code 1 if the goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--config", help="preset or TOML file; default: that of the area goal")
-    parser.add_argument("--core", action="store_true", help="only what the goal counts")
+    only = parser.add_mutually_exclusive_group()
+    only.add_argument("--core", action="store_true", help="only what the goal counts")
+    only.add_argument("--whole", action="store_true", help="only the whole machine, as one")
     arguments = parser.parse_args()
     config = Config.load(arguments.config) if arguments.config else GOAL
+    if arguments.whole:
+        show(f"The whole of {config.name}", config, [("machine", 1, measure(the_machine(config)))])
+        return
     if not arguments.core:
         show(f"Blocks of {config.name}, each alone", config, blocks(config))
     core, fetcher = area_of(CORE, config), area_of(FETCHER, config)

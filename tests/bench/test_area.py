@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import pytest
 from kcnn.arch.config import Config
@@ -76,6 +77,21 @@ def test_an_inner_block_is_synthesised_alone() -> None:
     assert found.flip_flops == 9
     assert 8 <= found.luts <= 10
     assert found.dsps == 0 and found.block_rams == 0
+
+
+def test_the_whole_machine_is_measured_as_one(monkeypatch, capsys) -> None:
+    measured = []
+
+    def measure(instance):
+        measured.append(instance.func.__name__)
+        return area.Area(luts=4000, lut_ram=7, flip_flops=8, dsps=9, block_rams=2.5)
+
+    monkeypatch.setattr(area, "measure", measure)
+    monkeypatch.setattr(sys, "argv", ["area.py", "--config", "tiny", "--whole"])
+    area.main()
+    assert measured == ["machine"]
+    (row,) = (line for line in capsys.readouterr().out.splitlines() if " machine " in line)
+    assert row.split() == ["machine", "1", "4,000", "7", "8", "9", "2.5", "1000.0"]
 
 
 def test_memories_take_block_ram_and_decode_tables_lut_ram() -> None:
