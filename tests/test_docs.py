@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from kcnn.arch.pages import isa_page
 from scripts import ROOT, script
 
@@ -75,7 +76,7 @@ def readme_commands() -> list[str]:
     return [line for line in lines if line.startswith("kcnn ")]
 
 
-def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
+def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a demo in miniature: four channels, one epoch, few images."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples",
                     ignore=shutil.ignore_patterns("__pycache__"))
@@ -84,13 +85,19 @@ def test_the_commands_of_the_readme_work(tmp_path: Path) -> None:
     train = script(str(model.with_name("train")))
     digits = train.load()
     folder = tmp_path / "out" / "digits"
-    train.save(train.train(digits, epochs=1), digits, folder)
+    net = train.train(digits, epochs=1)
+    train.save(net, digits, folder)
     np.save(folder / "few.npy", digits.test_x[:1])
     np.savez(folder / "data.npz", x_train=digits.train_x[:200], y_train=digits.train_y[:200],
              x_test=digits.test_x[:50], y_test=digits.test_y[:50])
+    monkeypatch.chdir(tmp_path)
+    (own,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    exec(own, {"torch": torch, "numpy": np, "net": net,        # noqa: S102
+               "images": torch.from_numpy(digits.test_x)})
     commands = readme_commands()
     assert [shlex.split(line)[1] for line in commands] == [
-        "compile", "run", "cosim", "convert", "disasm", "compress", "compile", "info"]
+        "compile", "run", "cosim", "convert", "disasm", "compile", "cosim", "compress", "compile",
+        "info"]
     for line in commands:
         done = subprocess.run([sys.executable, "-m", "kcnn.cli", *shlex.split(line)[1:]],
                               cwd=tmp_path, capture_output=True, text=True)
