@@ -54,9 +54,10 @@ def load(model: str, program: Program) -> Graph:
     for tensor, name in named.items():
         shape = program.tensors[tensor].layout.shape[1:]
         if shapes.get(name) != shape:
-            raise KcnnError(f"--golden {model}: its tensor {name!r} has the shape "
-                            f"{shapes.get(name)}, the binary's {shape}; give the network that the "
-                            "binary was compiled from")
+            found = (f"its tensor {name!r} has the shape {shapes[name]}, the binary's {shape}"
+                     if name in shapes else f"it has no tensor {name!r}, but the binary has")
+            raise KcnnError(f"--golden {model}: {found}; give the network that the binary was "
+                            "compiled from")
     if not named:
         raise KcnnError("--golden: the binary does not say which tensors of a network it computes; "
                         "give one that kcnn compile wrote")

@@ -43,6 +43,9 @@ MODEL = """
     def other():
         return nn.Conv2d(2, 3, 3).eval(), (torch.zeros(1, 2, 6, 8),)
 
+    def larger():
+        return Net().eval(), (torch.zeros(1, 2, 6, 9),)
+
     def norm():
         module = nn.Sequential(nn.Conv2d(2, 3, 3), nn.InstanceNorm2d(3))
         return module.eval(), (torch.zeros(1, 2, 6, 8),)
@@ -182,7 +185,12 @@ def test_what_cannot_be_compiled_is_named(kcnn, folder, tmp_path, model, sentenc
     assert not list(tmp_path.iterdir())
 
 
-def test_another_float_network_is_refused(kcnn, folder):
+@pytest.mark.parametrize("other, sentence", [
+    ("other", "it has no tensor 'x', but the binary has"),
+    ("larger", "its tensor 'x' has the shape (2, 6, 9), the binary's (2, 6, 8)")])
+def test_another_float_network_is_refused(kcnn, folder, other, sentence):
     ran = kcnn("cosim", folder / "net.kbin", "--input", folder / "few.npy", "--engines",
-               "reference", "--golden", f"{folder}/model.py:other")
-    assert ran.code == 2 and "give the network that the binary was compiled from" in ran.err
+               "reference", "--golden", f"{folder}/model.py:{other}")
+    assert ran.code == 2 and ran.err == (
+        f"kcnn: --golden {folder}/model.py:{other}: {sentence}; give the network that the binary "
+        "was compiled from\n")
