@@ -12,11 +12,13 @@ from rich.markup import escape
 from rich.table import Table
 
 WIDTH = 140      # of tables that go to a file or a pipe
+WIDEST = 10_000  # to measure a table that may be as wide as it wants
 
 
-def console() -> Console:
-    """Standard output."""
-    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+def console(width: int | None = None) -> Console:
+    """Standard output, as wide as the terminal if no width is given."""
+    wide = None if sys.stdout.isatty() else WIDTH
+    return Console(width=width or wide, highlight=False)
 
 
 def say(text: str) -> None:
@@ -27,15 +29,19 @@ def say(text: str) -> None:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],
           text_columns: Sequence[int] = (0,)) -> None:
     """A title and a table; cells are shown as `cell` says, columns not in text_columns flush
-    right. Without names of columns there is no head."""
+    right. Without names of columns there is no head. On a narrow screen columns move together
+    before words are broken."""
     out = Table(box=SIMPLE_HEAD, show_header=any(columns))
     for number, name in enumerate(columns):
         out.add_column(name, justify="left" if number in text_columns else "right",
                        overflow="fold")
     for row in rows:
         out.add_row(*(escape(cell(value)) for value in row))
+    screen = console()
+    if console(WIDEST).measure(out).maximum > screen.width:
+        out.padding = (0, 0)
     say(title)
-    console().print(out)
+    screen.print(out)
 
 
 def cell(value: object) -> str:

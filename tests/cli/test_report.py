@@ -1,0 +1,25 @@
+"""Tables on screens of any width."""
+
+from __future__ import annotations
+
+import pytest
+from kcnn.cli import report
+
+CAUSES = ("layer", "taps", "null_taps", "setup", "stream", "multiplier", "gate", "tail", "waiting",
+          "sum")
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_a_table_breaks_no_word_where_it_has_room(monkeypatch, capsys, width) -> None:
+    monkeypatch.setattr(report, "WIDTH", width)
+    report.table("cycles by cause", CAUSES, [("stem", *9 * [12345])])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "cycles by cause"
+    assert CAUSES in [tuple(line.split()) for line in lines]
+    assert all(len(line) <= width for line in lines)
+
+
+def test_cells_are_shown_for_people() -> None:
+    assert [report.cell(value) for value in (None, True, 1234567, "a")] == [
+        "-", "yes", "1,234,567", "a"]
+    assert report.percent(0.1234) == "12.3 %" and report.percent(None) is None
