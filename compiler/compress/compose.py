@@ -126,7 +126,7 @@ def _check_outputs(module: nn.Module, data: Data) -> None:
                             "classes) is needed")
     if not torch.isfinite(found).all():
         raise CompressError("the network makes numbers that are not finite of the first images; "
-                            "train it again with a smaller learning rate")
+                            "give images as it takes them, or train it again")
     labels = (data.y_train, data.y_test, *([] if data.y_val is None else [data.y_val]))
     most, classes = int(torch.cat(labels).max()), found.flatten(1).shape[1]
     if classes <= most:

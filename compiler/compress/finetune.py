@@ -106,8 +106,8 @@ class Trainer:
         self.epochs_done += 1
         self.module.eval()
         if not math.isfinite(losses):
-            raise CompressError(f"training diverged in epoch {self.epochs_done}; give a learning "
-                                f"rate below {self.settings.rate}")
+            raise CompressError(f"training diverged in epoch {self.epochs_done}; give images of "
+                                f"smaller numbers, or a learning rate below {self.settings.rate}")
         return losses / steps
 
     # ---- state -----------------------------------------------------------------------------

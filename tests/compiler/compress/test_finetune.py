@@ -166,7 +166,7 @@ def test_augmentation_sees_every_batch_with_a_generator_of_its_own() -> None:
 
 
 def test_divergence_and_unknown_optimisers_are_refused() -> None:
-    with pytest.raises(CompressError, match="give a learning rate below"):
+    with pytest.raises(CompressError, match="or a learning rate below"):
         Trainer(net(), stripes(), Settings(epochs=3, rate=1e30, optimiser="sgd")).run()
     with pytest.raises(CompressError, match="give adam or sgd"):
         Trainer(net(), stripes(), Settings(optimiser="newton"))
