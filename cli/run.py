@@ -41,7 +41,9 @@ def run(
     config: options.Machine = None,
     memory_seed: options.Seed = None,
     clock: Annotated[float, typer.Option(
-        metavar="MHZ", help="Clock for which the time of a batch is told.")] = figures.CLOCK,
+        metavar="MHZ",
+        help="Clock for which the time of a batch is told; which one a device reaches, only "
+             "placing and routing can say.")] = figures.CLOCK,
     json: options.Json = None,
     verbose: Annotated[bool, typer.Option(
         "--verbose", "-v", help="Print the cycles of every instruction too.")] = False,
