@@ -1,8 +1,9 @@
 """Magnitude pruning with retraining under an accuracy budget: layers in an order, or all at once.
 
 The smallest weights of a layer become zero, the network is trained with the zeros kept, and the
-step stands if the accuracy on the images that decide is within the budget. A step that fails is
-undone and a gentler one is tried. Orders differ in which layers a step prunes and trains:
+step stands if the accuracy on the images that decide is within the budget, the first one only if a
+confidence bound is too, so that there is a network to return. A step that fails is undone and a
+gentler one is tried. Orders differ in which layers a step prunes and trains:
 
     forward     the first layer to the end of its trials, then the second, ...
     reversed    the last layer first, so that what it reads is what the dense network made
@@ -258,7 +259,9 @@ class _Search:
         lost = self.before - right(self.module, self.data)
         loss = float(lost.mean())
         most = bound(lost, self.settings.confidence)
-        found = Trial(layers, left(self.module), loss, most, loss <= budget)
+        sure = [bounded <= self.settings.budget
+                for bounded in (most, *(trial.bound for trial in self.trials))]
+        found = Trial(layers, left(self.module), loss, most, loss <= budget and any(sure))
         if most <= self.settings.budget and (found.left, loss) < (self.best_left, self.best_loss):
             self.best, self.best_left, self.best_loss = _copy(self.module), found.left, loss
         self.trials.append(found)

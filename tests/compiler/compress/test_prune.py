@@ -132,6 +132,23 @@ def test_failed_steps_are_undone_and_gentler_ones_follow(trained: nn.Module, dat
     assert kept == pytest.approx(expected, abs=2 / 776)
 
 
+def test_a_first_step_that_is_within_the_budget_by_chance_alone_does_not_stand(
+        trained: nn.Module, data: Data, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the weights lose 29 of 100 images, fewer lose more: no way on from there."""
+    def told(module: nn.Module, data: Data) -> Tensor:
+        share = pruning.left(module)
+        lost = 0 if share == 1 else 40 if share > 0.6 else 58 if share > 0.4 else 120
+        return (torch.arange(200) >= lost).double()
+
+    monkeypatch.setattr(pruning, "right", told)
+    settings = Settings(0.3, "joint", steps=3, confidence=1.0)
+    found = prune(trained, data, settings, lambda module, number, last: None)
+    first, second = found.trials[:2]
+    assert first.loss <= 0.3 < first.bound and not first.stands
+    assert second.bound <= 0.3 and second.stands
+    assert found.left == pytest.approx(0.5 ** 0.5, abs=2 / 776)
+
+
 def test_stages_share_the_budget_and_the_steps() -> None:
     found = stages(NAMES, Settings(0.03, "reversed", steps=8))
     assert [(stage.layers, stage.steps) for stage in found] == [(("5",), 3), (("2",), 3),
