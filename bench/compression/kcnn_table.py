@@ -20,6 +20,7 @@ import kcnn_costs
 import networks
 import numpy as np
 import torch
+from baselines import torch_int8, uniform
 from kcnn.compiler.compress import centroids, maps
 from kcnn.compiler.compress.cluster_choice import Trial, choose, confidence_limit
 from kcnn.compiler.compress.clusters import cluster, weighted
@@ -100,6 +101,13 @@ def kinds(study: Study) -> Part:
             cluster(module, values, kind, scaled)
             out[f"{title} {bits}"] = study.tested(module)
     return out
+
+
+def baselines(study: Study) -> Part:
+    """Test accuracy in torch's int8, and with weights on grids a channel, by bits."""
+    out = {f"{bits}": study.tested(uniform(study.module, bits)) for bits in BITS}
+    with torch_int8(study.module, study.calibration) as module:
+        return out | {"torch int8": study.tested(module)}
 
 
 def rules(study: Study) -> Part:
@@ -227,14 +235,21 @@ def machines(study: Study) -> Part:
 
 
 # ---- tables --------------------------------------------------------------------------------
-def weights_table(found: Mapping[str, Part]) -> Table:
-    """Kinds of weight clusters at equal index bits."""
-    rows = [(name, title, part["float"], *(part[f"{title} {bits}"] for bits in BITS))
-            for name, part in found.items() for title, _, _ in KINDS]
+def weights_table(found: Mapping[str, Part], plain: Mapping[str, Part]) -> Table:
+    """Kinds of weight clusters at equal index bits; plain: the baselines."""
+    rows: list[list[Cell]] = []
+    for name, part in found.items():
+        rows += [[name, title, part["float"], None, *(part[f"{title} {bits}"] for bits in BITS)]
+                 for title, _, _ in KINDS]
+        if name in plain:
+            rows.append([name, "uniform x channel scale", part["float"], plain[name]["torch int8"],
+                         *(plain[name][f"{bits}"] for bits in BITS)])
     return Table("All weights clustered, nothing trained: test accuracy, percent",
-                 ("network", "kind", "float", *(f"{bits} bits" for bits in BITS)), rows,
+                 ("network", "kind", "float", "torch int8", *(f"{bits} bits" for bits in BITS)),
+                 rows,
                  note="Bits of an index, zero included: 3, 7, 15, 31 signed centroids, or 1, 3, 7, "
-                      "15 magnitudes with signs.")
+                      "15 magnitudes with signs; uniform: the integers of so many bits. torch's "
+                      "int8 is of weights and maps.")
 
 
 def maps_table(found: Mapping[str, Part]) -> Table:
@@ -342,12 +357,12 @@ def tables(known: Mapping[str, Any], names: Sequence[str]) -> list[Table]:
                                     for name, part in parts.items()}),
             choice_table({name: part for name, part in found["choice"].items() if name in floats},
                          floats),
-            tuned_table(trained, floats), weights_table(found["kinds"]),
+            tuned_table(trained, floats), weights_table(found["kinds"], found["baselines"]),
             maps_table(found["rules"]), starts_table(found["starts"]), *layers]
 
 
-STEPS = {"kinds": kinds, "rules": rules, "starts": starts, "costs": costs, "forms": forms,
-         "machines": machines, "choice": choice}
+STEPS = {"kinds": kinds, "baselines": baselines, "rules": rules, "starts": starts, "costs": costs,
+         "forms": forms, "machines": machines, "choice": choice}
 
 
 def main() -> None:

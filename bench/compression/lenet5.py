@@ -17,18 +17,18 @@ import dataclasses
 import functools
 import itertools
 import statistics
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import binary
 import torch
+from baselines import torch_int8
 from kcnn.compiler.compress.balance import balanced, broadcast_clocks
 from kcnn.compiler.compress.budget import Tune, right
 from kcnn.compiler.compress.clusters import cluster, weighted
 from kcnn.compiler.compress.compose import repeatable
-from kcnn.compiler.compress.data import Data, accuracy, logits, split
+from kcnn.compiler.compress.data import Data, accuracy, split
 from kcnn.compiler.compress.finetune import Settings as Training
 from kcnn.compiler.compress.finetune import Trainer
 from kcnn.compiler.compress.formats.coded import eight_bit
@@ -39,8 +39,6 @@ from kcnn.compiler.compress.uniform import map_grids, quantise_weights, quantise
 from networks import DATA, WEIGHTS, build, load_weights, save_weights, trained
 from tables import Cell, Parts, Table, save
 from torch import nn
-from torch.ao.quantization import get_default_qconfig_mapping
-from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from train import HELD, SEED
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -211,17 +209,10 @@ def float_row(study: Study) -> dict[str, Any]:
 
 def torch_row(study: Study) -> dict[str, Any]:
     """torch's own int8: a scale a channel, calibrated, a byte a weight, biases and scales float."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")             # torch announces a successor elsewhere
-        prepared = prepare_fx(copy.deepcopy(study.base), get_default_qconfig_mapping("x86"),
-                              (study.part.example,))
-        logits(prepared, study.part.x_train[::len(study.part.x_train) // 100])
-        module = convert_fx(prepared)
     count = sum(survivors(study.base).values())
     channels = parameters(study.base) - count
-    torch.use_deterministic_algorithms(False)       # torch refuses its quantized layers else
-    found = study.accuracies(module)
-    torch.use_deterministic_algorithms(True)
+    with torch_int8(study.base, study.part.x_train[::len(study.part.x_train) // 100]) as module:
+        found = study.accuracies(module)
     return {"parameters": parameters(study.base), **found,
             "bytes": count + 2 * FLOAT_BYTES * channels}
 

@@ -17,7 +17,6 @@ import copy
 import dataclasses
 import functools
 import math
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -25,22 +24,20 @@ from typing import Any
 
 import binary
 import torch
+from baselines import torch_int8, uniform
 from kcnn.arch import kbin
 from kcnn.arch.program import Program
 from kcnn.cli import cosim, engines
 from kcnn.compiler.compress import account, maps
 from kcnn.compiler.compress.clusters import Clusters, cluster, weighted
 from kcnn.compiler.compress.compose import repeatable
-from kcnn.compiler.compress.data import Data, accuracy, logits, split
+from kcnn.compiler.compress.data import Data, accuracy, split
 from kcnn.compiler.compress.finetune import Settings, Trainer
 from kcnn.compiler.compress.prune import largest, sensitivity
-from kcnn.compiler.compress.uniform import grid
 from networks import DATA, WEIGHTS, Block, build, load_weights, save_weights, trained
 from resnet20_page import ABOUT, NETWORKS_NOTE
 from tables import Cell, Parts, Table, save
 from torch import Tensor, nn
-from torch.ao.quantization import get_default_qconfig_mapping
-from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 from train import HELD, RECIPES, SEED, varied
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -296,28 +293,14 @@ def weight_bytes(bits: int) -> int:
 
 
 def torch_row() -> dict[str, Any]:
-    """torch's own int8, of weights (a scale a channel) and maps, calibrated."""
-    torch.use_deterministic_algorithms(False)       # its padding is not known as such
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")             # torch announces a successor elsewhere
-        prepared = prepare_fx(copy.deepcopy(base()), get_default_qconfig_mapping("x86"),
-                              (part().example,))
-        logits(prepared, part().x_train[:CALIBRATION])
-        module = convert_fx(prepared)
-        found = {"held": accuracy(module, part().x_test, part().y_test),
-                 "test": accuracy(module, whole().x_test, whole().y_test)}
-    torch.use_deterministic_algorithms(True)
-    return {**found, "bytes": weight_bytes(8)}
+    """torch's own int8."""
+    with torch_int8(base(), part().x_train[:CALIBRATION]) as module:
+        return float_row(module, 8)
 
 
 def uniform_row(bits: int) -> dict[str, Any]:
     """Weights on a grid a channel, nothing trained, maps as they are."""
-    module = copy.deepcopy(base())
-    with torch.no_grad():
-        for layer in weighted(module).values():
-            for channel in layer.weight:
-                channel.copy_(grid(channel, bits)(channel))
-    return float_row(module, bits)
+    return float_row(uniform(base(), bits), bits)
 
 
 def compiled_row(module: nn.Module, magnitudes: int) -> dict[str, Any]:
