@@ -12,8 +12,7 @@ import typer
 from ..arch import host, kbin, reference
 from ..arch.config import Config
 from ..arch.errors import KcnnError
-from ..arch.program import Program
-from . import engines, figures, io, options, report
+from . import figures, io, options, report
 from .outputs import Outputs, write_json
 
 if TYPE_CHECKING:
@@ -68,6 +67,7 @@ def compile(
         with report.progress(f"compiling {model}") as tell:
             from ..compiler import pipeline
             from ..compiler.model import load_model
+            from ..tlm import machine as tlm
             network = load_model(model)
             images = preprocessed(network, images, model)
             compiled = pipeline.compile(network.module, network.example_inputs, images, machine,
@@ -75,7 +75,7 @@ def compile(
             place.write_bytes(kbin.save(compiled.program, strip))
             losses = _losses(compiled, images) if explain else []
             tell("counting cycles")
-            cycles = _cycles(compiled.program)
+            cycles = tlm.cycles(compiled.program)
         size = place.stat().st_size
         if figures_place is not None:
             write_json(figures_place, _to_json(compiled, size, cycles, losses))
@@ -96,15 +96,6 @@ def preprocessed(network: Model, images: io.Floats, where: str) -> io.Floats:
         raise CompileError(f"model {where}: its preprocess fails on the calibration images "
                            f"({type(error).__name__}: {said})") from error
     return io.checked(np.asarray(made), f"model {where}: what its preprocess returns")
-
-
-def _cycles(program: Program) -> int:
-    """Cycles of a batch, by the transaction-level model; they do not depend on the images."""
-    layouts = [program.tensors[port.tensor].layout for port in program.inputs]
-    codes = [np.zeros((layout.planes, *layout.shape), np.int64) for layout in layouts]
-    result = engines.execute("tlm", program, codes, engines.memory_model(program, None)).result
-    assert result is not None
-    return result.cycles
 
 
 def _losses(compiled: Compiled, images: io.Floats) -> list[Loss]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ..arch.engine import MemoryModel
 from ..arch.errors import FormatError
 from ..arch.isa import Instruction, Unit
-from ..arch.program import Program, completed_by
+from ..arch.program import Program, completed_by, memory_image
 from . import channel
 from .compute import ComputeUnit
 from .load import LoadUnit
@@ -92,3 +92,12 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
         writes=machine.memory.trace.writes() if machine.memory.trace else None,
         runs=runs, losses=losses(runs, cycles, compute.fill, unit.lost_tokens,
                                  unit.lost_sequencer))
+
+
+def cycles(program: Program) -> int:
+    """Clocks of a batch with the configuration's fixed memory latency, on inputs of zeros: they do
+    not depend on the images."""
+    layouts = [program.tensors[port.tensor].layout for port in program.inputs]
+    codes = [np.zeros((layout.planes, *layout.shape), np.int64) for layout in layouts]
+    model = MemoryModel.fixed(program.config.latency)
+    return simulate(program, memory_image(program, codes), model).cycles

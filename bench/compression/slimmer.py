@@ -20,12 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from kcnn.arch.config import Config
-from kcnn.arch.engine import MemoryModel
 from kcnn.arch.errors import KcnnError
-from kcnn.cli.engines import memory_image
 from kcnn.compiler import pipeline
 from kcnn.compiler.compress import diannao
 from kcnn.compiler.compress.budget import Round, Settings, right, slim
@@ -171,11 +168,7 @@ def clocks(module: nn.Module, part: Data) -> int | None:
     except KcnnError as error:
         print(f"not on small: {error}", flush=True)
         return None
-    layouts = [program.tensors[port.tensor].layout for port in program.inputs]
-    codes = [np.zeros((one.planes, 1, one.channels, one.height, one.width), np.int64)
-             for one in layouts]                    # clocks do not depend on the image
-    model = MemoryModel.fixed(program.config.latency)
-    return machine.simulate(program, memory_image(program, codes), model).cycles
+    return machine.cycles(program)
 
 
 # ---- results -------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from kcnn.arch.engine import MemoryModel
 from kcnn.arch.errors import FormatError
 from kcnn.arch.isa import End, Fill, Load, Run, Store, Table, TableLoad
 from kcnn.arch.program import Program, align
-from kcnn.tlm.machine import simulate
+from kcnn.tlm.machine import cycles, simulate
 from machine_programs import CONFIGS, random_program
 from naive_machine import Naive
 
@@ -160,3 +160,9 @@ def test_a_program_without_end_is_refused():
     program, memory = assemble(*[Fill(0, 1, 0)] * 64)
     with pytest.raises(FormatError, match="runs over the end of the memory at byte 1024"):
         simulate(program, memory[:1024], FAST)
+
+
+def test_cycles_are_those_of_any_images():
+    program, memory = random_program(3, TINY)
+    model = MemoryModel.fixed(TINY.latency)
+    assert cycles(program) == simulate(program, memory, model).cycles
