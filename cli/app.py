@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from . import asm, compile, compress, configs, convert, cosim, disasm, info, run
+from . import accuracy, asm, compile, compress, configs, convert, cosim, disasm, info, run
 from .report import say
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
   kcnn compile examples/digits/model.py:network --calibration X.npz --config tiny -o NET.kbin
   kcnn compress NET.pt2 --data D.npz --budget 0.01 -o SMALL.pt2
   kcnn run NET.kbin --input X.npy --engine tlm -o Y.npy
+  kcnn accuracy NET.kbin --data T.npz --golden NET.pt2
   kcnn cosim NET.kbin --input X.npy --engines reference,tlm,verilator
   kcnn convert --config tiny --hdl verilog -o hdl/
 
@@ -39,6 +40,6 @@ def _options(version: Annotated[bool, typer.Option(
     pass
 
 
-for _verb in (compile.compile, compress.compress, run.run, cosim.cosim, convert.convert,
-              disasm.disasm, asm.asm, info.info, configs.configs):
+for _verb in (compile.compile, compress.compress, run.run, accuracy.accuracy, cosim.cosim,
+              convert.convert, disasm.disasm, asm.asm, info.info, configs.configs):
     app.command()(_verb)

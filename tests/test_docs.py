@@ -97,7 +97,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Mon
     commands = readme_commands()
     assert [shlex.split(line)[1] for line in commands] == [
         "compile", "run", "cosim", "convert", "disasm", "compile", "cosim", "compress", "compile",
-        "info"]
+        "accuracy", "info"]
     for line in commands:
         done = subprocess.run([sys.executable, "-m", "kcnn.cli", *shlex.split(line)[1:]],
                               cwd=tmp_path, capture_output=True, text=True)

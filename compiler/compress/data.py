@@ -59,19 +59,27 @@ def load(path: Path, test: Path | None = None, preprocess: Preprocess | None = N
     arrays = _read(path)
     train = _part(arrays, ("x_train", "images"), ("y_train", "labels"), path, preprocess)
     if test is not None:
-        held = _part(_read(test), ("x_test", "images", "x"), ("y_test", "labels", "y"), test,
-                     preprocess)
+        last = held(test, preprocess)
     elif "x_test" in arrays:
-        held = _part(arrays, ("x_test",), ("y_test",), path, preprocess)
+        last = _part(arrays, ("x_test",), ("y_test",), path, preprocess)
     else:
         raise CompressError(f"{path}: holds no x_test, y_test; give the held-out images in a "
                             "second file with --test")
-    _alike(train[0], held[0], f"{test or path}: test images")
+    _alike(train[0], last[0], f"{test or path}: test images")
     if "x_val" not in arrays and "y_val" not in arrays:
-        return Data(*train, *held)
+        return Data(*train, *last)
     decide = _part(arrays, ("x_val",), ("y_val",), path, preprocess)
     _alike(train[0], decide[0], f"{path}: x_val's images")
-    return Data(*train, *held, *decide)
+    return Data(*train, *last, *decide)
+
+
+def held(path: Path, preprocess: Preprocess | None = None) -> tuple[Tensor, Tensor]:
+    """The test split of a file: images float32 (N, C, H, W), labels int64 (N,).
+
+    Raises CompressError.
+    """
+    return _part(_read(path), ("x_test", "images", "x"), ("y_test", "labels", "y"), path,
+                 preprocess)
 
 
 def _alike(train: Tensor, other: Tensor, what: str) -> None:
@@ -162,8 +170,8 @@ def _pixels(array: NDArray, path: Path, preprocess: Preprocess | None) -> Tensor
         raise CompressError(f"{where} is {array.dtype} of shape {array.shape}; uint8 (N, H, W) or "
                             "(N, H, W, C) is needed")
     if preprocess is None:
-        raise CompressError(f"{where} holds pixels 0..255, and the model's file has no function "
-                            "preprocess; write one, or store x_train as the network takes it")
+        raise CompressError(f"{where} holds pixels 0..255, and no model with a function preprocess "
+                            "is given; write one, or store the images as the network takes them")
     channels_last = array.reshape(*array.shape[:3], -1)
     pixels = torch.from_numpy(np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2))).float()
     return _images(_preprocessed(pixels, preprocess, where), f"{where} after preprocess")

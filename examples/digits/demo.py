@@ -24,6 +24,7 @@ from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel, Result
 from kcnn.arch.program import Program, memory_image
 from kcnn.cli import figures, report
+from kcnn.cli.accuracy import logits
 from kcnn.cli.bounds import layer_clocks
 from kcnn.cli.engines import outputs
 from kcnn.compiler import emulate, pipeline
@@ -70,7 +71,7 @@ def accuracies(module: nn.Module, program: Program, quantised: Quantised,
     steps = {"float": train.logits(module, x),
              "clustered weights": _emulated(quantised, x, False),
              "clustered activations": _emulated(quantised, x, True),
-             "integer": integer_logits(program, x)}
+             "integer": logits(program, x)}
     return {name: train.accuracy(found, y) for name, found in steps.items()}
 
 
@@ -80,17 +81,6 @@ def _emulated(quantised: Quantised, x: Floats, activations: bool) -> Floats:
     found = emulate.run(quantised.graph, x, quantised.weights, tensors)
     *_, logits = found.values()
     return logits.reshape(len(x), -1)
-
-
-def integer_logits(program: Program, x: Floats) -> Floats:
-    """Logits of the integer reference, for every image."""
-    (source,), (target,) = program.inputs, program.outputs
-    found = []
-    for image in x:
-        codes = host.encode(image[None], program.tensors[source.tensor], program.config)
-        logits = reference.run(program, [codes])[target.tensor]
-        found.append(host.decode(logits, program.tensors[target.tensor], program.config))
-    return np.concatenate(found).reshape(len(x), -1)
 
 
 # ---- the machines ----------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import pytest
 from kcnn.arch.config import Config, meanings, presets
 from kcnn.arch.kbin import FORMAT
 
-VERBS = ("compile", "compress", "run", "cosim", "convert", "disasm", "asm", "info", "configs")
+VERBS = ("compile", "compress", "run", "accuracy", "cosim", "convert", "disasm", "asm", "info",
+         "configs")
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -48,7 +48,7 @@ def test_the_demo_holds_what_it_promises(run: tuple[int, Path]) -> None:
     module = demo.train.small_cnn()
     module.load_state_dict(torch.load(out / "weights.pt", weights_only=True))
     exact = demo.train.accuracy(demo.train.logits(module.eval(), digits.test_x), digits.test_y)
-    whole = demo.train.accuracy(demo.integer_logits(program, digits.test_x), digits.test_y)
+    whole = demo.train.accuracy(demo.logits(program, digits.test_x), digits.test_y)
     assert exact >= 98
     assert exact - whole <= 1
 

@@ -129,7 +129,7 @@ def test_a_preprocess_with_weights_of_its_own_is_only_run(tmp_path: Path) -> Non
 
 def test_pixels_without_preprocess_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "d.npz", images=np.zeros((6, 4, 4), np.uint8), labels=np.zeros(6, int))
-    with pytest.raises(CompressError, match="has no function preprocess"):
+    with pytest.raises(CompressError, match="no model with a function preprocess is given"):
         load(path, path)
     other = written(tmp_path, "e.npz", images=np.zeros((6, 4, 4)), labels=np.zeros(6, int))
     with pytest.raises(CompressError, match="uint8"):

@@ -1,0 +1,168 @@
+"""`kcnn accuracy`: how many labelled images a compiled network recognises."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from ..arch import host, kbin, reference
+from ..arch.errors import KcnnError
+from ..arch.program import Program
+from . import engines, options, report
+from .outputs import Outputs, write_json
+
+if TYPE_CHECKING:
+    from ..compiler.model import Model
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.floating]
+TOGETHER = 100           # images between two words on the progress
+
+
+def accuracy(
+    net: options.Binary,
+    data: Annotated[Path, typer.Option(
+        metavar="T.npz", show_default=False,
+        help="Labelled images: x_test and y_test, or x and y, float32 (N, C, H, W) and class "
+             "numbers; or images and labels, uint8 pixels, with the preprocess of --golden.")],
+    model: Annotated[str | None, typer.Option(
+        "--golden", metavar="MODEL", show_default=False,
+        help="A float network (as for compile), the one compiled or what that was made from: print "
+             "its accuracy beside.")] = None,
+    config: options.Machine = None,
+    json: options.Json = None,
+) -> None:
+    """Count the images that a compiled network recognises.
+
+    The integer reference computes them, so what is counted holds for every engine and for the
+    hardware.
+
+    \b
+    kcnn accuracy NET.kbin --data T.npz --golden NET.pt2
+    """
+    program = kbin.read(net)
+    engines.check_config(program, config)
+    _check_program(program, net)
+    with Outputs() as outputs:
+        place = None if json is None else outputs.file(json)
+        network = None if model is None else _load(model)
+        x, y = _labelled(data, network)
+        _check_images(program, x, y, data)
+        found: dict[str, Ints] = {}
+        if network is not None:
+            found["float"] = float_classes(network, str(model), x, _class_count(program))
+        found["integers"] = classes(program, x)
+        figures = describe(found, y)
+        report.table(f"{net} on {len(y):,} images of {data}", ("network", "right", "accuracy"),
+                     [(name, int((one == y).sum()), f"{100 * figures[name]:.2f} %")
+                      for name, one in found.items()])
+        if network is not None:
+            report.say(f"lost: {100 * figures['loss']:.2f} points (standard error "
+                       f"{100 * figures['error']:.2f}); the same class for "
+                       f"{100 * figures['same']:.2f} % of the images")
+        if place is not None:
+            write_json(place, figures)
+
+
+def logits(program: Program, x: Floats, tell: Callable[[str], None] = lambda step: None) -> Floats:
+    """What the integer reference makes of x (n, C, H, W), any n: (n, classes).
+
+    program: of one input and one output. tell: hears how many images are done.
+    """
+    (source,), (target,) = program.inputs, program.outputs
+    parts = []
+    for at in range(0, len(x), TOGETHER):
+        tell(f"{at:,} of {len(x):,} images")
+        codes = host.encode(x[at:at + TOGETHER], program.tensors[source.tensor], program.config)
+        (out,) = reference.outputs(program, [codes])
+        parts.append(host.decode(out, program.tensors[target.tensor], program.config))
+    return np.concatenate(parts).reshape(len(x), -1)
+
+
+def describe(found: dict[str, Ints], y: Ints) -> dict[str, Any]:
+    """What `--json` holds: shares of images, 0..1.
+
+    found: classes (n,) by network, "integers" and, where there is a golden one, "float". With it
+    also loss, its standard error, and the share of images for which both say the same.
+    """
+    figures: dict[str, Any] = {"images": len(y)}
+    figures |= {name: float((one == y).mean()) for name, one in found.items()}
+    if "float" in found:
+        lost = (found["float"] == y).astype(int) - (found["integers"] == y)
+        figures |= {"loss": float(lost.mean()), "error": float(lost.std()) / math.sqrt(len(y)),
+                    "same": float((found["float"] == found["integers"]).mean())}
+    return figures
+
+
+def classes(program: Program, x: Floats) -> Ints:
+    """The largest logit of every image, (n,)."""
+    with report.progress("integers") as tell:
+        return logits(program, x, tell).argmax(axis=1)
+
+
+def float_classes(network: Model, spec: str, x: Floats, count: int) -> Ints:
+    """The same of a float network, computed by torch; spec: its name. Raises KcnnError if it does
+    not make `count` numbers of every image."""
+    import torch
+
+    from ..compiler.compress.data import logits
+    from ..compiler.compress.layered import layered
+    from ..compiler.errors import first_line
+    module = network.module
+    if not isinstance(module, torch.nn.Module):
+        module = layered(module)
+    with report.progress(f"float, {spec}"):
+        try:
+            found = logits(module, torch.from_numpy(x)).numpy()
+        except Exception as error:
+            raise KcnnError(f"--golden {spec}: fails on the images ({first_line(error)}); give a "
+                            "network that takes the same as the binary") from error
+    if found.shape[1] != count:
+        raise KcnnError(f"--golden {spec}: makes {found.shape[1]} numbers of an image, the binary "
+                        f"{count}; give a network of the same classes")
+    return found.argmax(axis=1)
+
+
+# ---- what is needed --------------------------------------------------------------------------
+def _check_program(program: Program, net: Path) -> None:
+    """One input, and one output of a number for every class."""
+    if len(program.inputs) != 1 or len(program.outputs) != 1:
+        raise KcnnError(f"{net}: has {len(program.inputs)} inputs and {len(program.outputs)} "
+                        "outputs; accuracy is of networks with one of each")
+    shape = program.tensors[program.outputs[0].tensor].layout.shape[1:]
+    if shape[1:] != (1, 1) or shape[0] < 2:
+        raise KcnnError(f"{net}: its output has the shape (N, {', '.join(map(str, shape))}), which "
+                        "tells no class; give a network that ends with one number a class")
+
+
+def _load(model: str) -> Model:
+    from ..compiler.model import load_model
+    return load_model(model)
+
+
+def _labelled(data: Path, network: Model | None) -> tuple[Floats, Ints]:
+    from ..compiler.compress.data import held
+    x, y = held(data, None if network is None else network.preprocess)
+    return x.numpy(), y.numpy()
+
+
+def _check_images(program: Program, x: Floats, y: Ints, data: Path) -> None:
+    """Images of the network's shape and classes."""
+    shape = program.tensors[program.inputs[0].tensor].layout.shape[1:]
+    if x.shape[1:] != shape:
+        raise KcnnError(f"{data}: the images have the shape {x.shape}, but the network takes "
+                        f"(N, {', '.join(map(str, shape))})")
+    count = _class_count(program)
+    if y.max() >= count:
+        raise KcnnError(f"{data}: image {int(y.argmax())} is of class {int(y.max())}, but the "
+                        f"network knows the classes 0 to {count - 1}; give its own test images")
+
+
+def _class_count(program: Program) -> int:
+    return program.tensors[program.outputs[0].tensor].layout.channels
