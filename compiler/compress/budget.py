@@ -8,7 +8,8 @@ Then the network is tuned, and the round stands if the accuracy on the validatio
 than the budget below the first one. A round that fails, if wanted after as much training as at the
 end, is undone and tried again with half the share; after two failures in a row the search ends.
 Then the network is tuned longer, if wanted a second time where that is not enough, and rounds are
-taken back until the loss is within the budget for a confidence bound.
+taken back until the loss is within the budget for a confidence bound. Where none is left, the
+search begins again with half of the smallest step so far, as long as that is worth a round.
 
 Nothing but `data.x_test`, the validation part, decides on a round; proposals see training images.
 """
@@ -33,6 +34,7 @@ from .work import Cost, Meter, macs
 
 State = dict[str, Tensor]
 SEARCH, AGAIN = 1_000_003, 500_009      # between tunings of two seeds, of two tries of one round
+LEAST = 1 / 64          # share of the cost that is worth a round
 # tune(module, number, last): train a little, in place; no two calls have number and last in common
 Tune = Callable[[nn.Module, int, bool], None]
 
@@ -140,7 +142,8 @@ class _Search:
         self.cost: Callable[[nn.Module], float] = lambda found: cost(meter(found))
         self.first_cost = self.cost(self.module)
         self.before = right(self.module, data)
-        self.share, self.failures = settings.step, 0
+        self.share = self.first = settings.step
+        self.failures = 0
         self.kept: list[State] = [_copy(self.module)]
         self.rounds: list[Round] = []
         self.finishing = self.done = False
@@ -175,7 +178,7 @@ class _Search:
 
     def _finish(self, number: int) -> None:
         if len(self.kept) == 1:
-            self.done = True
+            self._smaller()
             return
         self.tune(self.module, number, True)
         found = self._round(True)
@@ -188,6 +191,13 @@ class _Search:
         else:
             self.kept.pop()
         self._note(found)
+
+    def _smaller(self) -> None:
+        """Nothing stands: begin again with smaller steps, up to the first that fails."""
+        saved = 1 - max((found.cost for found in self.rounds), default=1)
+        self.first = self.share = min(self.first, saved) / 2
+        self.failures, self.finishing = 1, False
+        self.done = self.first < LEAST
 
     def _round(self, last: bool) -> Round:
         lost = self.before - right(self.module, self.data)
@@ -208,6 +218,7 @@ class _Search:
     # ---- state -----------------------------------------------------------------------------
     def state(self) -> dict[str, Any]:
         return {"settings": _plain(self.settings), "kept": self.kept, "share": self.share,
+                "first": self.first,
                 "rounds": [dataclasses.asdict(found) for found in self.rounds],
                 "failures": self.failures, "finishing": self.finishing, "done": self.done}
 
@@ -215,7 +226,8 @@ class _Search:
         if state["settings"] != _plain(self.settings):
             raise CompressError("the checkpoint is of a search with other settings; remove it, or "
                                 "give the settings it was made with")
-        self.kept, self.share = list(state["kept"]), state["share"]
+        self.kept = list(state["kept"])
+        self.share, self.first = state["share"], state["first"]
         self.rounds = [Round(**found) for found in state["rounds"]]
         self.failures = state["failures"]
         self.finishing, self.done = state["finishing"], state["done"]
