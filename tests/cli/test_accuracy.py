@@ -97,6 +97,18 @@ def test_the_float_network_stands_beside(kcnn, folder, images, integers, tmp_pat
     assert f"the same class for {100 * found['same']:.2f} % of the images" in ran.out
 
 
+def test_an_exported_network_of_one_image_stands_beside_too(kcnn, folder, images, tmp_path):
+    network = load_model(f"{folder}/model.py:network")
+    torch.export.save(torch.export.export(network.module, network.example_inputs),
+                      tmp_path / "net.pt2")
+    with torch.no_grad():
+        np.savez(tmp_path / "t.npz", x=images,
+                 y=network.module(torch.from_numpy(images)).argmax(1).numpy())
+    ran = kcnn("accuracy", folder / "net.kbin", "--data", tmp_path / "t.npz", "--golden",
+               tmp_path / "net.pt2", "--json", tmp_path / "a.json")
+    assert ran.code == 0 and json.loads((tmp_path / "a.json").read_text())["float"] == 1.0
+
+
 @pytest.mark.parametrize("change, golden, said", [
     ({"y": np.full(COUNT, 3)}, None, "is of class 3, but the network knows the classes 0 to 2"),
     ({"x": np.zeros((COUNT, 1, 6, 7), np.float32)}, None, "but the network takes (N, 1, 6, 6)"),
