@@ -17,7 +17,7 @@ import copy
 import dataclasses
 import functools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from kcnn.compiler.compress.clusters import Clusters, cluster, weighted
 from kcnn.compiler.compress.compose import repeatable
 from kcnn.compiler.compress.data import Data, accuracy, split
 from kcnn.compiler.compress.finetune import Settings, Trainer
+from kcnn.compiler.compress.hooks import hooked, inference, reading
 from kcnn.compiler.compress.prune import largest, sensitivity
 from networks import DATA, WEIGHTS, Block, build, load_weights, save_weights, trained
 from resnet20_page import ABOUT, NETWORKS_NOTE
@@ -167,28 +168,15 @@ def map_clusters(module: nn.Module, images: Tensor) -> dict[str, maps.MapCluster
 
     handles = [child.register_forward_pre_hook(keep(name))
                for name, child in stored(module).items()]
-    module.eval()
-    with torch.no_grad():
+    with hooked(handles), inference(module), torch.no_grad():
         module(images)
-    for handle in handles:
-        handle.remove()
     return {name: maps.find(values.numpy(), MAP_VALUES) for name, values in seen.items()}
 
 
-@contextlib.contextmanager
-def clustered_maps(module: nn.Module, found: Mapping[str, maps.MapClusters]) -> Iterator[None]:
+def clustered_maps(module: nn.Module, found: Mapping[str, maps.MapClusters]
+                   ) -> contextlib.AbstractContextManager[None]:
     """While inside, the modules named read clustered maps, shortcuts too."""
-    def read(clusters: maps.MapClusters) -> Any:
-        return lambda child, given: (clusters(given[0]), *given[1:])
-
-    children = stored(module)
-    handles = [children[name].register_forward_pre_hook(read(clusters))
-               for name, clusters in found.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return reading(stored(module), found)
 
 
 # ---- training ------------------------------------------------------------------------------

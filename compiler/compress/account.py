@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from .hooks import hooked, inference
+
 FLOAT_BITS = 32
 
 
@@ -145,15 +147,8 @@ def measure(module: nn.Module, x: Tensor) -> list[Layer]:
     found: dict[str, Layer] = {}
     handles = [part.register_forward_hook(_counter(name, found))
                for name, part in module.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
-    training = module.training
-    try:
-        module.eval()
-        with torch.no_grad():
-            module(x)
-    finally:
-        module.train(training)
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), inference(module), torch.no_grad():
+        module(x)
     return list(found.values())
 
 

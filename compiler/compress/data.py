@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from ..errors import first_line
 from .errors import CompressError
+from .hooks import inference
 
 # float32 (N, C, H, W) pixels 0..255 to what the network takes
 Preprocess = Callable[[Tensor], Tensor]
@@ -119,11 +120,8 @@ def accuracy(module: nn.Module, x: Tensor, y: Tensor) -> float:
 
 def logits(module: nn.Module, x: Tensor) -> Tensor:
     """Outputs (N, classes) in inference mode, in batches of BATCH; the module's mode is kept."""
-    training = module.training
-    module.eval()
-    with torch.no_grad():
+    with inference(module), torch.no_grad():
         found = torch.cat([module(part) for part in x.split(BATCH)])
-    module.train(training)
     return found.flatten(1)
 
 

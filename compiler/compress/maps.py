@@ -7,8 +7,8 @@ like the others, so that small values become zero too and cost nothing.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from ..cluster import Points
 from ..quantise import candidates
 from .centroids import centroids
 from .clusters import weighted
+from .hooks import hooked, inference, reading
 
 Floats = NDArray[np.float64]
 RULES = ("machine", "paper")
@@ -68,15 +69,8 @@ def inputs(module: nn.Module, x: Tensor) -> dict[str, Floats]:
 
     handles = [part.register_forward_pre_hook(keep(name))
                for name, part in weighted(module).items()]
-    training = module.training
-    try:
-        module.eval()
-        with torch.no_grad():
-            module(x)
-    finally:
-        module.train(training)
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), inference(module), torch.no_grad():
+        module(x)
     return {name: torch.cat([part.ravel() for part in parts]).double().numpy()
             for name, parts in found.items()}
 
@@ -96,18 +90,7 @@ def calibrate(module: nn.Module, x: Tensor, clusters: int | Mapping[str, int],
             for name in names}
 
 
-@contextmanager
-def clustering(module: nn.Module, found: Mapping[str, MapClusters]) -> Iterator[None]:
+def clustering(module: nn.Module, found: Mapping[str, MapClusters]
+               ) -> AbstractContextManager[None]:
     """While inside, the layers named read clustered maps."""
-    layers = weighted(module)
-
-    def read(clusters: MapClusters) -> Any:
-        return lambda part, arguments: (clusters(arguments[0]), *arguments[1:])
-
-    handles = [layers[name].register_forward_pre_hook(read(clusters))
-               for name, clusters in found.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return reading(weighted(module), found)

@@ -20,6 +20,7 @@ from torch.nn import functional
 from . import linear
 from .data import BATCH, logits
 from .errors import CompressError
+from .hooks import hooked, inference
 from .sites import Site, layer, watch
 
 CRITERIA = ("ablation", "l1", "taylor", "reconstructability")
@@ -59,9 +60,7 @@ def taylor(module: nn.Module, sites: Sequence[Site], x: Tensor, y: Tensor) -> Sc
                                      dtype=torch.float64) for site in sites}
     handles = [module.get_submodule(site.norm or site.conv).register_forward_hook(
         lambda part, inputs, output, name=site.conv: keep(name, output)) for site in sites]
-    training = module.training
-    module.eval()
-    try:
+    with hooked(handles), inference(module):
         for part, labels in zip(x.split(BATCH), y.split(BATCH), strict=True):
             with torch.enable_grad():
                 outputs = module(part).flatten(1)
@@ -69,11 +68,7 @@ def taylor(module: nn.Module, sites: Sequence[Site], x: Tensor, y: Tensor) -> Sc
             for name, value in values.items():
                 if value.grad is not None:
                     scores[name] += (value.grad * value).detach().double().sum((2, 3)).abs().sum(0)
-    finally:
-        module.train(training)
-        module.zero_grad()
-        for handle in handles:
-            handle.remove()
+    module.zero_grad()
     return {name: score / len(x) for name, score in scores.items()}
 
 
@@ -89,15 +84,12 @@ def ablation(module: nn.Module, site: Site, x: Tensor, y: Tensor) -> Tensor:
 
     alone = Site(site.conv, site.norm, None, (), False)
     means = watch(module, [alone], x)[site.conv].map.mean((0, 2, 3))
-    handle = module.get_submodule(site.norm or site.conv).register_forward_hook(flatten_one)
-    try:
+    with hooked([module.get_submodule(site.norm or site.conv).register_forward_hook(flatten_one)]):
         before = _loss(module, x, y)
         rises = []
         for feature in range(len(means)):
             chosen[:] = [feature]
             rises.append(_loss(module, x, y) - before)
-    finally:
-        handle.remove()
     return torch.tensor(rises, dtype=torch.float64).clamp(min=0)
 
 

@@ -19,6 +19,7 @@ from ..frontend import trace
 from ..graph import Activation, AvgPool, BatchNorm, Conv, Flatten, Graph, MaxPool
 from ..passes.rewrite import only_reader
 from .data import logits
+from .hooks import hooked
 
 Layer = nn.Conv2d | nn.Linear
 
@@ -100,11 +101,8 @@ def watch(module: nn.Module, chosen: Sequence[Site], x: Tensor) -> dict[str, See
         else:
             handles.append(_keep_output(module.get_submodule(site.norm or site.conv),
                                         made[site.conv]))
-    try:
+    with hooked(handles):
         logits(module, x)
-    finally:
-        for handle in handles:
-            handle.remove()
     return {site.conv: Seen(torch.cat(read[site.conv]), _map(site, torch.cat(made[site.conv])))
             for site in chosen}
 

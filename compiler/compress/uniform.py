@@ -8,15 +8,15 @@ images; a map without negative values has no sign, so twice the steps.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor, nn
 
 from .clusters import weighted
 from .errors import CompressError
+from .hooks import reading
 from .maps import inputs
 
 BITS = 8
@@ -58,17 +58,6 @@ def map_grids(module: nn.Module, calibration: Tensor, bits: int = BITS) -> dict[
     return {name: grid(values, bits, bool((values < 0).any())) for name, values in seen.items()}
 
 
-@contextmanager
-def quantised_maps(module: nn.Module, grids: Mapping[str, Grid]) -> Iterator[None]:
+def quantised_maps(module: nn.Module, grids: Mapping[str, Grid]) -> AbstractContextManager[None]:
     """While inside, the layers named read maps on their grids."""
-    layers = weighted(module)
-
-    def read(found: Grid) -> Any:
-        return lambda part, given: (found(given[0]), *given[1:])
-
-    handles = [layers[name].register_forward_pre_hook(read(found)) for name, found in grids.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return reading(weighted(module), grids)
