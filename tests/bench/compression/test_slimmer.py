@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,20 @@ def test_training_keeps_zeros_and_moves_the_rest(monkeypatch: pytest.MonkeyPatch
     read = layer(base, "ip1").weight.view(500, 50, 16)
     assert not read[:, [3, 7]].any() and read[:, 0].any()
     assert not layer(base, "conv1").weight[2, 0, 0].any()
+
+
+def test_the_baseline_prunes_layer_after_layer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                               capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(study, "KEPT", tmp_path)
+    monkeypatch.setattr(study, "BUDGET", 1.0)
+    x, y = torch.rand(40, 1, 28, 28), torch.arange(40) % 10
+    part, base = Data(x, y, x[:10], y[:10]), study.build("lenet5", "mnist").eval()
+    module, steps = study.baseline(base, part, 0.0, lambda module, number, last: None, "name")
+    layers = ["conv1", "conv2", "ip1", "ip2"]
+    assert [one["layers"] for one in steps] == [n for n in layers for _ in range(3)] + ["all"]
+    left = {name: float((layer(module, name).weight != 0).double().mean()) for name in layers}
+    assert all(share == pytest.approx(0.4 ** 3, abs=2e-3) for share in left.values())
+    assert "name: conv1, " in capsys.readouterr().out
 
 
 def test_images_are_shifted_and_mirrored_one_by_one() -> None:
