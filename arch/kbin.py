@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import check, isa, records, sections
+from . import check, isa, meta, records, sections
 from .errors import ConfigError, FormatError, KcnnError
 from .program import Program
 
@@ -60,7 +60,7 @@ def save(program: Program, strip: bool = False) -> bytes:
         Section.STREAMS: program.streams,
         Section.TABLES: program.tables,
         Section.DESCRIPTORS: sections.encode_descriptors(program),
-        Section.META: records.canonical(dict(program.meta)).encode(),
+        Section.META: records.canonical(program.meta.to_plain()).encode(),
     }
     if sections.has_layers(program) and not strip:
         bodies[Section.LAYERS] = sections.encode_layers(program)
@@ -184,7 +184,8 @@ def _program(bodies: dict[Section, bytes], at: dict[Section, str]) -> Program:
                            for ports in (inputs, outputs))
     return Program(config, instructions, bodies[Section.STREAMS], bodies[Section.TABLES],
                    tuple(tensors), tuple(inputs), tuple(outputs), tuple(layers), memory_bytes,
-                   records.parse(bodies[Section.META], at[Section.META]))
+                   meta.from_plain(records.parse(bodies[Section.META], at[Section.META]),
+                                   at[Section.META]))
 
 
 def _same(data: bytes, program: Program, strip: bool, table: dict[Section, np.void],

@@ -7,8 +7,7 @@ of 64 bytes on. `memory_image` builds it; the machine starts at instruction 0.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from . import isa
 from .config import Config
 from .layout import Layout, to_image
+from .meta import Meta
 
 Ints = NDArray[np.int64]
 ALIGN = 64
@@ -130,7 +130,7 @@ class Program:
     outputs: tuple[Port, ...]
     layers: tuple[Layer, ...]
     memory_bytes: int
-    meta: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    meta: Meta = Meta()
 
     @property
     def batch(self) -> int:

@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import check, hazards, isa, kbin, records, stream
+from . import check, hazards, isa, kbin, meta, records, stream
 from .config import Config
 from .errors import ConfigError, FormatError
 from .isa import Run, Table, TableLoad
@@ -57,7 +57,7 @@ def _lines(program: Program) -> Iterator[str]:
     yield from _dump(program.tables, _table_notes(program), 4 * ENTRIES)
     for layer in program.layers:
         yield f".layer {records.canonical(records.layer_to_plain(layer, records.put_list))}"
-    yield f".meta {records.canonical(dict(program.meta))}"
+    yield f".meta {records.canonical(program.meta.to_plain())}"
 
 
 def _dump(data: bytes, notes: dict[int, list[str]], width: int) -> Iterator[str]:
@@ -227,7 +227,7 @@ _SINGLE: dict[str, Callable[[str], Any]] = {
     "format": _format,
     "config": lambda text: Config.from_json(text, ".config"),
     "memory": lambda text: int(text, 0),
-    "meta": lambda text: records.parse(text, ".meta"),
+    "meta": lambda text: meta.from_plain(records.parse(text, ".meta"), ".meta"),
 }
 _PLAIN: dict[str, Callable[[Any], Any]] = {
     "tensor": lambda plain: records.tensor_from_plain(plain, records.take_list),

@@ -118,7 +118,7 @@ def _to_json(compiled: Compiled, size: int, cycles: int, losses: list[Loss]) -> 
     program = compiled.program
     return {
         "config": program.config.name, "bytes": size, "cycles": cycles,
-        "float32_bytes": program.meta.get("float32_bytes"),
+        "float32_bytes": program.meta.float32_bytes,
         "instructions": len(program.instructions), "layers": len(program.layers),
         "sqnr": [{"name": loss.name, "weights": _finite(loss.weights),
                   "activations": _finite(loss.activations), "integer": _finite(loss.integer),

@@ -66,9 +66,7 @@ def load(model: str, program: Program) -> Graph:
 
 def nodes(program: Program) -> dict[int, str]:
     """Tensor -> the node of the network's graph that it is the value of."""
-    names = program.meta.get("nodes", [])
-    return {tensor: name for tensor, name in enumerate(names)
-            if name and tensor < len(program.tensors)}
+    return {tensor: name for tensor, name in enumerate(program.meta.nodes) if name}
 
 
 def fidelity(program: Program, graph: Graph, arrays: Sequence[io.Floats],

@@ -40,7 +40,7 @@ def describe(program: Program, size: int) -> dict[str, Any]:
     return {
         "config": program.config.name,
         "bytes": program.table_base + len(program.tables),
-        "float32_bytes": program.meta.get("float32_bytes"),
+        "float32_bytes": program.meta.float32_bytes,
         "file_bytes": size,
         "stream_bytes": len(program.streams),
         "table_bytes": len(program.tables),

@@ -122,7 +122,7 @@ def encode(program: Program, arrays: Sequence[io.Floats]) -> list[Ints]:
 def _joined(program: Program, outcomes: Sequence[Outcome], count: int, raw: bool
             ) -> dict[str, NDArray]:
     """Every output of the first `count` images, by name; of the shape that torch gives it."""
-    dims = program.meta.get("output_dims", {})
+    dims = program.meta.output_dims
     convert = host.raw if raw else host.decode
     joined = {}
     for number, port in enumerate(program.outputs):

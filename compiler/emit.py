@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arch import fixed, isa
 from ..arch.config import Config
+from ..arch.meta import Meta
 from ..arch.program import ALIGN, Layer, Piece, Port, Program, Tensor, align
 from ..arch.stream import ChannelStream, Run, encode_stream
 from .errors import CompileError
@@ -33,7 +34,7 @@ class _Slot:
     section: str = ""
 
 
-def emit(plan: Schedule, config: Config, batch: int, meta: Mapping[str, Any]) -> Program:
+def emit(plan: Schedule, config: Config, batch: int, meta: Meta) -> Program:
     """The program: instructions, streams, tables, descriptors."""
     return _Emitter(plan, config, batch).program(meta)
 
@@ -53,7 +54,7 @@ class _Emitter:
         self.stream_at: dict[tuple[int, int, int], tuple[int, int]] = {}
         self.position_of: dict[tuple[int, int], Ints] = {}
 
-    def program(self, meta: Mapping[str, Any]) -> Program:
+    def program(self, meta: Meta) -> Program:
         for _, value in self.net.inputs:
             self._transfer(isa.Load, value)
         self.slots[-1].fields["push_next"] = 1
@@ -183,7 +184,7 @@ class _Emitter:
         return self.stream_at[key]
 
     # ---- the whole -----------------------------------------------------------------------------
-    def _finish(self, owned: dict[int, list[int]], meta: Mapping[str, Any]) -> Program:
+    def _finish(self, owned: dict[int, list[int]], meta: Meta) -> Program:
         code = sum(slot.kind.BYTES for slot in self.slots)
         bases = {"stream": align(code)}
         bases["table"] = align(bases["stream"] + len(self.streams.data))

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
+from ..arch import names
 from .aten import HANDLERS, VIEWS
 from .calls import Call, is_bookkeeping, operation, writes_in_place
 from .errors import CompileError, first_line
@@ -187,9 +188,9 @@ class Walk:
         path, kind = _module(node)
         called = operation(node)
         if path and _is_layer(kind) and (called not in VIEWS or kind.endswith(".Flatten")):
-            return path
+            return names.clean(path)
         called = "flatten" if called in VIEWS else called
-        return f"{path}.{called}" if path else called
+        return names.clean(f"{path}.{called}" if path else called)
 
     def _unique(self, name: str) -> str:
         if name not in self.graph:

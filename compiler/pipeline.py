@@ -23,8 +23,9 @@ import torch
 from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
-from ..arch import check
+from ..arch import check, names
 from ..arch.config import Config
+from ..arch.meta import Meta
 from ..arch.program import Program
 from .allocate import allocate, rows_needed
 from .emit import emit
@@ -43,6 +44,7 @@ from .splits import split
 STAGES = ("trace", "canonicalise", "quantise", "lower", "scale", "split", "layouts", "allocate",
           "schedule", "emit")
 Progress = Callable[[str], None]
+NOTHING = Meta()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ def compile(model: torch.nn.Module | ExportedProgram | Graph,
     return Compiled(program, quantised, _tensors(program))
 
 
-def back(quantised: Quantised, config: Config, batch: int, meta: dict[str, object],
+def back(quantised: Quantised, config: Config, batch: int, meta: Meta = NOTHING,
          progress: Progress | None = None) -> Program:
     """The stages after quantisation, and a check of the finished program."""
     tell = progress or (lambda stage: None)
@@ -94,8 +96,8 @@ def back(quantised: Quantised, config: Config, batch: int, meta: dict[str, objec
     tell("schedule")
     plan = schedule(placed, config)
     tell("emit")
-    nodes = [value.node for value in placed.split.net.values]
-    program = emit(plan, config, batch, {**meta, "nodes": nodes})
+    nodes = tuple(value.node for value in placed.split.net.values)
+    program = emit(plan, config, batch, dataclasses.replace(meta, nodes=nodes))
     check.verify(program)
     return program
 
@@ -110,14 +112,14 @@ def _fits(net: Scaled, config: Config, batch: int) -> bool:
     return rows_needed(layouts(split(net, batch, config.codes), config, batch)) <= config.rows
 
 
-def _meta(quantised: Quantised, clusters: int, name: str, seed: int) -> dict[str, object]:
+def _meta(quantised: Quantised, clusters: int, name: str, seed: int) -> Meta:
     parameters = sum(node.op.weight.size + node.op.bias.size
                      for node in quantised.graph
                      if isinstance(node.op, Conv) and node.op.kind in ("Conv2d", "Linear"))
     dims = {node.name: node.op.dims for node in quantised.graph if isinstance(node.op, Output)}
-    return {"source": name, "output_dims": dims, "float32_bytes": 4 * parameters,
-            "clusters": clusters, "seed": seed, "kcnn": metadata.version("kcnn")}
+    return Meta(source=names.clean(name), output_dims=dims, float32_bytes=4 * parameters,
+                clusters=clusters, seed=seed, kcnn=metadata.version("kcnn"))
 
 
 def _tensors(program: Program) -> dict[str, int]:
-    return {node: i for i, node in enumerate(program.meta["nodes"]) if node}
+    return {node: i for i, node in enumerate(program.meta.nodes) if node}

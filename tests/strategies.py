@@ -14,6 +14,7 @@ from kcnn.arch import fixed, isa, stream
 from kcnn.arch.config import Config
 from kcnn.arch.isa import End, Fill, Load, Mode, Run, Store, Table, TableLoad
 from kcnn.arch.layout import Layout
+from kcnn.arch.meta import Meta
 from kcnn.arch.program import Layer, Piece, Port, Program, Source, Taps, Tensor, align
 
 TINY = Config.preset("tiny")
@@ -178,7 +179,7 @@ def small_program(shape=Shape(), config=TINY):
         (*loads, Load(data // 16, *rows, push_next=1), Fill(*placed, 0, pop_prev=1), run,
          Store(back // 16, *placed, pop_prev=1), End()),
         streams, tables, (source, output), (Port("x", 0, data),), (Port("y", 1, back),), (layer,),
-        align(back + placed[1] * config.row_bytes), {"made": "by hand"})
+        align(back + placed[1] * config.row_bytes), Meta(source="by hand"))
     assert program.table_base == table_base and program.data_base == data
     return program
 

@@ -15,6 +15,7 @@ from kcnn.arch.config import Config
 from kcnn.arch.errors import FormatError, KcnnError
 from kcnn.arch.isa import Mode
 from kcnn.arch.kbin import Section
+from kcnn.arch.meta import Meta
 
 SMALL = strategies.small_program(strategies.Shape(channels=1, outputs=1, kernel=(1, 2),
                                                   padding=(0, 0, 0, 0)))
@@ -81,8 +82,8 @@ def port(old, tensor):
 
 
 def test_bytes_are_deterministic_and_independent_of_the_order_of_meta():
-    one = dataclasses.replace(SMALL, meta={"a": 1, "b": [1, 2.5, None, "text"]})
-    two = dataclasses.replace(SMALL, meta={"b": [1, 2.5, None, "text"], "a": 1})
+    one = dataclasses.replace(SMALL, meta=Meta(output_dims={"a": 1, "b": 2}))
+    two = dataclasses.replace(SMALL, meta=Meta(output_dims={"b": 2, "a": 1}))
     assert kbin.save(one) == kbin.save(two)
 
 
@@ -95,7 +96,7 @@ def test_header_by_hand():
     assert list(places) == list(Section)
     assert all(offset % 64 == 0 for _, offset, _ in places.values())
     _, offset, size = places[Section.META]
-    assert offset + size == len(data) and data[offset:] == b'{"made":"by hand"}'
+    assert offset + size == len(data) and data[offset:] == b'{"source":"by hand"}'
 
 
 def test_descriptors_are_readable_by_any_host():
@@ -195,9 +196,11 @@ def changed(section, old, new):
     (Section.CONFIG, b'"name":"tiny"', b'"name":"t\xffny"', "section config .*: no UTF-8"),
     (Section.CONFIG, b'"latency":8', b'"latency":9', "header at offset 32: the configuration"),
     (Section.INSTRUCTIONS, b"\x85\x01", b"\x86\x01", "opcode 6 is unknown; recompile"),
-    (Section.META, b'{"made"', b'["made"', "section meta at offset .*: not JSON"),
-    (Section.META, b'{"made":"by hand"}', b'{"made": "byhand"}', "section meta at offset .*: not "
-                                                                 "in the one form that kcnn"),
+    (Section.META, b'{"source"', b'["source"', "section meta at offset .*: not JSON"),
+    (Section.META, b'{"source":"by hand"}', b'{"source": "byhand"}',
+     "section meta at offset .*: not in the one form that kcnn"),
+    (Section.META, b'{"source"', b'{"sauce2"', "section meta at offset .*: metadata has no key"),
+    (Section.META, b'"by hand"', b'123456789', "section meta at offset .*: metadata: source must"),
     (Section.DESCRIPTORS, struct.pack("<d", 0.5), struct.pack("<d", np.nan), "scale=nan"),
     (Section.DESCRIPTORS, struct.pack("<3I", 2, 1, 1), struct.pack("<3I", 2, 1, 9),
      "section descriptors at offset .*: ends at byte"),

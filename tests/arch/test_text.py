@@ -80,7 +80,7 @@ def test_comments_tell_what_the_bytes_mean():
     ('"op":"sum"', '"op":3', "3 is no text"),
     ('"macs":1,', '"macs":1.5,', "1.5 is no integer"),
     ('"scale":0.5', '"scale":NaN', "NaN is no number"),
-    ('"made":"by hand"', '"made":1e999', "1e999 is no number"),
+    ('"source":"by hand"', '"source":1e999', "1e999 is no number"),
     ("c6 07 f2", "c6 07 g2", "non-hexadecimal number found"),
 ])
 def test_errors_name_the_line(old, new, sentence):

@@ -8,6 +8,7 @@ import numpy as np
 from kcnn.arch import isa, stream
 from kcnn.arch.config import Config
 from kcnn.arch.layout import Layout
+from kcnn.arch.meta import Meta
 from kcnn.arch.program import Layer, Piece, Port, Program, Source, Taps, Tensor, align
 from kcnn.cli.shrink import with_tokens
 
@@ -79,7 +80,7 @@ def program() -> Program:
               digits=4, radix_width=16, runs=(runs[1],), dense_macs=32, macs=32))
     return Program(TINY, tuple(instructions), b"".join(streams), tables, TENSORS,
                    (Port("x", 0, data),), (Port("output", 2, data + 64),), layers,
-                   data + 128, {"float32_bytes": 16})
+                   data + 128, Meta(float32_bytes=16))
 
 
 def _instructions(streams: list[int], units: list[int], tables: int, data: int

@@ -65,7 +65,7 @@ def test_large_kernels_share_offsets_between_few_base_entries(kernel, groups):
     plan = planned(net.quantised())
     check(plan)
     assert len(plan.jobs[1].entries) == 3 * groups
-    program = pipeline.back(net.quantised(), MACHINE, 1, {})
+    program = pipeline.back(net.quantised(), MACHINE, 1)
     canonical.check(net.quantised(), program, canonical.random_codes(program, 2))
 
 
@@ -97,7 +97,7 @@ def test_output_channels_are_split_where_all_channels_do_not_fit_the_base_table(
     check(plan, machine)
     jobs = [(job.first, job.end) for job in plan.jobs if job.layer == 1]
     assert jobs == [(0, 16), (16, 32), (32, 40)]
-    program = pipeline.back(net.quantised(), machine, 1, {})
+    program = pipeline.back(net.quantised(), machine, 1)
     canonical.check(net.quantised(), program, canonical.random_codes(program, 2))
 
 

@@ -47,7 +47,7 @@ def test_a_tensor_lives_as_long_as_a_late_reader_and_an_output_to_the_end():
     middle = net.conv(early, 2, padding=(1, 1, 1, 1))
     net.output(out)
     net.output(net.conv(middle, 2, padding=(1, 1, 1, 1), skip=early))
-    program = pipeline.back(net.quantised(), canonical.TINY, 1, {})
+    program = pipeline.back(net.quantised(), canonical.TINY, 1)
     rows = {t.name: set(range(t.layout.first_row, t.layout.first_row + t.layout.rows))
             for t in program.tensors}
     last = program.tensors[program.outputs[1].tensor].name
@@ -62,10 +62,10 @@ def test_refuses_a_network_that_needs_more_memory_and_names_the_least_that_works
     with pytest.raises(CompileError, match=r"layer net.conv\d: the tensors that live with it do "
                                            r"not fit memory_codes = 128 of configuration 'test'; "
                                            r"it needs memory_codes = 512$"):
-        pipeline.back(net.quantised(), small, 1, {})
-    pipeline.back(net.quantised(), canonical.config(memory_codes=512), 1, {})
+        pipeline.back(net.quantised(), small, 1)
+    pipeline.back(net.quantised(), canonical.config(memory_codes=512), 1)
     with pytest.raises(CompileError):
-        pipeline.back(net.quantised(), canonical.config(memory_codes=256), 1, {})
+        pipeline.back(net.quantised(), canonical.config(memory_codes=256), 1)
 
 
 def test_refuses_any_batch_where_one_image_is_too_large():
@@ -73,4 +73,4 @@ def test_refuses_any_batch_where_one_image_is_too_large():
     net = canonical.Builder(small, (2, 8, 8))
     net.output(net.conv("x", 2))
     with pytest.raises(CompileError, match="no batch fits"):
-        pipeline.back(net.quantised(), small, 2, {})
+        pipeline.back(net.quantised(), small, 2)

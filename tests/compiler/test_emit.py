@@ -25,7 +25,7 @@ def chain(layers=5, machine=MACHINE, channels=4):
 
 
 def compiled(net, machine=MACHINE, batch=1):
-    return pipeline.back(net.quantised(), machine, batch, {})
+    return pipeline.back(net.quantised(), machine, batch)
 
 
 def kinds(program, kind):

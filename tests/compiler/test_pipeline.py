@@ -39,7 +39,7 @@ def compiled(config: Config = TINY, **more):
 @given(data=st.data(), machine=st.sampled_from(canonical.CONFIGS), batch=st.integers(1, 3))
 def test_torch_reference_and_machine_agree(data, machine, batch):
     quantised = data.draw(canonical.small_networks(machine))
-    program = pipeline.back(quantised, machine, batch, {})
+    program = pipeline.back(quantised, machine, batch)
     codes = canonical.random_codes(program, 3)
     tensors = canonical.check(quantised, program, codes)
     result = simulate(program, memory_image(program, [codes]), MemoryModel.fixed(4))
@@ -52,7 +52,7 @@ def test_what_was_in_memory_before_does_not_matter():
     net = canonical.Builder(TINY, (2, 6, 5))
     first = net.conv("x", 4, padding=(1, 1, 1, 1), signed=True)
     net.output(net.conv(first, 3, (3, 2), (2, 1), (0, 1, 2, 0), radix=True))
-    program = pipeline.back(net.quantised(), TINY, 2, {})
+    program = pipeline.back(net.quantised(), TINY, 2)
     codes = canonical.random_codes(program, 5)
     tensors = canonical.check(net.quantised(), program, codes)
     memory = memory_image(program, [codes])
@@ -91,10 +91,10 @@ def test_meta_says_where_a_program_comes_from():
     result = compiled(name="net.pt2", seed=4, clusters=8)
     meta = result.program.meta
     # convolution with its bias (batch norm folded) and the linear layer
-    assert meta["float32_bytes"] == 4 * (4 * 2 * 9 + 4 + 16 * 3 + 3)
-    assert (meta["source"], meta["seed"], meta["clusters"]) == ("net.pt2", 4, 8)
-    assert meta["kcnn"]
-    assert len(meta["nodes"]) == len(result.program.tensors)
+    assert meta.float32_bytes == 4 * (4 * 2 * 9 + 4 + 16 * 3 + 3)
+    assert (meta.source, meta.seed, meta.clusters) == ("net.pt2", 4, 8)
+    assert meta.kcnn
+    assert len(meta.nodes) == len(result.program.tensors)
 
 
 def test_tensors_are_found_by_graph_node():
@@ -117,7 +117,7 @@ def test_refuses_a_network_that_computes_nothing():
     net = canonical.Builder(TINY, (1, 2, 2))
     net.output("x")
     with pytest.raises(CompileError, match="computes nothing"):
-        pipeline.back(net.quantised(), TINY, 1, {})
+        pipeline.back(net.quantised(), TINY, 1)
 
 
 def test_more_images_than_fit_name_the_largest_number_that_does():

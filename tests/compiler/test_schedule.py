@@ -39,7 +39,7 @@ def written(run, memory):
 @given(data=st.data(), batch=st.integers(1, 3))
 def test_every_output_is_written_once_at_its_address(data, batch):
     quantised = data.draw(canonical.small_networks(MACHINE))
-    program = pipeline.back(quantised, MACHINE, batch, {})
+    program = pipeline.back(quantised, MACHINE, batch)
     for layer in program.layers:
         expected = program.tensors[layer.output].layout.addresses(MACHINE.memory_codes)
         runs = [program.instructions[i] for i in layer.runs]
@@ -70,5 +70,5 @@ def test_layers_run_once_where_nothing_forces_more():
     first = net.conv("x", 4, padding=(1, 1, 1, 1))
     second = net.conv(first, 4, (3, 3), (2, 2), (1, 1, 1, 1))
     net.output(net.conv(second, 3, (4, 4), radix=True))
-    program = pipeline.back(net.quantised(), MACHINE, 3, {})
+    program = pipeline.back(net.quantised(), MACHINE, 3)
     assert [len(layer.runs) for layer in program.layers] == [1, 1, 1]

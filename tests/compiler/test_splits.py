@@ -19,7 +19,7 @@ MACHINE = canonical.config()
 def run(net, batch=1):
     """The compiled network after torch, reference and machine have agreed on every tensor."""
     quantised = net.quantised()
-    program = pipeline.back(quantised, MACHINE, batch, {})
+    program = pipeline.back(quantised, MACHINE, batch)
     codes = canonical.random_codes(program, 1)
     tensors = canonical.check(quantised, program, codes)
     result = simulate(program, memory_image(program, [codes]), MemoryModel.fixed(2))

@@ -30,7 +30,7 @@ QUICK = functools.partial(settings, deadline=None, derandomize=True,
 def agree(engine, quantised, machine, batch, seed, most=None):
     """Compile, let torch check the reference, and the reference and the TLM check an engine."""
     try:
-        program = pipeline.back(quantised, machine, batch, {})
+        program = pipeline.back(quantised, machine, batch)
     except CompileError as error:
         assert "do not fit memory_codes" in str(error) or "does not fit memory_codes" in str(error)
         assume(False)
