@@ -6,6 +6,7 @@ is a function of its arguments alone.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 import networkx as nx
@@ -18,7 +19,7 @@ from .correct import correct_biases
 from .errors import CompileError, InternalError
 from .graph import Add, AvgPool, Concat, Conv, Graph, Input, MaxPool, Node, Output
 from .quantised import Codebook, Floats, Quantised, Radix
-from .segments import segments
+from .segments import count
 from .weights import cluster_weights
 
 INPUT_BITS = 8
@@ -120,7 +121,7 @@ def codebook(points: Points, functions: set[str], config: Config) -> Codebook:
     """
     for values in candidates(points, config.codes - 1):
         book = rounded_codebook(values, levels(config))
-        if all(len(segments(function, book)) <= config.codes for function in functions):
+        if all(count(function, book) <= config.codes for function in functions):
             return book
     raise InternalError("not even a codebook of zero alone fits")
 
@@ -139,8 +140,9 @@ def candidates(points: Points, most: int) -> Iterator[Floats]:
     choices = sorted((below.costs[i] + above.costs[j], i + j, i)
                      for i in range(len(below.costs)) for j in range(len(above.costs))
                      if i + j <= most)
-    for _, count, i in choices:
-        yield np.concatenate([-below.centroids(i)[::-1], above.centroids(count - i)])
+    low, high = functools.cache(below.centroids), functools.cache(above.centroids)
+    for _, together, i in choices:
+        yield np.concatenate([-low(i)[::-1], high(together - i)])
 
 
 def rounded_codebook(values: Floats, largest: int) -> Codebook:

@@ -43,9 +43,7 @@ def segments(function: str, codebook: Codebook) -> Segments:
     """
     f = layers.function(function)
     between = boundaries(codebook)
-    far = 1e6 * (1 + float(np.abs(between).max(initial=0)))
-    edges = np.array([-far, *f.turns, far])
-    at_edges = np.searchsorted(between, f.apply(edges), side="right")
+    edges, at_edges = _edges(f, between)
     starts, ranks = [np.zeros(0)], [at_edges[:1]]
     for low, high, before, after in zip(edges, edges[1:], at_edges, at_edges[1:], strict=False):
         rises = after >= before
@@ -53,6 +51,22 @@ def segments(function: str, codebook: Codebook) -> Segments:
         starts.append(_crossings(f, between[crossed], low, high, rises))
         ranks.append(crossed + 1 if rises else crossed)
     return _without_empty(np.concatenate(starts), np.concatenate(ranks).astype(np.int64))
+
+
+def count(function: str, codebook: Codebook) -> int:
+    """len(segments(...)) without looking for where they begin.
+
+    Two that begin at the same double count as two here, so it is never less.
+    """
+    _, at_edges = _edges(layers.function(function), boundaries(codebook))
+    return 1 + int(np.abs(np.diff(at_edges)).sum())
+
+
+def _edges(f: layers.Function, between: Floats) -> tuple[Floats, Ints]:
+    """The ends of the stretches on which f is monotone, and the ranks that it has there."""
+    far = 1e6 * (1 + float(np.abs(between).max(initial=0)))
+    edges = np.array([-far, *f.turns, far])
+    return edges, np.searchsorted(between, f.apply(edges), side="right")
 
 
 def _crossings(f: layers.Function, levels: Floats, low: float, high: float, rises: bool) -> Floats:

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from kcnn.arch.config import Config
 from kcnn.compiler import emulate
-from kcnn.compiler.cluster import Points
+from kcnn.compiler.cluster import Clusterings, Points
 from kcnn.compiler.errors import CompileError
 from kcnn.compiler.frontend import trace
 from kcnn.compiler.graph import Add, AvgPool, Concat, Conv, Input, MaxPool, Output
@@ -167,6 +167,31 @@ def test_functions_that_fall_get_a_codebook_whose_segments_fit(name: str) -> Non
     book = codebook(points(values), {name}, TINY)
     assert 8 <= len(book.values) <= 16 and len(segments(name, book)) <= 16
     assert emulate.sqnr(values, emulate.rounded(values, book)) > 17
+
+
+@pytest.mark.parametrize("name", ["gelu", "hardswish"])
+def test_the_first_candidate_whose_segments_fit_is_taken(name: str) -> None:
+    values = points(function(name).apply(np.random.default_rng(0).normal(size=20000) / 5))
+    books = [rounded_codebook(found, levels(TINY)) for found in candidates(values, 15)]
+    fits = [len(segments(name, book)) <= TINY.codes for book in books]
+    first = books[fits.index(True)]
+    found = codebook(values, {name}, TINY)
+    assert fits.index(True) > 10 and found.scale == first.scale
+    assert found.values.tolist() == first.values.tolist()
+
+
+def test_many_values_of_a_function_that_falls_take_no_minutes(
+        monkeypatch: pytest.MonkeyPatch) -> None:
+    """8-bit codes, small inputs: thousands of candidates have too many segments. All of them look
+    up the clusters of at most 256 counts of either sign."""
+    config = Config("wide", 4, 1, 1, 8, 1 << 14, 1024, 256, 32)
+    values = points(function("silu").apply(np.random.default_rng(0).normal(size=20000) / 5))
+    made: list[int] = []
+    centroids = Clusterings.centroids
+    monkeypatch.setattr(Clusterings, "centroids", lambda self, clusters: (
+        made.append(clusters), centroids(self, clusters))[1])
+    book = codebook(values, {"silu"}, config)
+    assert len(made) < 512 and len(book.values) > 170 and len(segments("silu", book)) <= 256
 
 
 def test_equal_integers_become_one_value() -> None:

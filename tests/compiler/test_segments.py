@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kcnn.compiler.layers import function
 from kcnn.compiler.quantised import Codebook
-from kcnn.compiler.segments import segments
+from kcnn.compiler.segments import count, segments
 
 NAMES = ["identity", "relu", "relu6", "hardsigmoid", "hardswish", "sigmoid", "tanh", "silu", "gelu",
          "gelu_tanh", "leaky_relu(0.01)", "leaky_relu(-0.5)", "clamp(-1.0,1.0)", "clamp(2.0,1.0)",
@@ -23,6 +23,7 @@ def test_every_place_gets_a_nearest_value(name: str, values: list[int], scale: f
     found = segments(name, book)
     assert len(found.starts) == len(found.ranks) - 1
     assert (np.diff(found.starts) > 0).all() and (np.diff(found.ranks) != 0).all()
+    assert len(found) <= count(name, book)
     x = np.concatenate([np.linspace(-5, 5, 4001), np.linspace(-300, 300, 2001),
                         found.starts, found.starts - 1e-9])
     y = function(name).apply(x)
@@ -36,6 +37,13 @@ def test_functions_that_never_fall_need_a_segment_a_value(name: str) -> None:
     book = Codebook(0.02, np.unique(np.append(np.arange(-100, 127, 15), 0)))
     f = function(name)
     assert len(segments(name, book)) <= len(book.values) * (1 + len(f.turns))
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", [0.003, 0.02, 0.5])
+def test_segments_are_counted_without_being_looked_for(name: str, scale: float) -> None:
+    book = Codebook(scale, np.unique(np.append(np.arange(-100, 127, 3), 0)))
+    assert count(name, book) == len(segments(name, book))
 
 
 def test_segments_of_the_identity_start_half_way_between_values() -> None:
