@@ -35,6 +35,7 @@ def accuracy(
         "--golden", metavar="MODEL", show_default=False,
         help="A float network (as for compile), the one compiled or what that was made from: print "
              "its accuracy beside.")] = None,
+    trust: options.Trust = False,
     config: options.Machine = None,
     json: options.Json = None,
 ) -> None:
@@ -51,7 +52,7 @@ def accuracy(
     _check_program(program, net)
     with Outputs() as outputs:
         place = None if json is None else outputs.file(json)
-        network = None if model is None else _load(model)
+        network = None if model is None else _load(model, trust)
         x, y = _labelled(data, network)
         _check_images(program, x, y, data)
         found: dict[str, Ints] = {}
@@ -141,9 +142,9 @@ def _check_program(program: Program, net: Path) -> None:
                         "tells no class; give a network that ends with one number a class")
 
 
-def _load(model: str) -> Model:
+def _load(model: str, trust: bool) -> Model:
     from ..compiler.model import load_model
-    return load_model(model)
+    return load_model(model, trust)
 
 
 def _labelled(data: Path, network: Model | None) -> tuple[Floats, Ints]:

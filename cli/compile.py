@@ -24,10 +24,7 @@ EXPLAINED_IMAGES = 64
 
 
 def compile(
-    model: Annotated[str, typer.Argument(
-        metavar="MODEL", show_default=False,
-        help="A .pt2 file (torch.export.save), or module:function or file.py:function; the "
-             "function returns (nn.Module, example inputs[, preprocess]).")],
+    model: options.Model,
     calibration: Annotated[Path, typer.Option(
         metavar="X.npz", show_default=False,
         help="Typical images: array x, or the only one, float32 (N, C, H, W); where the model has "
@@ -46,6 +43,7 @@ def compile(
     explain: Annotated[bool, typer.Option(
         "--explain", help="Print what every step costs each tensor, on the calibration images, as "
         "SQNR in dB: weights clustered, activations clustered, integers.")] = False,
+    trust: options.Trust = False,
     json: options.Json = None,
 ) -> None:
     """Compile a trained network for a machine.
@@ -68,7 +66,7 @@ def compile(
             from ..compiler import pipeline
             from ..compiler.model import load_model
             from ..tlm import machine as tlm
-            network = load_model(model)
+            network = load_model(model, trust)
             images = preprocessed(network, images, model)
             compiled = pipeline.compile(network.module, network.example_inputs, images, machine,
                                         batch, clusters, Path(model).name, progress=tell)

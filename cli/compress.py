@@ -13,7 +13,7 @@ from rich import progress as bars
 from rich.console import Console
 
 from ..arch.errors import KcnnError
-from . import report
+from . import options, report
 from .outputs import Outputs, write_json
 
 if TYPE_CHECKING:
@@ -24,10 +24,7 @@ if TYPE_CHECKING:
 
 
 def compress(
-    model: Annotated[str, typer.Argument(
-        metavar="MODEL", show_default=False,
-        help="A .pt2 file (torch.export.save), or module:function or file.py:function; the "
-             "function returns (nn.Module, example inputs[, preprocess]).")],
+    model: options.Model,
     data: Annotated[Path, typer.Option(
         metavar="D.npz", show_default=False,
         help="x_train, y_train, x_test, y_test: images float32 (N, C, H, W) as the network takes "
@@ -50,6 +47,7 @@ def compress(
         min=0, metavar="N", help="Epochs of training behind every method.")] = 1,
     seed: Annotated[int, typer.Option(
         min=0, metavar="S", help="Of all that is drawn; the same seed gives the same bytes.")] = 0,
+    trust: options.Trust = False,
     figures: Annotated[Path | None, typer.Option(
         "--report", metavar="R.json", show_default=False,
         help="Also write accuracy and size after every method.")] = None,
@@ -76,7 +74,7 @@ def compress(
         chosen = tuple(compose.METHODS) if methods is None else tuple(methods.split(","))
         settings = compose.Settings(budget, chosen, finetune_epochs, seed)
         settings.check()
-        network, images = _read(model, data, test)
+        network, images = _read(model, trust, data, test)
         try:
             with _bars(len(chosen)) as tell:
                 found = compose.compose(network, images, settings, folder, tell)
@@ -90,14 +88,14 @@ def compress(
     shutil.rmtree(folder)
 
 
-def _read(model: str, data: Path, test: Path | None) -> tuple[nn.Module, Data]:
+def _read(model: str, trust: bool, data: Path, test: Path | None) -> tuple[nn.Module, Data]:
     """The network as torch layers, and its data."""
     from torch import nn
 
     from ..compiler.compress.data import load
     from ..compiler.compress.layered import layered
     from ..compiler.model import load_model
-    network = load_model(model)
+    network = load_model(model, trust)
     images = load(data, test, network.preprocess)
     module = network.module
     return module if isinstance(module, nn.Module) else layered(module), images

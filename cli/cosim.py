@@ -29,6 +29,7 @@ def cosim(
     model: Annotated[str | None, typer.Option(
         "--golden", metavar="MODEL", show_default=False,
         help="The float network (as for compile): print how far every tensor is from its.")] = None,
+    trust: options.Trust = False,
     min_sqnr: Annotated[float | None, typer.Option(
         "--min-sqnr", metavar="DB", show_default=False,
         help="With --golden: exit with 1 if a tensor has less.")] = None,
@@ -60,7 +61,7 @@ def cosim(
     with Outputs() as outputs:
         folder = None if shrink is None else outputs.folder(shrink)
         place = None if json is None else outputs.file(json)
-        network = None if model is None else golden.load(model, program)
+        network = None if model is None else golden.load(model, program, trust)
         memory = engines.memory_model(program, memory_seed)
         verdict = judge(program, arrays, wanted, memory)
         fidelities = []

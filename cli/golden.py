@@ -40,14 +40,14 @@ class Fidelity:
                 "largest_error": self.largest_error, "top1_agreement": self.agreement}
 
 
-def load(model: str, program: Program) -> Graph:
+def load(model: str, program: Program, trust: bool = False) -> Graph:
     """The float network, in the form whose tensors the program's are named after.
 
     Raises KcnnError if it is not the network that the program was compiled from.
     """
     from ..compiler import frontend, passes
     from ..compiler.model import load_model
-    module, examples, _ = load_model(model)
+    module, examples, _ = load_model(model, trust)
     graph = passes.canonicalise(frontend.trace(module, examples))
     shapes = {node.name: node.shape for node in graph}
     named = nodes(program)

@@ -7,6 +7,13 @@ from typing import Annotated
 
 import typer
 
+Model = Annotated[str, typer.Argument(
+    metavar="MODEL", show_default=False,
+    help="A .pt2 file (torch.export.save), which runs no code; or file.py:function, or "
+         "module:function of a module that the current folder or Python has, which runs yours: the "
+         "function returns (nn.Module, example inputs[, preprocess]).")]
+Trust = Annotated[bool, typer.Option(
+    "--trust", help="Load a .pt2 file even where what it holds can run code.")]
 Binary = Annotated[Path, typer.Argument(
     metavar="NET.kbin", show_default=False, help="A compiled network.")]
 Input = Annotated[Path, typer.Option(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import io
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from torch.export import ExportedProgram
 
+from . import archive
 from .errors import CompileError, first_line
 from .quiet import quiet
 
@@ -21,8 +23,8 @@ from .quiet import quiet
 class Model(NamedTuple):
     """A network as the user gives it.
 
-    example_inputs: tensors that it takes (none where a .pt2 file holds none). preprocess: what
-    turns raw data into the network's input, None where nothing does.
+    example_inputs: tensors that it takes; none for a .pt2 file, which says itself what it takes.
+    preprocess: what turns raw data into the network's input, None where nothing does.
     """
 
     module: torch.nn.Module | ExportedProgram
@@ -30,14 +32,15 @@ class Model(NamedTuple):
     preprocess: Callable[[Any], Any] | None = None
 
 
-def load_model(spec: str) -> Model:
+def load_model(spec: str, trust: bool = False) -> Model:
     """The model of `net.pt2`, `package.module:function` or `folder/file.py:function`.
 
     The function takes nothing and returns (nn.Module, example inputs[, preprocess]). The current
-    folder and that of the file can be imported from. Raises CompileError.
+    folder and that of the file can be imported from: these two run the user's code. A .pt2 file
+    runs none, unless it is trusted. Raises CompileError.
     """
     if spec.endswith(".pt2"):
-        return _load_export(spec)
+        return Model(_load_export(spec, trust), ())
     source, colon, name = spec.rpartition(":")
     if not colon or not source or not name.isidentifier():
         raise CompileError(f"model {spec!r}: neither a .pt2 file nor module:function; write for "
@@ -46,17 +49,28 @@ def load_model(spec: str) -> Model:
         return _checked(spec, _call(spec, _import(spec, source), name))
 
 
-def _load_export(path: str) -> Model:
+def _load_export(path: str, trust: bool) -> ExportedProgram:
+    data = _read(path)
+    if not trust:
+        data = archive.harmless(data, f"model {path}")
+    try:
+        with quiet():
+            return torch.export.load(io.BytesIO(data))
+    except Exception as error:
+        # of what goes wrong in its reader, torch says no more than that it warned
+        said = "" if isinstance(error, RuntimeError) else f" ({first_line(error)})"
+        raise CompileError(f"model {path}: torch.export cannot load it{said}; write it with "
+                           f"torch.export.save of torch {torch.__version__}") from error
+
+
+def _read(path: str) -> bytes:
     if not Path(path).is_file():
         raise CompileError(f"model {path}: there is no such file")
     try:
-        with quiet():
-            exported = torch.export.load(path)
-    except Exception as error:
-        raise CompileError(f"model {path}: torch.export cannot load it ({first_line(error)}); "
-                           "write it with torch.export.save") from error
-    examples = exported.example_inputs
-    return Model(exported, tuple(examples[0]) if examples else ())
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise CompileError(f"model {path}: cannot be read ({error.strerror or error}); give the "
+                           "path of a .pt2 file") from None
 
 
 @contextlib.contextmanager

@@ -174,3 +174,26 @@ def test_zip_tricks_are_refused(kcnn, net, tmp_path):
         archive.writestr("x.npy", b"no array")
     ran = kcnn("run", net, "--input", tmp_path / "odd.npz", "--engine", "reference")
     assert ran.code == 2 and ran.err.startswith("kcnn: ")
+
+
+@pytest.mark.parametrize("arguments", [
+    "compile evil.pt2 --calibration x.npy --config tiny -o out.kbin",
+    "compress evil.pt2 --data x.npy --budget 0.1 -o out.pt2",
+    "cosim net.kbin --input x.npy --engines tlm --golden evil.pt2",
+    "accuracy net.kbin --data x.npy --golden evil.pt2",
+])
+def test_a_network_that_can_run_code_needs_trust(kcnn, net, images, tmp_path, monkeypatch,
+                                                 arguments):
+    monkeypatch.chdir(tmp_path)
+    with zipfile.ZipFile("evil.pt2", "w") as archive:
+        archive.writestr("evil/models/model.json", "{}")
+        archive.writestr("evil/data/constants/opaque_obj_0", b".")
+    monkeypatch.setattr("kcnn.cli.accuracy._check_program", lambda *_: None)
+    before = state(tmp_path)
+    ran = kcnn(*arguments.split())
+    assert ran.code == 2 and ran.err == (
+        "kcnn: model evil.pt2: it holds the member 'data/constants/opaque_obj_0', which can "
+        "run code and no plain export has; if you trust who made the file, go on with --trust\n")
+    ran = kcnn(*arguments.split(), "--trust")
+    assert ran.code == 2 and "model evil.pt2: torch.export cannot load it" in ran.err
+    assert state(tmp_path) == before
