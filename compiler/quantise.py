@@ -22,6 +22,7 @@ from .quantised import Codebook, Floats, Quantised, Radix
 from .segments import count
 from .weights import cluster_weights
 
+# bits of the input's integers on a machine that is wide enough; see input_bits()
 INPUT_BITS = 8
 OUTPUT_BITS = 16
 # an output may grow to this many times what calibration has shown
@@ -55,7 +56,7 @@ def _tensors(graph: Graph, calibration: Floats, config: Config,
     for node in graph:
         largest = max(abs(limit) for limit in seen[node.name])
         if isinstance(node.op, Input):
-            out[node.name] = radix(largest, INPUT_BITS, config)
+            out[node.name] = radix(largest, input_bits(config), config)
         elif is_radix_output(graph, node):
             out[node.name] = radix(largest * HEADROOM, OUTPUT_BITS, config)
         elif not isinstance(node.op, Output):
@@ -76,6 +77,11 @@ def is_radix_output(graph: Graph, node: Node) -> bool:
     readers = graph.readers(node.name)
     return (isinstance(node.op, Conv | AvgPool | Add) and node.op.function == "identity"
             and bool(readers) and all(isinstance(graph[r].op, Output) for r in readers))
+
+
+def input_bits(config: Config) -> int:
+    """Bits of an input's integers: the decode table holds them, and S one that is subtracted."""
+    return min(INPUT_BITS, config.value_bits, config.sum_bits - 1)
 
 
 def radix(largest: float, bits: int, config: Config) -> Radix:

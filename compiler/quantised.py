@@ -43,7 +43,7 @@ class Codebook:
 class Radix:
     """A tensor of radix planes: real value = scale * integer of `bits` bits two's complement.
 
-    bits: 8 for what layers read (the input image), 16 for outputs.
+    bits: at most 8 for what layers read (the input image), 16 for outputs.
     """
 
     scale: float

@@ -27,7 +27,7 @@ from .errors import CompileError, InternalError
 from .lower import over_planes, taps
 from .lowered import Value
 from .quantised import Radix
-from .scaling import Scaled, group, passing
+from .scaling import SCALE_MAX, Scaled, group, passing
 
 SPLIT_MAX = 4
 
@@ -213,15 +213,19 @@ class _Splitting:
 
 
 def copy_layer(name: str, source: int, output: int, value: Value) -> Layer:
-    """The layer that passes a value on: codes as a maximum of one, radix planes by 2 * x * 2^15."""
+    """The layer that passes a value on: codes as a maximum of one, radix planes as a sum of one.
+
+    Of an |x| below 2^15, x * SCALE_MAX and a half of 2^16 make x again.
+    """
     channels, height, width = value.shape
     terms = over_planes(taps(np.arange(channels), np.arange(channels)), np.array([value.planes]))
     meaning = value.meaning
     if not isinstance(meaning, Radix):
         return passing(name, "Copy", (Source(source),), output, terms, channels)
-    piece = Piece(0, 0, height, width, (1 << (PRODUCT_SHIFT - 1),) * channels, (0,) * channels)
-    return Layer(name, "Copy", "sum", (Source(source),), output,
-                 group(terms, np.full(len(terms), 2), channels), (piece,), int(Mode.RADIX), 0,
+    piece = Piece(0, 0, height, width, (SCALE_MAX,) * channels,
+                  (1 << (PRODUCT_SHIFT - 1),) * channels)
+    runs = group(terms, np.ones(len(terms), np.int64), channels)
+    return Layer(name, "Copy", "sum", (Source(source),), output, runs, (piece,), int(Mode.RADIX), 0,
                  digits=meaning.planes, radix_width=meaning.bits)
 
 

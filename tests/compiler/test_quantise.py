@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from kcnn.arch import fixed
 from kcnn.arch.config import Config
 from kcnn.compiler import emulate
 from kcnn.compiler.cluster import Clusterings, Points
@@ -17,7 +19,15 @@ from kcnn.compiler.frontend import trace
 from kcnn.compiler.graph import Add, AvgPool, Concat, Conv, Input, MaxPool, Output
 from kcnn.compiler.layers import function
 from kcnn.compiler.passes import canonicalise
-from kcnn.compiler.quantise import candidates, codebook, levels, quantise, radix, rounded_codebook
+from kcnn.compiler.quantise import (
+    candidates,
+    codebook,
+    input_bits,
+    levels,
+    quantise,
+    radix,
+    rounded_codebook,
+)
 from kcnn.compiler.quantised import Codebook, Quantised, Radix
 from kcnn.compiler.segments import segments
 from networks import networks, randomise
@@ -230,6 +240,20 @@ def test_radix_scales() -> None:
     assert (found.bits, found.planes) == (8, 2) and found.scale == pytest.approx(0.02)
     assert radix(1.0, 16, SMALL).planes == 4
     assert radix(0.0, 8, SMALL).scale > 0
+
+
+@pytest.mark.parametrize("value_bits, sum_bits, bits", [
+    (9, 16, 8), (8, 18, 8), (8, 9, 8), (8, 8, 7), (7, 7, 6), (6, 8, 6), (5, 5, 4), (5, 6, 5)])
+def test_inputs_have_as_many_bits_as_decode_tables_and_sums_hold(
+        value_bits: int, sum_bits: int, bits: int) -> None:
+    machine = dataclasses.replace(TINY, value_bits=value_bits, sum_bits=sum_bits)
+    assert input_bits(machine) == bits
+    values = [fixed.radix_table(plane, found.planes, 4)
+              for found in [radix(1.0, bits, machine)] for plane in range(found.planes)]
+    whole = fixed.radix_digits(np.arange(-1 << bits - 1, 1 << bits - 1), len(values), bits, 4)
+    read = np.concatenate([table[digits] for table, digits in zip(values, whole, strict=True)])
+    np.testing.assert_array_equal(read, fixed.saturate(read, value_bits))
+    np.testing.assert_array_equal(-read, fixed.saturate(-read, sum_bits))
 
 
 def test_outputs_have_headroom() -> None:

@@ -3,14 +3,17 @@
 import canonical
 import numpy as np
 import pytest
+from kcnn.arch import fixed
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.program import memory_image
 from kcnn.compiler import pipeline
 from kcnn.compiler.errors import CompileError
 from kcnn.compiler.graph import MaxPool
 from kcnn.compiler.lower import lower
+from kcnn.compiler.lowered import Value
+from kcnn.compiler.quantised import Radix
 from kcnn.compiler.scaling import scale
-from kcnn.compiler.splits import Walk, split
+from kcnn.compiler.splits import Walk, copy_layer, split
 from kcnn.tlm.machine import simulate
 
 MACHINE = canonical.config()
@@ -112,6 +115,15 @@ def test_a_copy_of_radix_planes_is_exact():
     assert copies == ["x.layout1"]
     program = run(net, 2)
     assert program.tensors[1].layout.planes == 1 and program.tensors[-1].layout.planes == 2
+
+
+def test_a_copy_of_radix_planes_needs_no_factor_but_one():
+    layer = copy_layer("copy", 0, 1, Value("x", "x", (1, 2, 2), Radix(1.0, 16, 4)))
+    assert set(layer.taps.run_factor) == {1}           # as factor_bits = 2 can hold
+    (piece,) = layer.pieces
+    x = np.arange(-(1 << 15) + 1, 1 << 15)
+    np.testing.assert_array_equal(
+        fixed.requantize(x, layer.shift, piece.scale[0], piece.bias[0]), x)
 
 
 @pytest.mark.parametrize("stride", [(2, 3), (3, 4)])
