@@ -1,7 +1,8 @@
 """Is a program one that a machine of its configuration executes as meant?
 
-`verify` checks, in this order: instructions one by one, the streams of RUNs, tensors and ports,
-the layer table, dependency tokens, and every access to memory and tables (`hazards.py`).
+`verify` checks, in this order: names, tensors, external memory, instructions one by one, the
+streams of RUNs, ports, the layer table, dependency tokens, and every access to memory and tables
+(`hazards.py`).
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from . import effects, fixed, hazards, isa, order, stream
+from . import effects, fixed, hazards, isa, names, order, stream
 from .config import Config
 from .errors import ConfigError, FormatError
 from .isa import End, Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
 from .layers import check_layers
-from .program import Port, Program, Tensor, align
+from .program import ALIGN, Port, Program, Tensor, align
 
 Ints = NDArray[np.int64]
 EXTERNAL_BYTES = 1 << 32
+# inputs and outputs are as large as the activation memory at most; so many of it lie behind tables
+ROOM = 4
 # zero bytes that may follow a stream's last END
 STREAM_REST = 32
+# a scale is a normal float32, and so is every value of 16 bits times it
+SCALES = (2.0 ** -126, 2.0 ** 111)
 ADDRESSES = ("origin", "image_pitch", "chunk_pitch", "dst", "dst_channel", "dst_plane",
              "dst_image", "x_step", "x_wrap", "y_step", "y_wrap")
 
@@ -39,6 +44,9 @@ def same_machine(program: Program, config: Config, where: str) -> None:
 
 def verify(program: Program) -> None:
     """Raise FormatError, one sentence, for the first rule of docs/machine.md that is broken."""
+    _check_names(program)
+    for tensor in program.tensors:
+        _check_tensor(program.config, tensor)
     _check_ends(program)
     _check_memory(program)
     for index, instruction in enumerate(program.instructions):
@@ -46,8 +54,6 @@ def verify(program: Program) -> None:
         for holds, sentence in _rules(program, instruction):
             _refuse_unless(holds, place, sentence)
     flats = _check_streams(program)
-    for tensor in program.tensors:
-        _check_tensor(program.config, tensor)
     _check_ports(program)
     check_layers(program)
     known = order.order(program.instructions)
@@ -60,6 +66,21 @@ Rules = list[tuple[bool, str]]
 def _refuse_unless(holds: bool, place: str, sentence: str) -> None:
     if not holds:
         raise FormatError(f"{place}: {sentence}; recompile the network")
+
+
+# ---- names -------------------------------------------------------------------------------------
+def _check_names(program: Program) -> None:
+    found = {"tensor": [tensor.name for tensor in program.tensors],
+             "input": [port.name for port in program.inputs],
+             "output": [port.name for port in program.outputs],
+             "layer": [layer.name for layer in program.layers],
+             "kind of layer": [layer.kind for layer in program.layers]}
+    for kind, texts in found.items():
+        for number, text in enumerate(texts):
+            _refuse_unless(names.legal(text), f"{kind} {number}",
+                           f"its name {names.shown(text)} must be {names.WANTED}")
+    _refuse_unless(len(program.meta.nodes) in (0, len(program.tensors)), "metadata",
+                   f"nodes names {len(program.meta.nodes)} tensors of {len(program.tensors)}")
 
 
 # ---- instructions ----------------------------------------------------------------------------
@@ -255,13 +276,16 @@ def _check_positions(config: Config, ins: Run, flat: effects.Flat, place: str) -
 # ---- tensors, ports, external memory ---------------------------------------------------------
 def _check_memory(program: Program) -> None:
     place = "external memory"
-    _refuse_unless(program.data_base <= program.memory_bytes <= EXTERNAL_BYTES, place,
-                   f"memory_bytes={program.memory_bytes} must be from {program.data_base}, where "
-                   f"instructions, streams and tables end, to {EXTERNAL_BYTES}")
-    _refuse_unless(program.memory_bytes == align(program.memory_bytes), place,
-                   f"memory_bytes={program.memory_bytes} is no multiple of 64")
     _refuse_unless(bool(program.inputs) and bool(program.outputs), "program",
                    "it has no input or no output")
+    ports = len(program.inputs) + len(program.outputs)
+    room = ROOM * program.config.rows * program.config.row_bytes + ports * ALIGN
+    most = min(program.data_base + room, EXTERNAL_BYTES)
+    _refuse_unless(program.data_base <= program.memory_bytes <= most, place,
+                   f"memory_bytes={program.memory_bytes} must be from {program.data_base}, where "
+                   f"instructions, streams and tables end, to {most}")
+    _refuse_unless(program.memory_bytes == align(program.memory_bytes), place,
+                   f"memory_bytes={program.memory_bytes} is no multiple of 64")
 
 
 def _check_tensor(config: Config, tensor: Tensor) -> None:
@@ -278,8 +302,8 @@ def _check_tensor(config: Config, tensor: Tensor) -> None:
         (layout.planes <= 4 and layout.split <= 4, "more than 4 planes or a split above 4"),
         (0 <= layout.pad < config.codes and 0 <= layout.order < config.codes,
          "pad or order is no code"),
-        (bool(np.isfinite(tensor.scale)) and tensor.scale > 0,
-         f"scale={tensor.scale} is no positive number"),
+        (SCALES[0] <= tensor.scale <= SCALES[1],
+         f"scale={tensor.scale} must be from {SCALES[0]:.3g} to {SCALES[1]:.3g}"),
         (_values_fit(config, tensor),
          f"it needs {config.codes} values of {config.value_bits} bits and one plane, or radix "
          "planes that hold its bits and pad code 0"),

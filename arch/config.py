@@ -11,10 +11,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, get_type_hints
 
+from . import names
 from .errors import ConfigError
 
 # The largest sizes that a machine can have: its instructions and streams count no further.
-MOST = {"memory_codes": 1 << 20, "tap_slots": 1 << 15, "base_entries": 1 << 14}
+MOST = {"memory_codes": 1 << 20, "tap_slots": 1 << 15, "base_entries": 1 << 14,
+        "latency": 1 << 16}
+TOML_BYTES = 1 << 16
 
 
 def _power_of_two(value: int) -> bool:
@@ -61,7 +64,7 @@ class Config:
     def __post_init__(self) -> None:
         for rule, sentence in self._rules():
             if not rule:
-                raise ConfigError(f"configuration {self.name!r}: {sentence}")
+                raise ConfigError(f"configuration {names.shown(self.name)}: {sentence}")
 
     def _rules(self) -> Iterator[tuple[bool, str]]:
         """Rules in an order in which each may rely on those before it."""
@@ -69,10 +72,14 @@ class Config:
                     if f.name != "name"}
         bad = [n for n, v in integers.items() if isinstance(v, bool) or not isinstance(v, int)]
         if bad:
-            yield False, f"{bad[0]} must be an integer, found {integers[bad[0]]!r}"
+            yield False, f"{bad[0]} must be an integer, found {names.shown(integers[bad[0]])}"
+        wide = [n for n, v in integers.items() if v.bit_length() > 31]
+        if wide:
+            yield False, f"{wide[0]} has more than 32 bits: {names.shown(integers[wide[0]])}"
         low = [n for n, v in integers.items() if v < (0 if n == "fc_lanes" else 1)]
         if low:
             yield False, f"{low[0]} must be positive, found {integers[low[0]]}"
+        yield names.legal(self.name), f"its name must be {names.WANTED}"
         yield from self._size_rules()
         yield from self._width_rules()
 
@@ -121,6 +128,8 @@ class Config:
              f"sum_bits must be value_bits to 18, found {self.sum_bits}"),
             (20 <= self.total_bits <= 32,
              f"total_bits must be 20 to 32, found {self.total_bits}"),
+            (self.latency <= MOST["latency"],
+             f"latency must be at most {MOST['latency']}, found {self.latency}"),
         ]
 
     # ---- derived -------------------------------------------------------------------------
@@ -214,7 +223,7 @@ class Config:
                   if f.default is dataclasses.MISSING} - {"name"}
         unknown = sorted(set(fields) - known)
         if unknown:
-            raise ConfigError(f"{where}: unknown field {unknown[0]!r}; known fields are "
+            raise ConfigError(f"{where}: unknown field {names.shown(unknown[0])}; known fields are "
                               f"{', '.join(sorted(known))}")
         missing = sorted(needed - set(fields))
         if missing:
@@ -222,7 +231,7 @@ class Config:
         values = dict(fields)
         values.setdefault("name", name)
         if not isinstance(values["name"], str):
-            raise ConfigError(f"{where}: name must be text, found {values['name']!r}")
+            raise ConfigError(f"{where}: name must be text, found {names.shown(values['name'])}")
         return cls(**values)  # type: ignore[arg-type]
 
     @classmethod
@@ -230,7 +239,7 @@ class Config:
         """Inverse of `to_json`."""
         try:
             fields = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{where}: not JSON ({error})") from None
         if not isinstance(fields, dict):
             raise ConfigError(f"{where}: not a table of fields")
@@ -239,9 +248,9 @@ class Config:
     @classmethod
     def preset(cls, name: str) -> Config:
         """A configuration that comes with kcnn."""
-        names = presets()
-        if name not in names:
-            raise ConfigError(f"no configuration {name!r}: presets are {', '.join(names)}; "
+        known = presets()
+        if name not in known:
+            raise ConfigError(f"no configuration {name!r}: presets are {', '.join(known)}; "
                               "or give the path of a TOML file")
         text = (resources.files(__package__) / "presets" / f"{name}.toml").read_text()
         return cls.from_dict(tomllib.loads(text), name, f"preset {name}")
@@ -253,10 +262,15 @@ class Config:
             return cls.preset(name)
         path = Path(name)
         try:
-            fields = tomllib.loads(path.read_text())
+            with path.open("rb") as file:
+                data = file.read(TOML_BYTES + 1)
+            if len(data) > TOML_BYTES:
+                raise ConfigError(f"{name}: holds more than {TOML_BYTES} bytes, so it is no "
+                                  "configuration")
+            fields = tomllib.loads(data.decode())
         except OSError as error:
             raise ConfigError(f"{name}: cannot be read ({error.strerror})") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigError(f"{name}: not TOML ({error})") from None
         return cls.from_dict(fields, path.stem, name)
 

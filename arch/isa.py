@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import ClassVar
 
 from .errors import FormatError
@@ -437,6 +437,11 @@ _check_table()
 def encode(instructions: list[Instruction]) -> bytes:
     """Bytes of an instruction stream."""
     return b"".join(instruction.encode() for instruction in instructions)
+
+
+def size(instructions: Iterable[Instruction]) -> int:
+    """Bytes of an instruction stream."""
+    return sum(instruction.BYTES for instruction in instructions)
 
 
 def decode(data: bytes) -> list[Instruction]:

@@ -7,11 +7,16 @@
 
 All numbers are little-endian. The header's CRC-32 covers header (its own field as zero) and section
 table; each section has its own. The file of a program is one and the same byte for byte, and
-nothing else is read: what `load` accepts, `save` writes.
+nothing else is read: what `load` accepts, `save` writes. Only how the layer table is compressed is
+free, since zlib does not promise the same bytes everywhere.
+
+A file can come from anybody: no size in it is believed before it is known to be one that a program
+of its configuration can have.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import zlib
 from enum import IntEnum
@@ -21,6 +26,7 @@ import numpy as np
 
 from . import check, isa, meta, records, sections
 from .errors import ConfigError, FormatError, KcnnError
+from .meta import Meta
 from .program import Program
 
 FORMAT = 2
@@ -33,6 +39,8 @@ HEADER = np.dtype([
 HASH = slice(32, 64)
 ENTRY = np.dtype([("section", "<u4"), ("crc", "<u4"), ("offset", "<u8"), ("bytes", "<u8")])
 AGAIN = "copy or compile the file again"
+MOST_BYTES = 1 << 28             # of a file
+MOST_INSTRUCTIONS = 1 << 16
 
 
 class Section(IntEnum):
@@ -54,17 +62,34 @@ class Section(IntEnum):
 
 def save(program: Program, strip: bool = False) -> bytes:
     """The file's bytes. strip: leave the layer table out (the reference then cannot run)."""
+    bodies = _bodies(program, strip)
+    if Section.LAYERS in bodies:
+        bodies[Section.LAYERS] = sections.encode_layers(program)
+    return _join(bodies, program.config.hash)
+
+
+def _bodies(program: Program, strip: bool) -> dict[Section, bytes]:
+    """The sections, the layer table not compressed."""
     bodies = {
         Section.CONFIG: program.config.to_json().encode(),
         Section.INSTRUCTIONS: isa.encode(list(program.instructions)),
         Section.STREAMS: program.streams,
         Section.TABLES: program.tables,
         Section.DESCRIPTORS: sections.encode_descriptors(program),
-        Section.META: records.canonical(program.meta.to_plain()).encode(),
+        Section.META: records.canonical(_meta(program, strip).to_plain()).encode(),
     }
     if sections.has_layers(program) and not strip:
-        bodies[Section.LAYERS] = sections.encode_layers(program)
-    return _join(dict(sorted(bodies.items())), program.config.hash)
+        bodies[Section.LAYERS] = sections.layer_bytes(program)
+    return dict(sorted(bodies.items()))
+
+
+def _meta(program: Program, strip: bool) -> Meta:
+    """Without the nodes of tensors that a stripped file leaves out."""
+    nodes = program.meta.nodes
+    if not strip or not nodes:
+        return program.meta
+    kept = tuple(nodes[index] for index in sections.port_tensors(program))
+    return dataclasses.replace(program.meta, nodes=kept)
 
 
 def _join(bodies: dict[Section, bytes], config_hash: bytes) -> bytes:
@@ -103,7 +128,7 @@ def load(data: bytes, where: str) -> Program:
         check.verify(program)
     except FormatError as error:
         raise FormatError(f"{where}: {error}") from None
-    _same(data, program, Section.LAYERS not in table, table, where)
+    _same(data, program, bodies, table, where)
     return program
 
 
@@ -169,15 +194,16 @@ def _no_gaps(data: bytes, table: dict[Section, np.void], where: str) -> None:
 
 
 def _program(bodies: dict[Section, bytes], at: dict[Section, str]) -> Program:
+    """The program; the layer table in `bodies` becomes what it is uncompressed."""
     config = sections.decode_config(bodies[Section.CONFIG], at[Section.CONFIG])
-    try:
-        instructions = tuple(isa.decode(bodies[Section.INSTRUCTIONS]))
-    except FormatError as error:
-        raise FormatError(f"{at[Section.INSTRUCTIONS]}: {error}; recompile the network") from None
+    instructions = _instructions(bodies[Section.INSTRUCTIONS], at[Section.INSTRUCTIONS])
     memory_bytes, tensors, inputs, outputs = sections.decode_descriptors(
         bodies[Section.DESCRIPTORS], at[Section.DESCRIPTORS])
     layers: list = []
     if Section.LAYERS in bodies:
+        most = sections.most_layer_bytes(instructions, len(bodies[Section.STREAMS]))
+        bodies[Section.LAYERS] = sections.inflate_layers(bodies[Section.LAYERS], most,
+                                                         at[Section.LAYERS])
         tensors, places, layers = sections.decode_layers(bodies[Section.LAYERS], tensors,
                                                          at[Section.LAYERS])
         inputs, outputs = ([sections.moved(port, places) for port in ports]
@@ -188,10 +214,25 @@ def _program(bodies: dict[Section, bytes], at: dict[Section, str]) -> Program:
                                    at[Section.META]))
 
 
-def _same(data: bytes, program: Program, strip: bool, table: dict[Section, np.void],
-          where: str) -> None:
-    """The file must be the bytes that `save` writes."""
-    again = save(program, strip)
+def _instructions(data: bytes, where: str) -> tuple[isa.Instruction, ...]:
+    if len(data) > MOST_INSTRUCTIONS * isa.SHORT_BYTES:
+        raise FormatError(f"{where}: {len(data)} bytes are more than {MOST_INSTRUCTIONS} "
+                          "instructions; recompile the network")
+    try:
+        return tuple(isa.decode(data))
+    except FormatError as error:
+        raise FormatError(f"{where}: {error}; recompile the network") from None
+
+
+def _same(data: bytes, program: Program, bodies: dict[Section, bytes],
+          table: dict[Section, np.void], where: str) -> None:
+    """The file must be the bytes that `save` writes, the layer table inflated."""
+    made = _bodies(program, Section.LAYERS not in table)
+    if made.get(Section.LAYERS) == bodies.get(Section.LAYERS) and Section.LAYERS in table:
+        entry = table[Section.LAYERS]
+        start = int(entry["offset"])
+        made[Section.LAYERS] = data[start:start + int(entry["bytes"])]
+    again = _join(made, program.config.hash)
     if again == data:
         return
     if again[HASH] != data[HASH]:
@@ -230,8 +271,14 @@ def write(path: str | os.PathLike[str], program: Program, strip: bool = False) -
 def read(path: str | os.PathLike[str]) -> Program:
     """Load a program from a file."""
     try:
-        data = Path(path).read_bytes()
+        with open(path, "rb") as file:
+            data = file.read(HEADER.itemsize)
+            if data.startswith(MAGIC):
+                data += file.read(MOST_BYTES)
     except OSError as error:
         raise KcnnError(f"{path}: cannot be read ({error.strerror}); "
                         "give the path of a .kbin file") from None
+    if len(data) > MOST_BYTES:
+        raise FormatError(f"{path}: has more than {MOST_BYTES} bytes, the most that is read; "
+                          "compile with --strip")
     return load(data, str(path))

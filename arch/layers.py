@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from . import fixed
+from . import fixed, names
 from .errors import FormatError
 from .isa import Mode, Run
 from .program import Layer, Program, Taps
@@ -37,12 +37,14 @@ def _reference_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
     return [
         (bool(layer.runs), "it names no RUN"),
         (not runs, f"runs names instruction {runs[:1]}, which is no RUN"),
-        (layer.op in ("sum", "max"), f"op {layer.op!r} is neither sum nor max"),
+        (layer.op in ("sum", "max"), f"op {names.shown(layer.op)} is neither sum nor max"),
         (layer.mode in Mode.__members__.values(), f"mode={layer.mode} is unknown"),
         ((layer.op == "max") == (layer.mode == Mode.PASS), "mode PASS and op max go together"),
         (layer.shift in fixed.SHIFTS, f"shift={layer.shift} is none of {fixed.SHIFTS}"),
         (0 <= layer.output < len(program.tensors), f"output {layer.output} does not exist"),
         (layer.output not in ready, f"tensor {layer.output} has a value already"),
+        *((0 <= getattr(layer, name) < 1 << 63, f"{name}={getattr(layer, name)} is no count")
+          for name in ("macs", "dense_macs")),
     ]
 
 

@@ -32,5 +32,7 @@ def printable(text: str) -> str:
 
 def shown(value: object) -> str:
     """A value of a file as a message shows it: its literal, the end of a long one left out."""
+    if isinstance(value, int) and value.bit_length() > 256:
+        return f"an integer of {value.bit_length()} bits"
     said = printable(repr(value[:SHOWN] if isinstance(value, str | list | tuple) else value))
     return said if len(said) <= SHOWN else f"{said[:SHOWN]}..."

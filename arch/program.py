@@ -7,6 +7,7 @@ of 64 bytes on. `memory_image` builds it; the machine starts at instruction 0.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -137,10 +138,10 @@ class Program:
         """N, images computed at once."""
         return self.tensors[self.inputs[0].tensor].layout.images
 
-    @property
+    @functools.cached_property
     def stream_base(self) -> int:
         """Byte address of the streams section."""
-        return align(len(isa.encode(list(self.instructions))))
+        return align(isa.size(self.instructions))
 
     @property
     def table_base(self) -> int:

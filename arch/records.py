@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from . import names
 from .errors import FormatError
 from .layout import Layout
 from .program import Layer, Piece, Port, Source, Taps, Tensor
@@ -38,12 +39,20 @@ def canonical(value: Any) -> str:
 def parse(text: str | bytes, where: str) -> dict[str, Any]:
     """Inverse of `canonical` for a table of fields; raises FormatError."""
     try:
-        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite)
+        value = json.loads(text, parse_constant=_no_constant, parse_float=_finite,
+                           object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise FormatError(f"{where}: not JSON ({error}); recompile the network") from None
     if not isinstance(value, dict):
         raise FormatError(f"{where}: not a JSON object; recompile the network")
     return value
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a field is given twice")
+    return found
 
 
 def _no_constant(name: str) -> Any:
@@ -63,27 +72,30 @@ def put_list(array: Ints) -> list[int]:
 def take_list(value: Any) -> Ints:
     """Inverse of `put_list`."""
     if not isinstance(value, list):
-        raise TypeError(f"{value!r} is no list of integers")
+        raise TypeError(f"{names.shown(value)} is no list of integers")
     return np.array([_integer(v) for v in value], np.int64)
 
 
 def _integer(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{value!r} is no integer")
+        raise TypeError(f"{names.shown(value)} is no integer")
+    if value.bit_length() > 63:
+        raise ValueError(f"{names.shown(value)} has more than 64 bits")
     return value
 
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{names.shown(value)} is no text")
     return value
 
 
-def _fields(plain: Any, names: Sequence[str]) -> dict[str, Any]:
+def _fields(plain: Any, wanted: Sequence[str]) -> dict[str, Any]:
     if not isinstance(plain, dict):
-        raise TypeError(f"{plain!r} is no record")
-    for name in sorted(set(plain) ^ set(names)):
-        raise KeyError(f"field {name!r} is {'missing' if name in names else 'unknown'}")
+        raise TypeError(f"{names.shown(plain)} is no record")
+    for name in sorted(set(plain) ^ set(wanted)):
+        raise KeyError(f"field {names.shown(name)} is "
+                       f"{'missing' if name in wanted else 'unknown'}")
     return plain
 
 
@@ -99,7 +111,7 @@ def tensor_from_plain(plain: Any, take: Take) -> Tensor:
     fields = _fields(plain, ("name", "scale", "values", "layout"))
     layout = _fields(fields["layout"], LAYOUT_FIELDS)
     if not isinstance(fields["scale"], float):
-        raise TypeError(f"scale {fields['scale']!r} is no real number")
+        raise TypeError(f"scale {names.shown(fields['scale'])} is no real number")
     return Tensor(_text(fields["name"]), Layout(**{n: _integer(v) for n, v in layout.items()}),
                   fields["scale"], tuple(take(fields["values"]).tolist()))
 

@@ -10,7 +10,8 @@ Descriptors, for a host in any language (all little-endian, in this order):
 
 Layer table: zlib-compressed; inside, the length of a JSON text (uint32), the text (`records.py`,
 with [dtype, count] for each array), then the arrays one after the other in the order of the text's
-reading.
+reading. How much it may hold follows from the instructions and streams (`most_layer_bytes`), so
+that nothing more is ever inflated.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import records
+from . import isa, names, records
 from .config import Config
 from .errors import FormatError
 from .layout import Layout
@@ -41,6 +42,13 @@ TENSOR = np.dtype([
 PORT = np.dtype([
     ("address", "<u8"), ("tensor", "<u4"), ("name_at", "<u4"), ("name_bytes", "<u4"),
     ("reserved", "<u4")])
+CODES_MOST = 256         # values of a codebook, of any machine
+NAME_BYTES = 4 * names.MOST
+# of a layer table, see most_layer_bytes
+TAP_BYTES = 14
+LAYER_BYTES = 1 << 14
+SHARING = 256
+ROOM = 1 << 24
 ARRAY_TYPES = ("|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<i8")
 
 
@@ -53,7 +61,7 @@ def port_tensors(program: Program) -> list[int]:
 def encode_descriptors(program: Program) -> bytes:
     """Everything that a host needs to write inputs and to read outputs."""
     kept = port_tensors(program)
-    names = bytearray()
+    text = bytearray()
     values: list[int] = []
     tensors = np.zeros(len(kept), TENSOR)
     for record, index in zip(tensors, kept, strict=True):
@@ -63,24 +71,24 @@ def encode_descriptors(program: Program) -> bytes:
             record[name] = getattr(tensor.layout, name)
         record["values_at"], record["values_count"] = len(values), len(tensor.values)
         values += tensor.values
-        _name(record, tensor.name, names)
+        _name(record, tensor.name, text)
     ports = np.zeros(len(program.inputs) + len(program.outputs), PORT)
     for record, port in zip(ports, (*program.inputs, *program.outputs), strict=True):
         record["address"], record["tensor"] = port.address, kept.index(port.tensor)
-        _name(record, port.name, names)
+        _name(record, port.name, text)
     head = np.zeros(1, DESCRIPTOR_HEAD)
     config = program.config
     head[0] = (program.memory_bytes, program.batch, config.code_bits, config.row_codes,
                config.memory_codes, len(kept), len(program.inputs), len(program.outputs),
-               len(values), len(names), 0)
+               len(values), len(text), 0)
     return (head.tobytes() + tensors.tobytes() + ports.tobytes()
-            + np.array(values, "<i4").tobytes() + bytes(names))
+            + np.array(values, "<i4").tobytes() + bytes(text))
 
 
-def _name(record: np.void, name: str, names: bytearray) -> None:
+def _name(record: np.void, name: str, text: bytearray) -> None:
     data = name.encode()
-    record["name_at"], record["name_bytes"] = len(names), len(data)
-    names += data
+    record["name_at"], record["name_bytes"] = len(text), len(data)
+    text += data
 
 
 class Reader:
@@ -119,32 +127,38 @@ def decode_descriptors(data: bytes, where: str
     inputs = reader.take(PORT, int(head["inputs"]))
     outputs = reader.take(PORT, int(head["outputs"]))
     values = reader.take("<i4", int(head["values"])).tolist()
-    names = reader.take("|u1", int(head["names"])).tobytes()
+    text = reader.take("|u1", int(head["names"])).tobytes()
     reader.end()
-    found = [_tensor(record, values, names, where) for record in tensors]
-    ports = [_port(record, names, where) for record in (*inputs, *outputs)]
+    found = [_tensor(record, values, text, where) for record in tensors]
+    ports = [_port(record, text, where) for record in (*inputs, *outputs)]
     bad = [port for port in ports if port.tensor >= len(found)]
     if bad:
-        raise FormatError(f"{where}: port {bad[0].name!r} names tensor {bad[0].tensor} of "
-                          f"{len(found)}; recompile the network")
+        raise FormatError(f"{where}: port {names.shown(bad[0].name)} names tensor "
+                          f"{bad[0].tensor} of {len(found)}; recompile the network")
     return int(head["memory_bytes"]), found, ports[:len(inputs)], ports[len(inputs):]
 
 
-def _tensor(record: np.void, values: list[int], names: bytes, where: str) -> Tensor:
+def _tensor(record: np.void, values: list[int], text: bytes, where: str) -> Tensor:
     layout = Layout(**{name: int(record[name]) for name in records.LAYOUT_FIELDS})
-    at = int(record["values_at"])
-    return Tensor(_name_of(record, names, where), layout, float(record["scale"]),
-                  tuple(values[at:at + int(record["values_count"])]))
+    at, count = int(record["values_at"]), int(record["values_count"])
+    if count > CODES_MOST:
+        raise FormatError(f"{where}: a tensor has {count} values, a codebook has at most "
+                          f"{CODES_MOST}; recompile the network")
+    return Tensor(_name_of(record, text, where), layout, float(record["scale"]),
+                  tuple(values[at:at + count]))
 
 
-def _port(record: np.void, names: bytes, where: str) -> Port:
-    return Port(_name_of(record, names, where), int(record["tensor"]), int(record["address"]))
+def _port(record: np.void, text: bytes, where: str) -> Port:
+    return Port(_name_of(record, text, where), int(record["tensor"]), int(record["address"]))
 
 
-def _name_of(record: np.void, names: bytes, where: str) -> str:
-    at = int(record["name_at"])
+def _name_of(record: np.void, text: bytes, where: str) -> str:
+    at, size = int(record["name_at"]), int(record["name_bytes"])
+    if size > NAME_BYTES:
+        raise FormatError(f"{where}: the name at byte {at} of the names has {size} bytes, it must "
+                          f"be {names.WANTED}; recompile the network")
     try:
-        return names[at:at + int(record["name_bytes"])].decode()
+        return text[at:at + size].decode()
     except UnicodeDecodeError as error:
         raise FormatError(f"{where}: the name at byte {at} of the names is no UTF-8 "
                           f"({error.reason}); recompile the network") from None
@@ -161,8 +175,32 @@ def has_layers(program: Program) -> bool:
     return bool(program.layers) or len(program.tensors) > len(port_tensors(program))
 
 
+def most_layer_bytes(instructions: Sequence[isa.Instruction], streams: int) -> int:
+    """Bytes that the layer table of a program can need, uncompressed; streams: their bytes.
+
+    A layer has a RUN and a tensor; a tap, run or channel is TAP_BYTES at most for each byte of its
+    RUN's stream. RUNs may share a stream, so that alone would leave room for tables far larger than
+    the file: a table holds at most SHARING times what instructions and streams do, and ROOM.
+    """
+    runs = [ins for ins in instructions if isinstance(ins, isa.Run)]
+    ports = sum(isinstance(ins, isa.Load | isa.Store) for ins in instructions)
+    taps = sum(min(run.stream_units * isa.UNIT_BYTES, streams) for run in runs)
+    need = TAP_BYTES * taps + LAYER_BYTES * (len(runs) + ports + 1)
+    return min(need, SHARING * (isa.size(instructions) + streams) + ROOM)
+
+
 def encode_layers(program: Program) -> bytes:
-    """Layer table: all tensors and layers."""
+    """Layer table: all tensors and layers. Raises FormatError for one that is too large."""
+    text = layer_bytes(program)
+    most = most_layer_bytes(program.instructions, len(program.streams))
+    if len(text) > most:
+        raise FormatError(f"the layer table has {len(text)} bytes, at most {most} can be read; "
+                          "compile with --strip")
+    return zlib.compress(text, 9)
+
+
+def layer_bytes(program: Program) -> bytes:
+    """The layer table before it is compressed: all tensors and layers."""
     arrays: list[bytes] = []
 
     def put(array: Ints) -> list[Any]:
@@ -177,15 +215,19 @@ def encode_layers(program: Program) -> bytes:
         "layers": [records.layer_to_plain(layer, put) for layer in program.layers],
     }
     text = records.canonical(plain).encode()
-    return zlib.compress(len(text).to_bytes(4, "little") + text + b"".join(arrays), 9)
+    return len(text).to_bytes(4, "little") + text + b"".join(arrays)
 
 
-def _inflate(data: bytes, where: str) -> bytes:
+def inflate_layers(data: bytes, most: int, where: str) -> bytes:
+    """Inverse of the compression; FormatError for more than `most` bytes, which are not made."""
     inflate = zlib.decompressobj()
     try:
-        text = inflate.decompress(data)
+        text = inflate.decompress(data, most + 1)
     except zlib.error as error:
         raise FormatError(f"{where}: not compressed ({error}); recompile the network") from None
+    if len(text) > most:
+        raise FormatError(f"{where}: holds more than the {most} bytes that a layer table of these "
+                          "instructions and streams can need; recompile the network")
     if not inflate.eof or inflate.unused_data:
         raise FormatError(f"{where}: cut off or followed by other data; recompile the network")
     return text
@@ -202,20 +244,20 @@ def _smallest(array: Ints) -> str:
     raise AssertionError("int64 holds every int64")
 
 
-def decode_layers(data: bytes, ported: list[Tensor], where: str
+def decode_layers(text: bytes, ported: list[Tensor], where: str
                   ) -> tuple[list[Tensor], list[int], list[Layer]]:
-    """All tensors, the index of each descriptor's tensor among them, and the layers.
+    """Inverse of `layer_bytes`: all tensors, the index of each descriptor's tensor among them, and
+    the layers.
 
     ported: the tensors of the descriptors, in their order.
     """
-    reader = Reader(_inflate(data, where), where)
-    text = reader.take("|u1", int(reader.take("<u4", 1)[0])).tobytes()
-    plain = records.parse(text, where)
+    reader = Reader(text, where)
+    plain = records.parse(reader.take("|u1", int(reader.take("<u4", 1)[0])).tobytes(), where)
 
     def take(spec: Any) -> Ints:
         dtype, count = spec
-        if dtype not in ARRAY_TYPES or not isinstance(count, int):
-            raise ValueError(f"{spec!r} describes no array")
+        if dtype not in ARRAY_TYPES or not isinstance(count, int) or count >> 32:
+            raise ValueError(f"{names.shown(spec)} describes no array")
         return reader.take(dtype, count).astype(np.int64)
 
     try:

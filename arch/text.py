@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import check, hazards, isa, kbin, meta, records, stream
+from . import check, hazards, isa, kbin, meta, names, records, stream
 from .config import Config
 from .errors import ConfigError, FormatError
 from .isa import Run, Table, TableLoad
@@ -223,10 +223,17 @@ def _format(text: str) -> int:
     return kbin.FORMAT
 
 
+def _memory(text: str) -> int:
+    size = int(text, 0)
+    if not 0 <= size <= check.EXTERNAL_BYTES:
+        raise FormatError(f".memory {names.shown(size)} is not from 0 to {check.EXTERNAL_BYTES}")
+    return size
+
+
 _SINGLE: dict[str, Callable[[str], Any]] = {
     "format": _format,
     "config": lambda text: Config.from_json(text, ".config"),
-    "memory": lambda text: int(text, 0),
+    "memory": _memory,
     "meta": lambda text: meta.from_plain(records.parse(text, ".meta"), ".meta"),
 }
 _PLAIN: dict[str, Callable[[Any], Any]] = {

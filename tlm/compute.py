@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ..arch.config import Config
 from ..arch.isa import Fill, Run
+from ..arch.parse import Parsed
 from ..arch.timing import (
     RUN_SETUP,
     Issue,
@@ -19,7 +20,6 @@ from ..arch.timing import (
 from . import lanes
 from .channel import Wait, until
 from .memory import ActivationMemory, Tables
-from .parse import Parsed
 from .statistics import RunClocks
 from .stream_fetch import CachedChannel, StreamFetch
 from .unit import Ended, UnitPort

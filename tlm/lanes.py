@@ -14,8 +14,8 @@ from ..arch import fixed
 from ..arch.config import Config
 from ..arch.errors import FormatError
 from ..arch.isa import Mode, Run
+from ..arch.parse import Parsed
 from .memory import ActivationMemory, Tables
-from .parse import Parsed
 
 Ints = NDArray[np.int64]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from ..arch.config import Config
 from ..arch.errors import FormatError
 from ..arch.isa import UNIT_BYTES, Run
+from ..arch.parse import Parsed, parse
 from ..arch.timing import Lengths, ascend, lengths, needed_beats, pop_items
 from .channel import Channel, Event, Wait, until
-from .parse import Parsed, parse
 from .port import STREAM, Port
 
 NEVER = 1 << 60

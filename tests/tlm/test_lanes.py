@@ -9,10 +9,10 @@ from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.errors import FormatError
 from kcnn.arch.isa import Mode, Run
+from kcnn.arch.parse import parse
 from kcnn.tlm import lanes
 from kcnn.tlm.machine import simulate
 from kcnn.tlm.memory import ActivationMemory, Tables
-from kcnn.tlm.parse import parse
 from machine_programs import CONFIGS, random_program
 
 TINY = Config.preset("tiny")

@@ -11,8 +11,8 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arch.errors import FormatError
-from ..arch.stream import (
+from .errors import FormatError
+from .stream import (
     CHANNEL_HEAD,
     END,
     FACTOR_BITS,

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kcnn.arch import stream
 from kcnn.arch.errors import FormatError
+from kcnn.arch.parse import parse
 from kcnn.arch.stream import ChannelStream, Run
-from kcnn.tlm.parse import parse
 
 # low bytes that look like a header, a long gap, an end
 FACTORS = st.one_of(st.integers(-2048, 2047), st.sampled_from([-1, 0x70, 0x77, -137, 0x7F, 0xF3]))
