@@ -27,8 +27,6 @@ ROOM = 4
 STREAM_REST = 32
 # a scale is a normal float32, and so is every value of 16 bits times it
 SCALES = (2.0 ** -126, 2.0 ** 111)
-ADDRESSES = ("origin", "image_pitch", "chunk_pitch", "dst", "dst_channel", "dst_plane",
-             "dst_image", "x_step", "x_wrap", "y_step", "y_wrap")
 
 
 def same_machine(program: Program, config: Config, where: str) -> None:
@@ -153,9 +151,9 @@ def _table_rules(program: Program, ins: TableLoad) -> Rules:
     if ins.kind == Table.RAMP:
         return rules + [(getattr(ins, name) < config.memory_codes,
                          f"{name}={getattr(ins, name)} is no address below {config.memory_codes}")
-                        for name in ("start", "step")]
+                        for name in TableLoad.addresses()]
     start = ins.address * isa.UNIT_BYTES
-    end = start + 4 * ins.count
+    end = start + isa.ENTRY_BYTES * ins.count
     inside = program.table_base <= start and end <= program.table_base + len(program.tables)
     rules += [_aligned(config, "address", ins.address),
               (inside, f"address={ins.address:#x} count={ins.count} are bytes {start} to {end}, "
@@ -204,18 +202,13 @@ def _run_rules(program: Program, ins: Run) -> Rules:
          f"radix_width={ins.radix_width}")]
     return rules + [(getattr(ins, name) < config.memory_codes,
                      f"{name}={getattr(ins, name)} is not reduced modulo the memory's "
-                     f"{config.memory_codes} codes") for name in ADDRESSES]
+                     f"{config.memory_codes} codes") for name in Run.addresses()]
 
 
 def _chunk_rules(config: Config, ins: Run) -> Rules:
-    image = ins.image_rows * ins.pitch
-    derived = {
-        "chunk_images": config.lanes // image,
-        "chunk_rows": config.lanes % image // ins.pitch,
-        "chunk_columns": config.lanes % ins.pitch,
-        "image_pitch": image % config.memory_codes,
-        "chunk_pitch": config.lanes // image * image % config.memory_codes,
-    }
+    derived = isa.chunk_fields(config.lanes, ins.pitch, ins.image_rows)
+    for name in derived.keys() & set(Run.addresses()):
+        derived[name] %= config.memory_codes
     return [(getattr(ins, name) == value,
              f"{name}={getattr(ins, name)} must be {value} for pitch={ins.pitch} "
              f"image_rows={ins.image_rows} and {config.lanes} lanes")

@@ -1,8 +1,10 @@
 """The instruction set: the one table from which everything else is derived.
 
-A field is a descriptor (width, meaning), an instruction a class of fields whose docstring states
-its action. Construction, range checks, encoding, decoding, assembly text and back, the reference
-page (docs/isa.md), random instructions for tests and the bit slices of the RTL come from here.
+An instruction is a class whose docstring states its action; a field is an attribute whose
+annotation holds its descriptor (width, meaning, ...), and fields lie one after another in the order
+of the class. Construction, range checks, encoding, decoding, assembly text and back, the reference
+page (docs/isa.md), random instructions for tests, the bit slices and registers of the RTL and the
+list of those that are addresses come from there.
 
 Encoding: little-endian bit numbering over the instruction's bytes; bit 0 is the lowest bit of
 byte 0. Instructions are 16 bytes long, RUN 64. Unused bits are zero, and that is checked.
@@ -18,11 +20,12 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections.abc import Iterable, Iterator
-from typing import ClassVar
+from typing import Annotated, ClassVar, get_type_hints
 
 from .errors import FormatError
 
 UNIT_BYTES = 16          # external addresses of instructions count units of 16 bytes
+ENTRY_BYTES = 4          # of a table in external memory
 SHORT_BYTES = 16
 LONG_BYTES = 64
 
@@ -67,12 +70,21 @@ class Unit(enum.IntEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Field:
-    """A bit field: name, first bit, width, meaning."""
+    """A bit field, told once, in the annotation of the attribute that holds its value.
 
-    name: str
-    lo: int
+    least: smallest legal value; address: of the activation memory, so reduced modulo its size;
+    names: of the values, which assembly text writes instead of numbers; hexadecimal: how it writes
+    numbers. The class of the instruction fills in name and lo, the first bit.
+    """
+
     width: int
     meaning: str
+    least: int = 0
+    address: bool = False
+    names: type[enum.IntEnum] | None = None
+    hexadecimal: bool = False
+    name: str = ""
+    lo: int = 0
 
     @property
     def hi(self) -> int:
@@ -83,41 +95,50 @@ class Field:
     def limit(self) -> int:
         return 1 << self.width
 
+    def text(self, value: int) -> str:
+        """The value as assembly text has it."""
+        if self.names is not None:
+            return self.names(value).name
+        return hex(value) if self.hexadecimal else str(value)
 
-def _layout(start: int, *fields: tuple[str, int, str]) -> tuple[Field, ...]:
+    def value(self, text: str) -> int:
+        """Inverse of `text`; ValueError if it is no number."""
+        if self.names is not None and text in self.names.__members__:
+            return int(self.names[text])
+        return int(text, 0)
+
+
+def _fields(kind: type, start: int, without: tuple[str, ...] = ()) -> tuple[Field, ...]:
+    """The descriptors in a class's annotations, one after another from bit `start` on."""
     out = []
-    for name, width, meaning in fields:
-        out.append(Field(name, start, width, meaning))
-        start += width
+    for name, hint in get_type_hints(kind, include_extras=True).items():
+        for field in getattr(hint, "__metadata__", ()):
+            if name not in without:
+                out.append(dataclasses.replace(field, name=name, lo=start))
+                start += field.width
     return tuple(out)
 
 
-HEAD = _layout(
-    0,
-    ("opcode", 4, "which instruction"),
-    ("pop_prev", 1, "wait for and take a token from the previous unit (load < compute < store)"),
-    ("pop_next", 1, "wait for and take a token from the next unit"),
-    ("push_prev", 1, "give a token to the previous unit when done"),
-    ("push_next", 1, "give a token to the next unit when done"),
-    ("cores", 8, "core mask; 1 on a machine of one core, 0 where no core takes part"),
-)
-FLAGS = ("pop_prev", "pop_next", "push_prev", "push_next")
-
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Instruction:
     """Base of all instructions; flags default to 0, cores to 1."""
 
     OP: ClassVar[Op]
     UNIT: ClassVar[Unit | None] = None
     BYTES: ClassVar[int] = SHORT_BYTES
-    FIELDS: ClassVar[tuple[Field, ...]] = ()
+    FIELDS: ClassVar[tuple[Field, ...]] = ()         # its own, behind those that all have
 
-    pop_prev: int = dataclasses.field(default=0, kw_only=True)
-    pop_next: int = dataclasses.field(default=0, kw_only=True)
-    push_prev: int = dataclasses.field(default=0, kw_only=True)
-    push_next: int = dataclasses.field(default=0, kw_only=True)
-    cores: int = dataclasses.field(default=1, kw_only=True)
+    pop_prev: Annotated[int, Field(
+        1, "wait for and take a token from the previous unit (load < compute < store)")] = 0
+    pop_next: Annotated[int, Field(1, "wait for and take a token from the next unit")] = 0
+    push_prev: Annotated[int, Field(1, "give a token to the previous unit when done")] = 0
+    push_next: Annotated[int, Field(1, "give a token to the next unit when done")] = 0
+    cores: Annotated[int, Field(
+        8, "core mask; 1 on a machine of one core, 0 where no core takes part")] = 1
+
+    def __init_subclass__(cls) -> None:
+        cls.FIELDS = _fields(cls, HEAD[-1].hi, tuple(field.name for field in HEAD))
+        assert cls.all_fields()[-1].hi <= 8 * cls.BYTES, cls
 
     def __post_init__(self) -> None:
         for field in self.all_fields()[1:]:
@@ -127,10 +148,13 @@ class Instruction:
             if not 0 <= value < field.limit:
                 raise FormatError(f"{self.OP.name} {field.name}={value} does not fit its "
                                   f"{field.width} bits (0 to {field.limit - 1})")
+        for field in self.FIELDS:
+            if getattr(self, field.name) < field.least:
+                raise FormatError(f"{self.OP.name} {field.name} must be at least {field.least}")
         self.check()
 
     def check(self) -> None:
-        """Legal values beyond the field widths; raises FormatError."""
+        """What the fields must have in common; raises FormatError."""
 
     @classmethod
     def all_fields(cls) -> tuple[Field, ...]:
@@ -142,6 +166,11 @@ class Instruction:
         """The field of this name."""
         return next(f for f in cls.all_fields() if f.name == name)
 
+    @classmethod
+    def addresses(cls) -> tuple[str, ...]:
+        """Names of the fields that are addresses of the activation memory or steps between them."""
+        return tuple(field.name for field in cls.FIELDS if field.address)
+
     def encode(self) -> bytes:
         """The instruction's bytes."""
         word = int(self.OP)
@@ -149,55 +178,42 @@ class Instruction:
             word |= getattr(self, field.name) << field.lo
         return word.to_bytes(self.BYTES, "little")
 
-    def _said(self) -> Iterator[tuple[str, int]]:
-        for field in self.FIELDS:
-            yield field.name, getattr(self, field.name)
-        for name in FLAGS:
-            if getattr(self, name):
-                yield name, getattr(self, name)
-        if self.cores != _default_cores(type(self)):
-            yield "cores", self.cores
+    def _said(self) -> Iterator[Field]:
+        """The fields that text names: its own, and what is not as usual of the others."""
+        yield from self.FIELDS
+        usual = {field.name: field.default for field in dataclasses.fields(self)}
+        for field in HEAD[1:]:
+            if getattr(self, field.name) != usual[field.name]:
+                yield field
 
     def __str__(self) -> str:
-        return " ".join([self.OP.name, *(f"{n}={_show(n, v)}" for n, v in self._said())])
+        return " ".join([self.OP.name, *(f"{field.name}={field.text(getattr(self, field.name))}"
+                                         for field in self._said())])
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({', '.join(f'{n}={v}' for n, v in self._said())})"
+        said = (f"{field.name}={getattr(self, field.name)}" for field in self._said())
+        return f"{type(self).__name__}({', '.join(said)})"
 
 
-def _default_cores(kind: type[Instruction]) -> int:
-    return next(f.default for f in dataclasses.fields(kind) if f.name == "cores")  # type: ignore
+HEAD = (Field(4, "which instruction", name="opcode"), *_fields(Instruction, 4))
+FLAGS = tuple(field.name for field in HEAD if field.width == 1)
+
+# fields of several instructions
+Row = Annotated[int, Field(20, "first row of the activation memory (a row is 2 x P codes)")]
+Rows = Annotated[int, Field(20, "number of rows, at least 1", least=1)]
 
 
-_NAMED = {"mode": Mode, "kind": Table}
-
-
-def _show(name: str, value: int) -> str:
-    if name in _NAMED:
-        return _NAMED[name](value).name
-    return hex(value) if name in ("address", "stream") else str(value)
-
-
-@dataclasses.dataclass(frozen=True, repr=False)
+@dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
 class End(Instruction):
     """Wait until every unit is idle, then raise `done`."""
 
     OP = Op.END
 
-    cores: int = dataclasses.field(default=0, kw_only=True)
+    cores: int = 0
 
     def check(self) -> None:
         if any(getattr(self, name) for name in FLAGS) or self.cores:
             raise FormatError("END takes no tokens and no cores")
-
-
-def _dma_fields(verb: str) -> tuple[Field, ...]:
-    return _layout(
-        16,
-        ("address", 28, f"external address {verb}, in units of 16 bytes"),
-        ("row", 20, "first row of the activation memory (a row is 2 x P codes)"),
-        ("rows", 20, "number of rows, at least 1"),
-    )
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -206,14 +222,11 @@ class Load(Instruction):
 
     OP = Op.LOAD
     UNIT = Unit.LOAD
-    FIELDS = _dma_fields("to read")
 
-    address: int
-    row: int
-    rows: int
-
-    def check(self) -> None:
-        _at_least_one(self, "rows")
+    address: Annotated[int, Field(
+        28, "external address to read, in units of 16 bytes", hexadecimal=True)]
+    row: Row
+    rows: Rows
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -222,14 +235,11 @@ class Store(Instruction):
 
     OP = Op.STORE
     UNIT = Unit.STORE
-    FIELDS = _dma_fields("to write")
 
-    address: int
-    row: int
-    rows: int
-
-    def check(self) -> None:
-        _at_least_one(self, "rows")
+    address: Annotated[int, Field(
+        28, "external address to write, in units of 16 bytes", hexadecimal=True)]
+    row: Row
+    rows: Rows
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -241,31 +251,22 @@ class TableLoad(Instruction):
 
     OP = Op.TABLE
     UNIT = Unit.LOAD
-    FIELDS = _layout(
-        16,
-        ("kind", 3, "BASE, OFFSET, DECODE, CLUSTER or RAMP"),
-        ("bank", 1, "bank of the table; for DECODE the pair"),
-        ("first", 14, "first entry"),
-        ("count", 15, "number of entries, at least 1"),
-        ("address", 28, "external address of the entries, in units of 16 bytes (0 for RAMP)"),
-        ("start", 20, "RAMP: address of the first entry"),
-        ("step", 20, "RAMP: added from entry to entry, modulo the memory's size"),
-        ("pair", 1, "RAMP: decode-table pair of the entries"),
-    )
 
-    kind: int
-    bank: int
-    first: int
-    count: int
-    address: int = 0
-    start: int = 0
-    step: int = 0
-    pair: int = 0
+    kind: Annotated[int, Field(3, "BASE, OFFSET, DECODE, CLUSTER or RAMP", names=Table)]
+    bank: Annotated[int, Field(1, "bank of the table; for DECODE the pair")]
+    first: Annotated[int, Field(14, "first entry")]
+    count: Annotated[int, Field(15, "number of entries, at least 1", least=1)]
+    address: Annotated[int, Field(
+        28, "external address of the entries, in units of 16 bytes (0 for RAMP)",
+        hexadecimal=True)] = 0
+    start: Annotated[int, Field(20, "RAMP: address of the first entry", address=True)] = 0
+    step: Annotated[int, Field(
+        20, "RAMP: added from entry to entry, modulo the memory's size", address=True)] = 0
+    pair: Annotated[int, Field(1, "RAMP: decode-table pair of the entries")] = 0
 
     def check(self) -> None:
         if self.kind not in Table.__members__.values():
             raise FormatError(f"TABLE kind={self.kind} is unknown")
-        _at_least_one(self, "count")
         unused = ("address",) if self.kind == Table.RAMP else ("start", "step", "pair")
         for name in unused:
             if getattr(self, name):
@@ -279,19 +280,10 @@ class Fill(Instruction):
 
     OP = Op.FILL
     UNIT = Unit.COMPUTE
-    FIELDS = _layout(
-        16,
-        ("row", 20, "first row of the activation memory"),
-        ("rows", 20, "number of rows, at least 1"),
-        ("code", 8, "the code"),
-    )
 
-    row: int
-    rows: int
-    code: int
-
-    def check(self) -> None:
-        _at_least_one(self, "rows")
+    row: Row
+    rows: Rows
+    code: Annotated[int, Field(8, "the code")]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -311,87 +303,52 @@ class Run(Instruction):
     OP = Op.RUN
     UNIT = Unit.COMPUTE
     BYTES = LONG_BYTES
-    FIELDS = _layout(
-        16,
-        ("stream", 28, "external address of the tap stream, in units of 16 bytes"),
-        ("stream_units", 20, "length of the stream in units of 16 bytes"),
-        ("channels", 16, "output channels, at least 1"),
-        ("mode", 2, "CODE, RADIX or PASS; PASS makes every run a MAX run"),
-        ("shift", 2, "t / 2: right shift of T before it is saturated to 18 bits"),
-        ("digits", 3, "digits written per position: RADIX 1 to 4, else 1"),
-        ("radix_width", 5, "RADIX: bits that v is saturated to, 2 to 16; else 0"),
-        ("order", 8, "PASS: subtracted from T, modulo 2^AB; else 0"),
-        ("kernel_bits", 3, "bits of a position that name the kernel offset, 0 to 5"),
-        ("base_bank", 1, "bank of the base table"),
-        ("offset_bank", 1, "bank of the kernel-offset table"),
-        ("cluster_bank", 1, "bank of the clustering table"),
-        ("origin", 20, "address of raster position (0, 0, 0), added to base + offset"),
-        ("pitch", 16, "raster positions from row to row"),
-        ("image_rows", 16, "raster rows from image to image (R)"),
-        ("images", 12, "images, at least 1"),
-        ("height", 16, "rows of the rectangle, at least 1 and at most image_rows"),
-        ("width", 16, "columns of the rectangle, at least 1 and at most pitch"),
-        ("chunk_images", 8, "P div (R * pitch)"),
-        ("chunk_rows", 8, "(P mod (R * pitch)) div pitch"),
-        ("chunk_columns", 8, "P mod pitch, the rest"),
-        ("image_pitch", 20, "R * pitch, modulo the memory's size"),
-        ("chunk_pitch", 20, "chunk_images * R * pitch, modulo the memory's size"),
-        ("dst", 20, "address of the first channel's element at (Y0, X0)"),
-        ("dst_channel", 20, "address step from channel to channel"),
-        ("dst_plane", 20, "address step from digit to digit"),
-        ("dst_image", 20, "address step from image to image"),
-        ("x_step", 20, "address step from column to column"),
-        ("x_wrap", 20, "added when the column phase wraps"),
-        ("y_step", 20, "address step from row to row"),
-        ("y_wrap", 20, "added when the row phase wraps"),
-        ("split", 3, "phases s of the destination, 1 to 4"),
-        ("x_start", 2, "column phase of the first column, below s"),
-        ("x_mod", 2, "column phase step, below s"),
-        ("y_start", 2, "row phase of the first row, below s"),
-        ("y_mod", 2, "row phase step, below s"),
-    )
 
-    stream: int
-    stream_units: int
-    channels: int
-    mode: int
-    shift: int
-    digits: int
-    radix_width: int
-    order: int
-    kernel_bits: int
-    base_bank: int
-    offset_bank: int
-    cluster_bank: int
-    origin: int
-    pitch: int
-    image_rows: int
-    images: int
-    height: int
-    width: int
-    chunk_images: int
-    chunk_rows: int
-    chunk_columns: int
-    image_pitch: int
-    chunk_pitch: int
-    dst: int
-    dst_channel: int
-    dst_plane: int
-    dst_image: int
-    x_step: int
-    x_wrap: int
-    y_step: int
-    y_wrap: int
-    split: int
-    x_start: int
-    x_mod: int
-    y_start: int
-    y_mod: int
+    stream: Annotated[int, Field(
+        28, "external address of the tap stream, in units of 16 bytes", hexadecimal=True)]
+    stream_units: Annotated[int, Field(20, "length of the stream in units of 16 bytes", least=1)]
+    channels: Annotated[int, Field(16, "output channels, at least 1", least=1)]
+    mode: Annotated[int, Field(
+        2, "CODE, RADIX or PASS; PASS makes every run a MAX run", names=Mode)]
+    shift: Annotated[int, Field(2, "t / 2: right shift of T before it is saturated to 18 bits")]
+    digits: Annotated[int, Field(3, "digits written per position: RADIX 1 to 4, else 1", least=1)]
+    radix_width: Annotated[int, Field(5, "RADIX: bits that v is saturated to, 2 to 16; else 0")]
+    order: Annotated[int, Field(8, "PASS: subtracted from T, modulo 2^AB; else 0")]
+    kernel_bits: Annotated[int, Field(3, "bits of a position that name the kernel offset, 0 to 5")]
+    base_bank: Annotated[int, Field(1, "bank of the base table")]
+    offset_bank: Annotated[int, Field(1, "bank of the kernel-offset table")]
+    cluster_bank: Annotated[int, Field(1, "bank of the clustering table")]
+    origin: Annotated[int, Field(
+        20, "address of raster position (0, 0, 0), added to base + offset", address=True)]
+    pitch: Annotated[int, Field(16, "raster positions from row to row", least=1)]
+    image_rows: Annotated[int, Field(16, "raster rows from image to image (R)", least=1)]
+    images: Annotated[int, Field(12, "images, at least 1", least=1)]
+    height: Annotated[int, Field(
+        16, "rows of the rectangle, at least 1 and at most image_rows", least=1)]
+    width: Annotated[int, Field(
+        16, "columns of the rectangle, at least 1 and at most pitch", least=1)]
+    chunk_images: Annotated[int, Field(8, "P div (R * pitch)")]
+    chunk_rows: Annotated[int, Field(8, "(P mod (R * pitch)) div pitch")]
+    chunk_columns: Annotated[int, Field(8, "P mod pitch, the rest")]
+    image_pitch: Annotated[int, Field(20, "R * pitch, modulo the memory's size", address=True)]
+    chunk_pitch: Annotated[int, Field(
+        20, "chunk_images * R * pitch, modulo the memory's size", address=True)]
+    dst: Annotated[int, Field(
+        20, "address of the first channel's element at (Y0, X0)", address=True)]
+    dst_channel: Annotated[int, Field(20, "address step from channel to channel", address=True)]
+    dst_plane: Annotated[int, Field(20, "address step from digit to digit", address=True)]
+    dst_image: Annotated[int, Field(20, "address step from image to image", address=True)]
+    x_step: Annotated[int, Field(20, "address step from column to column", address=True)]
+    x_wrap: Annotated[int, Field(20, "added when the column phase wraps", address=True)]
+    y_step: Annotated[int, Field(20, "address step from row to row", address=True)]
+    y_wrap: Annotated[int, Field(20, "added when the row phase wraps", address=True)]
+    split: Annotated[int, Field(3, "phases s of the destination, 1 to 4", least=1)]
+    x_start: Annotated[int, Field(2, "column phase of the first column, below s")]
+    x_mod: Annotated[int, Field(2, "column phase step, below s")]
+    y_start: Annotated[int, Field(2, "row phase of the first row, below s")]
+    y_mod: Annotated[int, Field(2, "row phase step, below s")]
 
     def check(self) -> None:
-        for name in ("stream_units", "channels", "pitch", "image_rows", "images", "height",
-                     "width", "split", "digits"):
-            _at_least_one(self, name)
         rules = (
             (self.mode in Mode.__members__.values(), f"mode={self.mode} is unknown"),
             (self.width <= self.pitch, "width exceeds pitch"),
@@ -413,25 +370,19 @@ class Run(Instruction):
                 raise FormatError(f"RUN: {sentence}")
 
 
-def _at_least_one(instruction: Instruction, name: str) -> None:
-    if getattr(instruction, name) < 1:
-        raise FormatError(f"{instruction.OP.name} {name} must be at least 1")
+def chunk_fields(lanes: int, pitch: int, image_rows: int) -> dict[str, int]:
+    """How a step of P = `lanes` raster positions is taken apart: the fields of `Run` that follow
+    from pitch and image_rows, addresses not yet reduced.
+    """
+    image = pitch * image_rows
+    images, rest = divmod(lanes, image)
+    rows, columns = divmod(rest, pitch)
+    return {"chunk_images": images, "chunk_rows": rows, "chunk_columns": columns,
+            "image_pitch": image, "chunk_pitch": images * image}
 
 
 INSTRUCTIONS: tuple[type[Instruction], ...] = (End, Load, Store, TableLoad, Fill, Run)
 BY_OP: dict[int, type[Instruction]] = {int(kind.OP): kind for kind in INSTRUCTIONS}
-
-
-def _check_table() -> None:
-    for kind in INSTRUCTIONS:
-        at = 0
-        for field in kind.all_fields():
-            assert field.lo == at, (kind, field)
-            at = field.hi
-        assert at <= 8 * kind.BYTES, kind
-
-
-_check_table()
 
 
 def encode(instructions: list[Instruction]) -> bytes:
@@ -474,24 +425,18 @@ def parse(line: str) -> Instruction:
     if kind is None:
         raise FormatError(f"{name!r} is no instruction; known are "
                           f"{', '.join(k.OP.name for k in INSTRUCTIONS)}")
-    known = {f.name for f in kind.all_fields()[1:]}
+    known = {f.name: f for f in kind.all_fields()[1:]}
     values: dict[str, int] = {}
     for word in words:
         key, _, text = word.partition("=")
         if key not in known or key in values:
             raise FormatError(f"{name}: {key!r} is "
                               f"{'given twice' if key in values else 'no field of it'}")
-        values[key] = _value(name, key, text)
+        try:
+            values[key] = known[key].value(text)
+        except ValueError:
+            raise FormatError(f"{name}: {key}={text!r} is no number") from None
     missing = [f.name for f in kind.FIELDS if f.name not in values]
     if missing:
         raise FormatError(f"{name}: {missing[0]}=... is missing")
     return kind(**values)
-
-
-def _value(name: str, key: str, text: str) -> int:
-    if key in _NAMED and text in _NAMED[key].__members__:
-        return int(_NAMED[key][text])
-    try:
-        return int(text, 0)
-    except ValueError:
-        raise FormatError(f"{name}: {key}={text!r} is no number") from None

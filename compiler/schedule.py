@@ -99,20 +99,10 @@ def geometry(job: Job, plan: Schedule, origin: int, config: Config) -> dict[str,
     fields["origin"] += origin
     fields["dst"] += target.base + job.first * target.channel
     fields |= {"dst_channel": target.channel, "dst_plane": target.plane,
-               **chunks(fields["pitch"], fields["image_rows"], config)}
-    wrapped = {"origin", "dst", "dst_channel", "dst_plane", "dst_image", "x_step", "x_wrap",
-               "y_step", "y_wrap", "image_pitch", "chunk_pitch"}
-    return {name: value % config.memory_codes if name in wrapped else value
+               **isa.chunk_fields(config.lanes, fields["pitch"], fields["image_rows"])}
+    addresses = isa.Run.addresses()
+    return {name: value % config.memory_codes if name in addresses else value
             for name, value in fields.items()}
-
-
-def chunks(pitch: int, image_rows: int, config: Config) -> dict[str, int]:
-    """How a step of P raster positions is taken apart."""
-    image = pitch * image_rows
-    images, rest = divmod(config.lanes, image)
-    rows, columns = divmod(rest, pitch)
-    return {"chunk_images": images, "chunk_rows": rows, "chunk_columns": columns,
-            "image_pitch": image, "chunk_pitch": images * image}
 
 
 def _flat(target: Layout) -> dict[str, int]:

@@ -8,19 +8,22 @@ from ..arch.fixed import V_BITS
 from ..arch.isa import HEAD, Mode, Op, Run
 from .signals import bit, word
 
-ADDRESSES = ("origin", "image_pitch", "chunk_pitch", "dst", "dst_channel", "dst_plane",
-             "dst_image", "x_step", "x_wrap", "y_step", "y_wrap")
-NUMBERS = ("channels", "pitch", "image_rows", "images", "height", "width", "chunk_images",
-           "chunk_rows", "chunk_columns", "mode", "shift", "digits", "radix_width", "order",
-           "kernel_bits", "split", "x_start", "x_mod", "y_start", "y_mod")
-BANKS = ("base_bank", "offset_bank", "cluster_bank")
+FETCHED = ("stream", "stream_units")         # what only the stream fetcher uses
+KEPT = tuple(field for field in Run.FIELDS if field.name not in FETCHED)
 
 
-def _width(name, config):
+def _register(field, config):
+    """A register for a field, as wide as this machine needs it."""
+    if field.width == 1:
+        return bit()
+    return word(_width(field, config))
+
+
+def _width(field, config):
     """Bits of a field that the machine keeps."""
-    if name in ADDRESSES:
+    if field.address:
         return config.address_bits
-    return config.code_bits if name == "order" else Run.field(name).width
+    return config.code_bits if field.name == "order" else field.width
 
 
 class Fields:
@@ -29,10 +32,8 @@ class Fields:
     """
 
     def __init__(self, config):
-        for name in ADDRESSES + NUMBERS:
-            setattr(self, name, word(_width(name, config)))
-        for name in BANKS:
-            setattr(self, name, bit())
+        for field in KEPT:
+            setattr(self, field.name, _register(field, config))
         self.max_run = bit()                            # MAX runs
         self.clustered = bit()                          # mode CODE
         self.last_digit = word(len(self.digits))        # digits - 1
@@ -44,11 +45,10 @@ class _Slices:
 
     def __init__(self, instruction, config):
         self.opcode = instruction(HEAD[0].hi, HEAD[0].lo)
-        for name in ADDRESSES + NUMBERS:
-            lo = Run.field(name).lo
-            setattr(self, name, instruction(lo + _width(name, config), lo))
-        for name in BANKS:
-            setattr(self, name, instruction(Run.field(name).lo))
+        for field in KEPT:
+            single = field.width == 1
+            setattr(self, field.name, instruction(field.lo) if single else
+                    instruction(field.lo + _width(field, config), field.lo))
 
 
 @block

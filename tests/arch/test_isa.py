@@ -1,6 +1,7 @@
 """The instruction set against words written by hand and against a second packer."""
 
 import dataclasses
+from typing import Annotated
 
 import pytest
 import strategies
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kcnn.arch import isa
 from kcnn.arch.errors import FormatError
-from kcnn.arch.isa import End, Fill, Load, Mode, Run, Store, Table, TableLoad
+from kcnn.arch.isa import End, Field, Fill, Load, Mode, Run, Store, Table, TableLoad
 
 # written by hand from the table of fields: bytes in the order of their addresses
 WORDS = [
@@ -170,6 +171,46 @@ def test_bad_text_is_refused(line, sentence):
     with pytest.raises(FormatError) as caught:
         isa.parse(line)
     assert str(caught.value) == sentence
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class Wait(isa.Instruction):
+    """An instruction that no machine has."""
+
+    OP = isa.Op.FC
+
+    clocks: Annotated[int, Field(9, "clocks", least=1, hexadecimal=True)]
+    kind: Annotated[int, Field(3, "what for", names=Table)]
+    place: Annotated[int, Field(20, "where", address=True)] = 7
+
+
+def test_an_annotation_tells_all_of_a_field():
+    wait = Wait(clocks=17, kind=Table.RAMP, push_next=1)
+    assert [(f.name, f.lo, f.hi) for f in Wait.FIELDS] == [
+        ("clocks", 16, 25), ("kind", 25, 28), ("place", 28, 48)]
+    assert str(wait) == "FC clocks=0x11 kind=RAMP place=7 push_next=1"
+    word = int.from_bytes(wait.encode(), "little")
+    assert (word & 15, word >> 16 & 511, word >> 25 & 7, word >> 28) == (6, 17, 4, 7)
+    assert Wait.addresses() == ("place",)
+    with pytest.raises(FormatError, match="FC clocks must be at least 1"):
+        Wait(clocks=0, kind=0)
+
+
+def test_addresses_of_every_instruction():
+    assert {kind: " ".join(kind.addresses()) for kind in isa.INSTRUCTIONS} == {
+        End: "", Load: "", Store: "", Fill: "", TableLoad: "start step",
+        Run: "origin image_pitch chunk_pitch dst dst_channel dst_plane dst_image x_step x_wrap "
+             "y_step y_wrap"}
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([4, 16, 64, 128]))
+def test_chunk_fields_take_a_step_of_p_positions_apart(pitch, image_rows, lanes):
+    found = isa.chunk_fields(lanes, pitch, image_rows)
+    image = found["image_pitch"]
+    assert image == pitch * image_rows
+    assert found["chunk_pitch"] == found["chunk_images"] * image
+    assert (found["chunk_pitch"] + found["chunk_rows"] * pitch + found["chunk_columns"]) == lanes
+    assert found["chunk_columns"] < pitch and found["chunk_rows"] < image_rows
 
 
 def test_field_slices_are_those_of_the_word():

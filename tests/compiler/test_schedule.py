@@ -4,10 +4,8 @@ import canonical
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kcnn.arch import timing
 from kcnn.arch.isa import Run
 from kcnn.compiler import pipeline
-from kcnn.compiler.schedule import chunks
 
 MACHINE = canonical.config(lanes=8, drain=2, port_bits=64)
 
@@ -46,23 +44,6 @@ def test_every_output_is_written_once_at_its_address(data, batch):
         assert all(isinstance(run, Run) for run in runs)
         found = np.concatenate([written(run, MACHINE.memory_codes).ravel() for run in runs])
         np.testing.assert_array_equal(np.sort(found), np.sort(expected.ravel()))
-
-
-@given(pitch=st.integers(1, 20), rows=st.integers(1, 20), images=st.integers(1, 3), data=st.data())
-def test_chunks_cover_every_position_of_the_rectangle(pitch, rows, images, data):
-    width, height = data.draw(st.integers(1, pitch)), data.draw(st.integers(1, rows))
-    fields = dict.fromkeys((f.name for f in Run.FIELDS), 0)
-    fields |= {"stream_units": 1, "channels": 1, "digits": 1, "split": 1, "pitch": pitch,
-               "image_rows": rows, "images": images, "height": height, "width": width,
-               **chunks(pitch, rows, MACHINE)}
-    covered = np.zeros(images * rows * pitch + MACHINE.lanes, bool)
-    inside = np.zeros((images, rows, pitch), bool)
-    inside[:, :height, :width] = True
-    for n, y, x in timing.chunk_starts(Run(**fields)):
-        start = (n * rows + y) * pitch + x
-        assert inside[n, y, x] and not covered[start]
-        covered[start:start + MACHINE.lanes] = True
-    assert covered[:inside.size][inside.ravel()].all()
 
 
 def test_layers_run_once_where_nothing_forces_more():

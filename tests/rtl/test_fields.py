@@ -8,7 +8,7 @@ import random
 from core_bench import random_run
 from kcnn.arch.config import Config
 from kcnn.arch.isa import Fill, Mode
-from kcnn.rtl.fields import ADDRESSES, BANKS, NUMBERS, Fields, run_fields
+from kcnn.rtl.fields import KEPT, Fields, run_fields
 from kcnn.rtl.signals import bit, word
 from myhdl import ResetSignal
 from replay import replay
@@ -44,8 +44,8 @@ def test_fields_and_derived_ones_stay_until_the_next_run():
     for i, run in enumerate(runs):
         assert [rows[5 * i + n]["taken"] for n in range(1, 5)] == [1, 0, 0, 0]
         for row in rows[5 * i + 1:5 * i + 6]:
-            for name in ADDRESSES + NUMBERS + BANKS:
-                assert row[f"fields_{name}"] == getattr(run, name), name
+            for field in KEPT:
+                assert row[f"fields_{field.name}"] == getattr(run, field.name), field.name
         for row in rows[5 * i + 3:5 * i + 6]:
             assert row["fields_max_run"] == (run.mode == Mode.PASS)
             assert row["fields_clustered"] == (run.mode == Mode.CODE)
