@@ -6,40 +6,50 @@ The TLM, the compiler's cost model and the RTL's tests use these; the RTL is bui
 from __future__ import annotations
 
 import dataclasses
+import enum
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from . import latency
 from .config import Config
 from .engine import PERIOD, MemoryModel
 from .isa import Run
 
 Ints = NDArray[np.int64]
 
-# bytes that the parser's window must hold before it consumes an item
+# bytes that the parser's window must hold before it consumes an item: those of the longest
 WINDOW_LOW = 4
 
 # cycles from the take of a RUN to the first one in which stage 0 is active
 RUN_SETUP = 2
 
 
-def rotate_levels(config: Config) -> int:
-    """Clocked levels of the aligner behind its merge: two bits of the rotation in each."""
-    return config.lane_bits // 2
-
-
 def total_latency(config: Config) -> int:
-    """R_c = issue of the chunk's last tap + M + total_latency."""
-    return rotate_levels(config) + (9 if config.share == 1 else 11)
+    """R_c = issue of the chunk's last tap + M + total_latency.
+
+    The multipliers step in M cycles, the last of them at the end of the first; an operation in R_c
+    reads what can be read `PLACE` cycles later.
+    """
+    return latency.issue_to_steps(config) - 1 + latency.multiply(config) - latency.PLACE
 
 
 def drain_latency(config: Config) -> int:
     """Cycle of the memory write = cycle of the drain operation + drain_latency."""
-    return 10 + config.code_bits
+    return latency.operation_to_aim(config) + latency.AIM + latency.WRITE
 
 
 # ---- external memory ---------------------------------------------------------------------
+
+
+class Master(enum.IntEnum):
+    """Who asks for bursts; the port's arbiter serves the first of those that wait."""
+
+    STREAM = 0
+    LOAD = 1
+    STORE = 2
+    SEQUENCER = 3
 
 
 def beat_times(model: MemoryModel, beat: int, command: int, count: int) -> Ints:

@@ -167,7 +167,7 @@ def aligner(clk, active, offset, even, odd, codes, config):
     """codes: P codes from cell `offset` of the row pair on, lane 0 lowest.
 
     active: there may be a window inside; offset: one cycle before even and odd; codes:
-    1 + rotate_levels cycles after even and odd.
+    MERGE + rotate_levels cycles (arch/latency.py) after even and odd.
     """
     source, turn = word(config.word_bits), word(config.lane_bits - 1)
     levels = [merge(clk, active, offset, even, odd, source, turn, config)]

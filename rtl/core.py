@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from myhdl import always, always_comb, always_seq, block, concat, intbv
 
+from ..arch import latency
 from ..arch.config import bits_for
 from ..arch.fixed import BIAS_BITS, SCALE_BITS, V_BITS
-from ..arch.timing import rotate_levels
 from .activation_memory import MemoryWrite, activation_memory
 from .addresses import Window, addresses
 from .aligner import aligner
@@ -70,9 +70,10 @@ def accompany(clk, reset, tap, pair, stages, config):
 
     tap: Tap; pair: of its decode tables, a cycle later; stages: Stages, driven.
     """
-    levels = rotate_levels(config)
-    length = 7 + levels                  # from the tap to the sums
-    at_decode, at_maxima, at_sums = 3 + levels, 5 + levels, 6 + levels
+    length = latency.tap_to_sums(config)
+    # bit k of a word that is shifted every cycle is k + 1 cycles old
+    at_decode = latency.tap_to_decode(config) - latency.PAIR - 1
+    at_maxima, at_sums = latency.tap_to_maxima(config) - 1, length - 1
     factor_bits = config.factor_bits
     closing_at = factor_bits + 1
     valids, lasts, pairs = word(length), word(length), word(at_decode + 1)

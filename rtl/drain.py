@@ -19,6 +19,7 @@ from myhdl import (
     modbv,
 )
 
+from ..arch import latency
 from ..arch.config import bits_for
 from ..arch.timing import drain_latency
 from .delay import activity, delay_line
@@ -234,14 +235,16 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
     group_bits = config.multipliers.bit_length() - 1
     lane_bits = config.lane_bits
     position_bits = positions.bit_length() - 1
-    trail_bits = 8 + config.code_bits
+    trail_bits = latency.operation_to_aim(config)
+    head_delay = latency.operation_to_total() + latency.SCALE - latency.HEAD
+    last_head = head_delay - 1
     final_bits = drain_latency(config) + 1
     ready = word(banks.bit_length())
     bank = Signal(modbv(0)[bits_for(banks):])
     channel = Signal(modbv(0)[bits_for(CHANNEL_RING):])
     trails = [word(trail_bits) for _ in range(positions)]
     finals = word(final_bits)
-    heads = [word(len(channel)) for _ in range(4)]
+    heads = [word(len(channel)) for _ in range(head_delay)]
     running = bit()                      # an operation goes or is on its way
     lane0 = word(lane_bits)
     bank0 = word(len(bank))
@@ -284,12 +287,12 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
             lane0.next = lane
             bank0.next = bank
             heads[0].next = channel
-            for k in range(1, 4):
+            for k in range(1, head_delay):
                 heads[k].next = heads[k - 1]
 
     @always_comb
     def show():
-        flow.head.next = heads[3]
+        flow.head.next = heads[last_head]
         ended.next = finals[final_bits - 1]
         for d in range(positions):
             flow.served.next[d] = trails[d][trail_bits - 1]
@@ -311,7 +314,8 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
         flow.multiplier.next = 0
 
     moving = activity(clk, reset, fire, flow.active, final_bits)
-    lines = [delay_line(clk, reset, running, operation.digit, flow.digit, 8)]
+    lines = [delay_line(clk, reset, running, operation.digit, flow.digit,
+                        latency.operation_to_digit())]
     lines += [delay_line(clk, reset, running, operation.addresses[d], flow.addresses[d], trail_bits)
               for d in range(positions)]
     total = out_alone if config.share == 1 else out_shared

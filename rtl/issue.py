@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from myhdl import Signal, always, always_comb, always_seq, block, intbv, modbv
 
+from ..arch import latency
 from ..arch.config import bits_for
-from ..arch.timing import rotate_levels
 from .delay import activity
 from .equal import equal
 from .signals import bit, word
@@ -150,5 +150,5 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
             tap.entry.next = place[entry_bits:]
             tap.chunk_position.next = position
 
-    moving = activity(clk, reset, issuing, tap.active, rotate_levels(config) + share + 13)
+    moving = activity(clk, reset, issuing, tap.active, latency.tap_in_flight(config))
     return compare, decide, present, turn_over, stage0, stage1, mask, hold, moving

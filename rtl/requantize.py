@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from myhdl import Signal, always, always_comb, block, concat, intbv, modbv
 
+from ..arch import latency
 from ..arch.fixed import (
     BIAS_BITS,
     CLUSTER_BITS,
@@ -21,7 +22,6 @@ from .equal import is_zero
 from .signals import CHANNEL_RING, bit, number, word, wrapping
 
 U_MAX = (1 << (U_BITS - 1)) - 1
-PASS_DELAY = 5           # from the total to v
 
 
 @block
@@ -134,7 +134,8 @@ def narrow(clk, reset, active, v, total, digit, fields, clustered, direct, code_
     sign_at = CLUSTER_BITS - 1
     every = (1 << (V_BITS - CLUSTER_BITS)) - 1
     judge = is_zero(excess, 2, fits)
-    line = delay_line(clk, reset, active, total_code, passed, PASS_DELAY)
+    line = delay_line(clk, reset, active, total_code, passed,
+                      latency.REQUANTIZE + latency.NARROW)
 
     @always_comb
     def take():

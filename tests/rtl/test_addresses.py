@@ -7,6 +7,7 @@ import random
 
 from core_bench import Part
 from kcnn.arch.config import Config
+from kcnn.arch.latency import ADDRESSES, PAIR
 from kcnn.rtl.addresses import Window, addresses
 from kcnn.rtl.fields import Fields
 from kcnn.rtl.issue import Tap
@@ -57,8 +58,8 @@ def test_windows_are_base_plus_offset_plus_position():
         row = rows[t]
         at, pair = base[16 + row["tap_entry"]]
         at = (at + offset[32 + row["tap_kernel"]] + row["tap_chunk_position"]) % SIZE
-        assert rows[t + 1]["pair"] == pair
-        seen = rows[t + 3]
+        assert rows[t + PAIR]["pair"] == pair
+        seen = rows[t + ADDRESSES]
         assert seen["window_offset"] == at % 8
         assert seen["window_odd_row"] == at // 8
         assert seen["window_even_row"] == (at + LANES) % SIZE // 8

@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 from kcnn.arch.config import Config
-from kcnn.arch.timing import rotate_levels
+from kcnn.arch.latency import MERGE, rotate_levels
 from kcnn.rtl.aligner import aligner
 from kcnn.rtl.signals import bit, word
 from replay import replay
@@ -36,10 +36,10 @@ def test_lanes_get_the_codes_of_every_window(lanes, code_bits):
             yield
 
     rows = replay(make, 4 * lanes + 4, stimulus).rows
-    levels = rotate_levels(config)
-    for t in range(1, 4 * lanes - levels - 1):
+    delay = MERGE + rotate_levels(config)
+    for t in range(1, 4 * lanes - delay):
         pair = rows[t]["even"] | rows[t]["odd"] << width
         shift = rows[t - 1]["offset"] * code_bits
         turned = pair >> shift | pair << (2 * width - shift)
-        assert rows[t + 1 + levels]["codes"] == turned & ((1 << width) - 1)
+        assert rows[t + delay]["codes"] == turned & ((1 << width) - 1)
     assert rows[-1]["codes"] == rows[-2]["codes"] == rows[-3]["codes"]

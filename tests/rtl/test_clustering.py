@@ -8,7 +8,7 @@ import random
 import numpy as np
 import pytest
 from core_bench import Part
-from kcnn.arch import fixed
+from kcnn.arch import fixed, latency
 from kcnn.arch.config import Config
 from kcnn.rtl.clustering import clustering
 from kcnn.rtl.fields import Fields
@@ -64,7 +64,7 @@ def test_codes_are_those_of_fixed_cluster(code_bits, tools):
     rows = replay(make_for(config), 2 * count + 4096, stimulus, tools=tools).rows
     checked = 0
     for t in range(2 * count, len(rows) - code_bits - 1):
-        later = rows[t + code_bits + 1]
+        later = rows[t + latency.clustering(config)]
         bank = rows[t]["fields_cluster_bank"]
         if not (rows[t + code_bits]["fields_clustered"] and rows[t]["fields_clustered"]) \
                 or rows[t + code_bits]["fields_cluster_bank"] != bank:

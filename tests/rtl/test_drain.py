@@ -9,6 +9,7 @@ import pytest
 from core_bench import Part, random_run
 from core_model import addresses_of, chunks_of, is_inside, operations_of
 from kcnn.arch.config import Config
+from kcnn.arch.latency import PLACE, operation_to_digit
 from kcnn.arch.timing import drain_latency
 from kcnn.rtl.drain import Flow, drain
 from kcnn.rtl.fields import Fields
@@ -158,9 +159,9 @@ def test_operations_go_as_soon_as_chunk_and_banks_allow(fields):
     for o, (bank, first, channel, digit, cells) in wanted.operations.items():
         if o + late >= len(rows):
             continue
-        assert rows[o + 1]["at_total"] == bank << step_bits | first // group
+        assert rows[o + PLACE]["at_total"] == bank << step_bits | first // group
         assert rows[o + 2]["multiplier"] == first % group
-        assert (rows[o + 4]["head"], rows[o + 8]["digit"]) == (channel, digit)
+        assert (rows[o + 4]["head"], rows[o + operation_to_digit()]["digit"]) == (channel, digit)
         assert rows[o + late]["served"] == sum(1 << d for d in cells)
         for d, address in cells.items():
             assert rows[o + late]["joined"] >> (10 * d) & 1023 == address

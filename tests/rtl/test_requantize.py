@@ -9,6 +9,7 @@ import pytest
 from core_bench import Part
 from kcnn.arch import fixed
 from kcnn.arch.config import Config
+from kcnn.arch.latency import HEAD, NARROW, REQUANTIZE, SCALE
 from kcnn.rtl.fields import Fields
 from kcnn.rtl.requantize import channel_heads, narrow, requantize
 from kcnn.rtl.signals import Heads, bit, number, word, wrapping
@@ -38,11 +39,11 @@ def test_v_is_that_of_fixed_requantize(total_bits):
 
     rows = replay(make, 400, stimulus).rows
     for t in range(1, 395):
-        if rows[t]["shift"] != rows[t + 4]["shift"]:
+        if rows[t]["shift"] != rows[t + REQUANTIZE]["shift"]:
             continue
         wanted = fixed.requantize(np.array(rows[t]["total"]), fixed.SHIFTS[rows[t]["shift"]],
-                                  np.array(rows[t + 2]["scale"]), np.array(rows[t + 3]["bias"]))
-        assert rows[t + 4]["v"] == wanted
+                                  np.array(rows[t + SCALE]["scale"]), np.array(rows[t + 3]["bias"]))
+        assert rows[t + REQUANTIZE]["v"] == wanted
 
 
 @pytest.mark.parametrize("code_bits", [4, 5, 8])
@@ -79,9 +80,9 @@ def test_narrow_saturates_and_cuts_digits(code_bits):
     for t in range(5, 795):
         v = np.array(rows[t]["v"])
         if v > 1023:
-            assert 2048 <= rows[t + 1]["clustered"] < 3072
+            assert 2048 <= rows[t + NARROW]["clustered"] < 3072
         else:
-            assert rows[t + 1]["clustered"] == fixed.saturate(v, fixed.CLUSTER_BITS) + 1024
+            assert rows[t + NARROW]["clustered"] == fixed.saturate(v, fixed.CLUSTER_BITS) + 1024
         if rows[t + 2]["fields_max_run"] != rows[t]["fields_max_run"] or t % 100 > 97:
             continue
         if rows[t]["fields_max_run"]:
@@ -111,7 +112,7 @@ def test_heads_are_read_in_time_for_their_totals():
     scales, biases = [0] * 8, [0] * 8
     for t in range(298):
         row = rows[t]
-        assert rows[t + 1]["scale"] == scales[row["index"]]
+        assert rows[t + HEAD]["scale"] == scales[row["index"]]
         if t:
             assert rows[t + 1]["bias"] == biases[rows[t - 1]["index"]]
         if row["heads_scale_we"]:
