@@ -25,7 +25,8 @@ COMPUTE_LOAD: Link = (Unit.COMPUTE, Unit.LOAD)
 COMPUTE_STORE: Link = (Unit.COMPUTE, Unit.STORE)
 STORE_COMPUTE: Link = (Unit.STORE, Unit.COMPUTE)
 LINKS = (LOAD_COMPUTE, COMPUTE_LOAD, COMPUTE_STORE, STORE_COMPUTE)
-COUNTER_MAX = 15                   # counters have 4 bits
+COUNTER_BITS = 4
+COUNTER_MAX = (1 << COUNTER_BITS) - 1
 
 # unit -> flag -> the counter that it takes from or adds to
 POPS: dict[Unit, dict[str, Link]] = {

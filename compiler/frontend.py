@@ -144,7 +144,7 @@ class Walk:
     # ---- for calls.py ----------------------------------------------------------------------
     def add(self, node: Fx, op: Any, inputs: list[str], shape: Shape, name: str = "") -> str:
         """Add a node to our graph; returns its name."""
-        name = self._unique(name or self._name(node))
+        name = self.graph.unique(name or self._name(node))
         self.graph.add(Node(name, op, shape, self.where(node)), inputs)
         return name
 
@@ -191,14 +191,6 @@ class Walk:
             return names.clean(path)
         called = "flatten" if called in VIEWS else called
         return names.clean(f"{path}.{called}" if path else called)
-
-    def _unique(self, name: str) -> str:
-        if name not in self.graph:
-            return name
-        use = 2
-        while f"{name}@{use}" in self.graph:
-            use += 1
-        return f"{name}@{use}"
 
 
 def _module(node: Fx) -> tuple[str, str]:

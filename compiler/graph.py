@@ -175,6 +175,15 @@ class Graph:
     def __contains__(self, name: str) -> bool:
         return name in self.nx
 
+    def unique(self, name: str) -> str:
+        """The name, or name@2, name@3, ... where it is taken."""
+        if name not in self:
+            return name
+        use = 2
+        while f"{name}@{use}" in self:
+            use += 1
+        return f"{name}@{use}"
+
     def __getitem__(self, name: str) -> Node:
         return self.nx.nodes[name]["node"]
 

@@ -20,6 +20,7 @@ MEMORY, STAMPS, WRITES, OUTCOME = "memory.hex", "stamps.hex", "writes.hex", "out
 CYCLE_DIGITS = 8
 UNDEFINED = 255
 LINES_AT_ONCE = 1 << 16
+QUIET_SLACK = 1000
 
 _DIGITS = np.frombuffer(b"0123456789abcdef", np.uint8)
 _NIBBLES = np.full(256, UNDEFINED, np.uint8)
@@ -29,6 +30,12 @@ _NIBBLES[np.frombuffer(b"ABCDEF", np.uint8)] = range(10, 16)
 
 class EngineError(KcnnError):
     """A simulated machine did not come to its end, or gave something that has no meaning."""
+
+
+def quiet_limit(config: Config, model: MemoryModel) -> int:
+    """Cycles that a running machine cannot pass without a beat, a write or a start or end."""
+    chunk = config.tap_slots * config.share
+    return int(chunk + model.latency.max() + model.stall.max() + QUIET_SLACK)
 
 
 def digits_for(bits: int) -> int:

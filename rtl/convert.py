@@ -24,9 +24,9 @@ from .quirks import (
     refuse_shadow_lists,
     settle_initial_values,
 )
+from .toolchain import SUFFIXES
 
 TOP = "machine"
-SUFFIXES = {"verilog": ".v", "vhdl": ".vhd"}
 
 
 class Converted(NamedTuple):

@@ -30,7 +30,6 @@ from .trace import stamps, tensors_from
 
 ENGINES = tuple(toolchain.TOOLS)
 LEAST_MEMORY = 1 << 20      # bytes of a bench's memory array: small programs share one simulator
-QUIET_SLACK = 1000
 
 Ints = NDArray[np.int64]
 
@@ -49,8 +48,8 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel, en
         words = benchfiles.write_memory(folder / benchfiles.IMAGE, memory,
                                         program.config.port_bytes)
         benchfiles.write_waits(folder / benchfiles.WAITS, model)
-        _execute(simulator.command(words, _quiet_limit(program.config, model), vcd is not None),
-                 engine, folder)
+        quiet = benchfiles.quiet_limit(program.config, model)
+        _execute(simulator.command(words, quiet, vcd is not None), engine, folder)
         if vcd is not None:
             _place(folder / "trace.vcd", vcd)
         cycles = _cycles(engine, folder)
@@ -98,12 +97,6 @@ def _source_digest() -> str:
     files = sorted([*here.glob("*.py"), *(here.parent / "arch").glob("*.py")])
     return toolchain.digest([sys.version.encode(), myhdl.__version__.encode(),
                              *(path.read_bytes() for path in files)])
-
-
-def _quiet_limit(config: Config, model: MemoryModel) -> int:
-    """Cycles that a running machine cannot pass without a beat, a write or a start or end."""
-    chunk = config.tap_slots * config.share
-    return int(chunk + model.latency.max() + model.stall.max() + QUIET_SLACK)
 
 
 def _execute(command: list[str], engine: str, folder: Path) -> None:

@@ -10,14 +10,12 @@ from __future__ import annotations
 from myhdl import Signal, always_comb, always_seq, block, enum, intbv, modbv
 
 from ..arch.config import Config
-from ..arch.isa import HEAD, UNIT_BYTES, Load, Op, Table, TableLoad
-from .port import ADDRESS_BITS, BEATS_BITS
+from ..arch.isa import ENTRY_BYTES, HEAD, Load, Op, Table, TableLoad
+from .port import ADDRESS_BITS, BEATS_BITS, UNIT_SHIFT
 
-ENTRY_BYTES = 4
-ENTRY_SHIFT = 5          # an entry has 32 bits
+ENTRY_SHIFT = (8 * ENTRY_BYTES).bit_length() - 1
 REST_BITS = 28           # beats of one instruction
 OP_HI = HEAD[0].hi
-UNIT_SHIFT = UNIT_BYTES.bit_length() - 1
 
 State = enum("AT_REST", "IN_ROWS", "IN_BEATS", "IN_ENTRIES", "IN_RAMP")
 

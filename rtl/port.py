@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from myhdl import Signal, always_comb, always_seq, block, intbv
 
+from ..arch import timing
 from ..arch.config import Config
+from ..arch.isa import UNIT_BYTES
 
 ADDRESS_BITS = 32
 BEATS_BITS = 9
-STREAM, LOAD, STORE, SEQUENCER = range(4)    # masters, highest priority first
+UNIT_SHIFT = UNIT_BYTES.bit_length() - 1     # of addresses in instructions
+STREAM, LOAD, STORE, SEQUENCER = map(int, timing.Master)
 
 
 class MemoryPort:

@@ -17,13 +17,12 @@ from ..arch.config import Config
 from ..arch.engine import PERIOD, MemoryModel, Result, Writes
 from ..arch.isa import Unit
 from ..arch.program import Program
-from .benchfiles import EngineError, split_words
+from .benchfiles import EngineError, quiet_limit, split_words
 from .machine import MachinePorts, machine
 from .quirks import forget_designs
 from .trace import stamps, tensors_from
 
 ENGINE = "myhdl"
-QUIET_SLACK = 1000
 PROGRESS_CYCLES = 2000
 RESET_CYCLES = 2
 
@@ -73,7 +72,7 @@ class World:
         self.bytes = bytearray(memory.tobytes() + bytes(spare))
         self.stall = [int(wait) for wait in model.stall]
         self.first = [int(a) + int(b) for a, b in zip(model.stall, model.latency, strict=True)]
-        self.quiet = (config.tap_slots * config.share + max(self.first) + QUIET_SLACK)
+        self.quiet = quiet_limit(config, model)
         self.started: dict[Unit, list[int]] = {unit: [] for unit in Unit}
         self.ended: dict[Unit, list[int]] = {unit: [] for unit in Unit}
         self.writes: list[tuple[int, int, int, int, int]] = []

@@ -9,10 +9,8 @@ from __future__ import annotations
 from myhdl import Signal, always_comb, always_seq, block, enum, intbv, modbv
 
 from ..arch.config import Config, bits_for
-from ..arch.isa import UNIT_BYTES, Store
-from .port import ADDRESS_BITS, BEATS_BITS
-
-UNIT_SHIFT = UNIT_BYTES.bit_length() - 1
+from ..arch.isa import Store
+from .port import ADDRESS_BITS, BEATS_BITS, UNIT_SHIFT
 
 State = enum("AT_REST", "IN_READ", "IN_SETTLE", "IN_SEND")
 

@@ -22,14 +22,15 @@ from myhdl import (
 from ..arch import stream
 from ..arch.config import Config, bits_for
 from ..arch.fixed import SCALE_BITS
-from ..arch.isa import UNIT_BYTES, Run
+from ..arch.isa import Run
+from ..arch.timing import WINDOW_LOW
 from .fifo import fifo
+from .port import UNIT_SHIFT
 from .signals import bit, word
 
-MOST = 4                 # bytes of the longest item
+MOST = WINDOW_LOW        # bytes of the longest item
 MOST_BITS = 8 * MOST
 STREAM_WORD_BITS = Run.field("channels").hi      # of the instruction, that the fetcher needs
-UNIT_SHIFT = UNIT_BYTES.bit_length() - 1
 HEADER_NIBBLE, LONG_NIBBLE = stream.HEADER >> 4, stream.LONG >> 4
 LONG_KINDS = stream.LONG_LAST - stream.LONG + 1
 TAP_GAPS, END = stream.TAP_GAPS, stream.END

@@ -5,8 +5,8 @@ from __future__ import annotations
 from myhdl import Signal, always_comb, always_seq, block, intbv, modbv
 
 from ..arch.isa import HEAD, Unit
+from ..arch.order import COUNTER_BITS
 
-TOKEN_BITS = 4
 POP_PREV, POP_NEXT, PUSH_PREV, PUSH_NEXT = range(4)      # bits of `flags`
 FLAGS_LO, FLAGS_HI = HEAD[1].lo, HEAD[4].hi
 
@@ -58,10 +58,10 @@ def units(clk, reset, load_box, compute_box, store_box, load, compute, store, st
     load_box, ...: Mailbox, of which full and word are read and take is driven (combinational);
     load, ...: UnitState, idle is driven. started, ended: a bit per unit (isa.Unit), combinational.
     """
-    load_to_compute = Signal(modbv(0)[TOKEN_BITS:])
-    compute_to_load = Signal(modbv(0)[TOKEN_BITS:])
-    compute_to_store = Signal(modbv(0)[TOKEN_BITS:])
-    store_to_compute = Signal(modbv(0)[TOKEN_BITS:])
+    load_to_compute = Signal(modbv(0)[COUNTER_BITS:])
+    compute_to_load = Signal(modbv(0)[COUNTER_BITS:])
+    compute_to_store = Signal(modbv(0)[COUNTER_BITS:])
+    store_to_compute = Signal(modbv(0)[COUNTER_BITS:])
     load_flags = Signal(intbv(0)[4:])
     compute_flags = Signal(intbv(0)[4:])
     store_flags = Signal(intbv(0)[4:])

@@ -7,13 +7,12 @@ from myhdl import now
 from numpy.typing import NDArray
 
 from ..arch.config import Config
-from ..arch.isa import UNIT_BYTES, Load, Table, TableLoad
+from ..arch.isa import ENTRY_BYTES, UNIT_BYTES, Load, Table, TableLoad
+from ..arch.timing import Master
 from .channel import Wait, until
 from .memory import ActivationMemory, Tables
-from .port import LOAD, Port
+from .port import Port
 from .unit import Ended, UnitPort
-
-ENTRY_BYTES = 4
 
 
 class LoadUnit:
@@ -43,7 +42,7 @@ class LoadUnit:
         beats, visible, written = load.rows * config.beats_per_row, now() + 1, []
         while beats:
             count = min(config.burst, beats)
-            times = yield from self._port.access(LOAD, visible, count)
+            times = yield from self._port.access(Master.LOAD, visible, count)
             written.append(times[config.beats_per_row - 1::config.beats_per_row] + 1)
             visible = int(times[-1]) + 1
             beats -= count
@@ -58,7 +57,7 @@ class LoadUnit:
             table.count
         while beats:
             count = min(config.burst, beats)
-            times = yield from self._port.access(LOAD, visible, count)
+            times = yield from self._port.access(Master.LOAD, visible, count)
             entries = min(rest, count * config.port_bytes // ENTRY_BYTES)
             visible = int(times[-1]) + entries + 1
             beats -= count

@@ -7,13 +7,10 @@ from myhdl import delay, now
 from numpy.typing import NDArray
 
 from ..arch.engine import MemoryModel
-from ..arch.timing import beat_times
+from ..arch.timing import Master, beat_times
 from .channel import Event, Wait, until
 
 Ints = NDArray[np.int64]
-
-# masters by priority
-STREAM, LOAD, STORE, SEQUENCER = range(4)
 
 
 class Port:
@@ -21,13 +18,13 @@ class Port:
 
     def __init__(self, model: MemoryModel) -> None:
         self._model = model
-        self._wanted: dict[int, tuple[int, int]] = {}       # master: request visible, beats
-        self._beats: dict[int, Ints] = {}
+        self._wanted: dict[Master, tuple[int, int]] = {}    # request visible, beats
+        self._beats: dict[Master, Ints] = {}
         self._asked = Event()
-        self._granted = [Event() for _ in range(4)]
+        self._granted = {master: Event() for master in Master}
         self._count = 0
 
-    def access(self, master: int, visible: int, beats: int) -> Wait:
+    def access(self, master: Master, visible: int, beats: int) -> Wait:
         """Request a burst in cycle `visible` (ahead); returns the cycles of its beats on grant."""
         assert visible > now(), (master, visible)
         self._wanted[master] = visible, beats

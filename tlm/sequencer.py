@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from ..arch.config import Config
 from ..arch.errors import FormatError
 from ..arch.isa import LONG_BYTES, SHORT_BYTES, End, Instruction, Op, Run, Unit, decode
+from ..arch.timing import Master
 from .channel import Wait, until
-from .port import SEQUENCER, Port
+from .port import Port
 from .stream_fetch import StreamFetch
 from .unit import UnitPort
 
@@ -53,7 +54,7 @@ class Sequencer:
         """Fetch bytes low to high - 1; returns the cycle of the last beat."""
         size = self._config.port_bytes
         beats = (high - 1) // size - low // size + 1
-        times = yield from self._port.access(SEQUENCER, visible, beats)
+        times = yield from self._port.access(Master.SEQUENCER, visible, beats)
         return int(times[-1])
 
     def _dispatch(self, instruction: Instruction, cycle: int) -> Wait:

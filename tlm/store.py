@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from ..arch.config import Config
 from ..arch.isa import UNIT_BYTES, Store
+from ..arch.timing import Master
 from .channel import Wait, until
 from .memory import ActivationMemory
-from .port import STORE, Port
+from .port import Port
 from .unit import Ended, UnitPort
 
 
@@ -34,7 +35,7 @@ class StoreUnit:
         rest, before = store.rows, now()
         while rest:
             rows = min(config.burst // config.beats_per_row, rest)
-            times = yield from self._port.access(STORE, before + rows + 2,
+            times = yield from self._port.access(Master.STORE, before + rows + 2,
                                                  rows * config.beats_per_row)
             before = int(times[-1])
             rest -= rows

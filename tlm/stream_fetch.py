@@ -12,9 +12,9 @@ from ..arch.config import Config
 from ..arch.errors import FormatError
 from ..arch.isa import UNIT_BYTES, Run
 from ..arch.parse import Parsed, parse
-from ..arch.timing import Lengths, ascend, lengths, needed_beats, pop_items
+from ..arch.timing import Lengths, Master, ascend, lengths, needed_beats, pop_items
 from .channel import Channel, Event, Wait, until
-from .port import STREAM, Port
+from .port import Port
 
 NEVER = 1 << 60
 
@@ -116,7 +116,7 @@ class StreamFetch:
                     yield from self._changed.wait()
                 if need > 0:
                     ready = max(ready, int(progress.pop[need - 1]) + 1)
-                times = yield from self._port.access(STREAM, ready + 1, count)
+                times = yield from self._port.access(Master.STREAM, ready + 1, count)
                 progress.arrive(times)
                 self._changed.tell()
                 ready = int(times[-1]) + 1

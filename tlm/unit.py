@@ -10,9 +10,8 @@ from myhdl import now
 
 from ..arch.errors import FormatError
 from ..arch.isa import Instruction, Unit
+from ..arch.order import COUNTER_MAX, LINKS
 from .channel import Channel, Event, Wait, until
-
-TOKEN_LIMIT = 15
 
 # told in an instruction's last busy cycle: the unit, the instruction's index, the instruction
 Ended = Callable[["UnitPort", int, Instruction], None]
@@ -27,8 +26,8 @@ class Tokens:
 
     def push(self, visible: int) -> None:
         """Add a token."""
-        if len(self._visible) == TOKEN_LIMIT:
-            raise FormatError(f"the program leaves more than {TOKEN_LIMIT} dependency tokens "
+        if len(self._visible) == COUNTER_MAX:
+            raise FormatError(f"the program leaves more than {COUNTER_MAX} dependency tokens "
                               "unused between two units; recompile the network")
         self._visible.append(visible)
         self._pushed.tell()
@@ -118,6 +117,4 @@ class UnitPort:
 
 def token_counters() -> dict[tuple[Unit, Unit], Tokens]:
     """The four counters, by (from, to)."""
-    pairs = ((Unit.LOAD, Unit.COMPUTE), (Unit.COMPUTE, Unit.LOAD),
-             (Unit.COMPUTE, Unit.STORE), (Unit.STORE, Unit.COMPUTE))
-    return {pair: Tokens() for pair in pairs}
+    return {link: Tokens() for link in LINKS}

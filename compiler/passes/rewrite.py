@@ -13,20 +13,10 @@ def pointwise(channels: int, kind: str, function: str = "identity", scale: float
                 function=function)
 
 
-def unique(graph: Graph, name: str) -> str:
-    """The name, or name@2, name@3, ... where it is taken."""
-    if name not in graph:
-        return name
-    use = 2
-    while f"{name}@{use}" in graph:
-        use += 1
-    return f"{name}@{use}"
-
-
 def insert(graph: Graph, name: str, op: Op, source: str, shape: Shape | None = None) -> str:
     """Add a node that reads `source`, with a name like the given one; returns its name."""
     node = graph[source]
-    name = unique(graph, name)
+    name = graph.unique(name)
     graph.add(Node(name, op, shape or node.shape, node.path), [source])
     return name
 
