@@ -91,7 +91,7 @@ def slim(module: nn.Module, data: Data, settings: Settings, tune: Tune, cost: Co
     check(settings)
     search = _Search(module, data, settings, tune, cost, tell or (lambda found: None))
     if path is not None and path.exists():
-        search.restore(checkpoint.read(path))
+        checkpoint.resume(path, search.restore)
     while not search.done:
         search.step()
         if path is not None:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import io
 import os
 import pickle
-from collections.abc import Mapping
+import zlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..errors import first_line
 from .errors import CompressError
 
-MAGIC = b"kcnn checkpoint 1\n"
+KIND = b"kcnn checkpoint "
+MAGIC = KIND + b"2\n"
+CRC_BYTES = 4            # little-endian, of all that follows
+
 
 def write(path: Path, state: Mapping[str, Any]) -> None:
     """Keep tensors and plain values; an interrupt leaves the file as it was before."""
     partial = path.with_name(f".{path.name}.{os.getpid()}")
+    body = io.BytesIO()
+    torch.save(dict(state), body)
     try:
         with partial.open("wb") as file:
-            file.write(MAGIC)
-            torch.save(dict(state), file)
+            file.write(MAGIC + zlib.crc32(body.getbuffer()).to_bytes(CRC_BYTES, "little"))
+            file.write(body.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
@@ -32,10 +39,29 @@ def write(path: Path, state: Mapping[str, Any]) -> None:
 def read(path: Path) -> dict[str, Any]:
     """What `write` kept. Raises CompressError for anything else."""
     try:
-        with path.open("rb") as file:
-            if file.read(len(MAGIC)) != MAGIC:
-                raise ValueError("it begins differently")
-            return torch.load(io.BytesIO(file.read()), weights_only=True)
+        return torch.load(io.BytesIO(_body(path.read_bytes())), weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        said = str(error).partition("\n")[0] or "cut off"
-        raise CompressError(f"{path}: no checkpoint of kcnn ({said}); remove it") from None
+        raise CompressError(f"{path}: no checkpoint of this kcnn ({first_line(error)}); remove "
+                            f"{path.parent} to begin again") from None
+
+
+def resume(path: Path, restore: Callable[[Mapping[str, Any]], None]) -> None:
+    """Let `restore` take what `write` kept. Raises CompressError, also where something is missing
+    or of another kind: an older kcnn kept other things."""
+    state = read(path)
+    try:
+        restore(state)
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise CompressError(f"{path}: of another version of kcnn, or of another network "
+                            f"({type(error).__name__}: {first_line(error)}); remove {path.parent} "
+                            "to begin again") from None
+
+
+def _body(data: bytes) -> bytes:
+    start = len(MAGIC) + CRC_BYTES
+    if not data.startswith(MAGIC):
+        raise ValueError("it is of another version" if data.startswith(KIND)
+                         else "it begins differently")
+    if zlib.crc32(data[start:]) != int.from_bytes(data[len(MAGIC):start], "little"):
+        raise ValueError("it is damaged")
+    return data[start:]

@@ -81,7 +81,7 @@ class Trainer:
         progress is called with the number of epochs done and the mean loss of the last one.
         """
         if path is not None and path.exists():
-            self.restore(checkpoint.read(path))
+            checkpoint.resume(path, self.restore)
         while self.epochs_done < self.settings.epochs:
             loss = self.epoch()
             if path is not None:

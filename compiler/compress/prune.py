@@ -114,7 +114,7 @@ def prune(module: nn.Module, data: Data, settings: Settings, tune: Tune,
     settings.check()
     search = _Search(module, data, settings, tune, dict(select or {}))
     if path is not None and path.exists():
-        search.restore(checkpoint.read(path))
+        checkpoint.resume(path, search.restore)
     while not search.done:
         found = search.step()
         if path is not None:
