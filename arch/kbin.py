@@ -24,7 +24,7 @@ from pathlib import Path
 
 import numpy as np
 
-from . import check, isa, meta, records, sections
+from . import check, isa, meta, records, scratch, sections
 from .errors import ConfigError, FormatError, KcnnError
 from .meta import Meta
 from .program import Program
@@ -250,15 +250,13 @@ def _same(data: bytes, program: Program, bodies: dict[Section, bytes],
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file as a whole or not at all: a temporary file beside it takes its place."""
+    """Write a file as a whole or not at all."""
     target = Path(path)
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with open(beside, "xb") as file:
-            file.write(data)
-        os.replace(beside, target)
+        with scratch.folder(target.parent) as folder:
+            (folder / target.name).write_bytes(data)
+            os.replace(folder / target.name, target)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise KcnnError(f"{target}: cannot be written ({error.strerror}); "
                         "choose another place") from None
 

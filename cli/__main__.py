@@ -1,47 +1,74 @@
-"""The command `kcnn`: exit code 0, 1 where a difference was found, 2 for bad input."""
+"""The command `kcnn`: exit code 0, 1 where a difference was found, 2 for bad input, 130 or the like
+where a signal stopped it.
+
+What it needs is imported once signals are told in a line, since that takes a while.
+"""
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-import typer
-
+from ..arch import scratch
 from ..arch.errors import KcnnError
-from .app import app
+from . import stopping
 
-# typer keeps its own copy of click or uses the installed one: this is the base of usage errors
-UsageError: Any = typer.BadParameter.__mro__[2]
+SIGNALLED = 128
 
 
 def main() -> None:
-    """Run the command line; SIGTERM stops it as Ctrl-C does."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line."""
+    try:
+        stopping.install()
+        code = run(sys.argv[1:])
+        stopping.ignore()
+    except stopping.Stopped as stopped:
+        code = _refuse(str(stopped), SIGNALLED + stopped.number)
+    if code > SIGNALLED:
+        stopping.die(code - SIGNALLED)
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command; its exit code. Every user error becomes one line on standard error."""
-    wanted = list(arguments) or ["--help"]
     try:
-        code = typer.main.get_command(app).main(wanted, "kcnn", standalone_mode=False)
-        sys.stdout.flush()
-        return code if isinstance(code, int) else 0
+        return _command(list(arguments) or ["--help"])
     except KcnnError as error:
         return _refuse(str(error))
-    except UsageError as error:
-        return _refuse(_usage(error))
-    except (typer.Abort, KeyboardInterrupt):
-        return _refuse("stopped")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except stopping.Stopped as stopped:
+        return _refuse(str(stopped), SIGNALLED + stopped.number)
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"{place}{error.strerror or error}")
+        return _failed(error)
+
+
+def _command(arguments: list[str]) -> int:
+    import typer
+
+    from . import report
+    from .app import app
+    # typer keeps its own copy of click or uses the installed one: this is the base of usage errors
+    usage: Any = typer.BadParameter.__mro__[2]
+    try:
+        code = typer.main.get_command(app).main(arguments, "kcnn", standalone_mode=False)
+    except usage as error:
+        return _refuse(_usage(error))
+    with scratch.named(report.SCREEN):
+        sys.stdout.flush()
+    return code if isinstance(code, int) else 0
+
+
+def _failed(error: OSError) -> int:
+    """A file or standard output that cannot be used. Who reads ours may have enough early."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if isinstance(error, BrokenPipeError):
+        return 0
+    place = f"{error.filename}: " if error.filename else ""
+    return _refuse(f"{place}{error.strerror or error}")
 
 
 def _usage(error: Exception) -> str:
@@ -51,9 +78,9 @@ def _usage(error: Exception) -> str:
     return f"{said.rstrip('.')}; `{command} --help` says what it takes"
 
 
-def _refuse(sentence: str) -> int:
+def _refuse(sentence: str, code: int = 2) -> int:
     print(f"kcnn: {' '.join(sentence.split())}", file=sys.stderr)
-    return 2
+    return code
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def accuracy(
     program = kbin.read(net)
     engines.check_config(program, config)
     _check_program(program, net)
-    with Outputs() as outputs:
+    with Outputs(net, data, model, config) as outputs:
         place = None if json is None else outputs.file(json)
         network = None if model is None else _load(model, trust)
         x, y = _labelled(data, network)

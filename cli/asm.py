@@ -9,7 +9,7 @@ import typer
 
 from ..arch import kbin, text
 from ..arch.errors import KcnnError
-from .outputs import Outputs
+from .outputs import Outputs, write_bytes
 
 
 def asm(
@@ -24,7 +24,7 @@ def asm(
     \b
     kcnn asm NET.asm -o NET.kbin
     """
-    with Outputs() as outputs:
+    with Outputs(source) as outputs:
         place = outputs.file(output)
         try:
             written = source.read_text(encoding="utf-8")
@@ -34,4 +34,4 @@ def asm(
         except UnicodeDecodeError as error:
             raise KcnnError(f"{source}: is no text (byte {error.start} is not UTF-8); "
                             "give what kcnn disasm printed") from None
-        place.write_bytes(kbin.save(text.assemble(written, str(source))))
+        write_bytes(place, kbin.save(text.assemble(written, str(source))))

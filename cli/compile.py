@@ -13,7 +13,7 @@ from ..arch import host, kbin, reference
 from ..arch.config import Config
 from ..arch.errors import KcnnError
 from . import figures, io, options, report
-from .outputs import Outputs, write_json
+from .outputs import Outputs, write_bytes, write_json
 
 if TYPE_CHECKING:
     from ..compiler.emulate import Loss
@@ -59,7 +59,7 @@ def compile(
     if images.min() == images.max():
         raise KcnnError(f"{calibration}: all values are {images.min()}; give typical images, for "
                         "the codebooks of all tensors are made from what they show")
-    with Outputs() as outputs:
+    with Outputs(model, calibration, config) as outputs:
         place = outputs.file(output)
         figures_place = None if json is None else outputs.file(json)
         with report.progress(f"compiling {model}") as tell:
@@ -70,7 +70,7 @@ def compile(
             images = preprocessed(network, images, model)
             compiled = pipeline.compile(network.module, network.example_inputs, images, machine,
                                         batch, clusters, Path(model).name, progress=tell)
-            place.write_bytes(kbin.save(compiled.program, strip))
+            write_bytes(place, kbin.save(compiled.program, strip))
             losses = _losses(compiled, images) if explain else []
             tell("counting cycles")
             cycles = tlm.cycles(compiled.program)

@@ -14,7 +14,8 @@ from rich.console import Console
 
 from ..arch.errors import KcnnError
 from . import options, report
-from .outputs import Outputs, write_json
+from .outputs import Outputs, write_bytes, write_json
+from .stopping import Stopped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -65,10 +66,10 @@ def compress(
     \b
     kcnn compress net.pt2 --data D.npz --budget 0.01 -o small.pt2 --report R.json
     """
-    with Outputs() as outputs:
+    with Outputs(model, data, test) as outputs:
         place = outputs.file(output)
         told = None if figures is None else outputs.file(figures)
-        folder = output.with_name(f"{output.name}.partial")
+        folder = _partial(output, model, data, test)
         from ..compiler.compress import compose
         from ..compiler.compress.export import exported_bytes
         chosen = tuple(compose.METHODS) if methods is None else tuple(methods.split(","))
@@ -78,14 +79,24 @@ def compress(
         try:
             with _bars(len(chosen)) as tell:
                 found = compose.compose(network, images, settings, folder, tell)
-        except KeyboardInterrupt:
-            raise KcnnError(f"stopped; {folder} holds what is done, and the same command goes on "
-                            "from there") from None
-        place.write_bytes(exported_bytes(found.module, images.example))
+        except Stopped as stopped:
+            raise Stopped(stopped.number, f"stopped; {folder} holds what is done, and the same "
+                          "command goes on from there") from None
+        write_bytes(place, exported_bytes(found.module, images.example))
         if told is not None:
             write_json(told, {"model": Path(model).name, **found.report})
         _show(found.report, output)
     shutil.rmtree(folder)
+
+
+def _partial(output: Path, *reads: str | Path | None) -> Path:
+    """Where an unfinished run is kept; it is removed at the end, so no input may lie there."""
+    folder = output.with_name(f"{output.name}.partial")
+    for read in reads:
+        if read is not None and folder.resolve() in Path(read).resolve().parents:
+            raise KcnnError(f"{read}: lies in {folder}, which is removed when the run is done; "
+                            "move it to another folder")
+    return folder
 
 
 def _read(model: str, trust: bool, data: Path, test: Path | None) -> tuple[nn.Module, Data]:

@@ -23,7 +23,7 @@ def convert(
         metavar="verilog|vhdl", show_default=False, help="The language.")],
     output: Annotated[Path, typer.Option(
         "--output", "-o", metavar="DIR", show_default=False,
-        help="The folder that the files go to; it is made if need be.")],
+        help="The folder that the files go to; it is made if need be, with its parents.")],
 ) -> None:
     """Write a machine as Verilog or VHDL.
 
@@ -35,7 +35,7 @@ def convert(
     if hdl not in LANGUAGES:
         raise KcnnError(f"--hdl: there is no language {hdl!r}; choose verilog or vhdl")
     machine = Config.load(config)
-    with Outputs() as outputs:
+    with Outputs(config) as outputs:
         folder = outputs.folder(output)
         from ..rtl import convert as rtl
         with report.progress(f"converting {machine.name}"):

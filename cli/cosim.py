@@ -58,7 +58,7 @@ def cosim(
     program = kbin.read(net)
     engines.check_config(program, config)
     arrays = io.read_inputs(images, program)
-    with Outputs() as outputs:
+    with Outputs(net, images, model, config) as outputs:
         folder = None if shrink is None else outputs.folder(shrink)
         place = None if json is None else outputs.file(json)
         network = None if model is None else golden.load(model, program, trust)

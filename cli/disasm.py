@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from ..arch import kbin, text
-from . import options
+from ..arch import kbin, scratch, text
+from . import options, report
 
 
 def disasm(net: options.Binary) -> None:
@@ -16,4 +16,6 @@ def disasm(net: options.Binary) -> None:
     \b
     kcnn disasm NET.kbin > NET.asm
     """
-    sys.stdout.write(text.disassemble(kbin.read(net)))
+    found = text.disassemble(kbin.read(net))
+    with scratch.named(report.SCREEN):
+        sys.stdout.write(found)

@@ -27,7 +27,7 @@ def info(net: options.Binary, json: options.Json = None) -> None:
     """
     program = kbin.read(net)
     values = describe(program, net.stat().st_size)
-    with Outputs() as outputs:
+    with Outputs(net) as outputs:
         if json is not None:
             write_json(outputs.file(json), values)
         _show(program, values)

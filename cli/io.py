@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arch import scratch
 from ..arch.errors import KcnnError
 from ..arch.program import Program
 
@@ -98,7 +99,7 @@ def checked(array: NDArray, where: str) -> Floats:
 
 def write_arrays(path: Path, arrays: Mapping[str, NDArray], several: bool) -> None:
     """One array as `.npy`, several as `.npz`, whatever the path's name ends with."""
-    with path.open("wb") as file:
+    with scratch.named(path), path.open("wb") as file:
         if several:
             np.savez(file, allow_pickle=False, **dict(arrays))
         else:

@@ -5,24 +5,29 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import tempfile
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from ..arch import scratch
 from ..arch.errors import KcnnError
+from .stopping import SIGNALS
 
 
 class Outputs:
     """Files and folders to be; they appear when the `with` block ends without an error.
 
-    Until then everything lies in hidden folders beside the places asked for.
+    Until then everything lies in hidden folders (arch.scratch) of the nearest folder that exists;
+    missing parents are made at the end. reads: what the command reads, files or models as the user
+    names them; nothing takes the place of one of these.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *reads: Path | str | None) -> None:
         self._stack = contextlib.ExitStack()
+        self._reads = [path for read in reads if read is not None for path in _sources(str(read))]
         self._made: dict[Path, Path] = {}
 
     def __enter__(self) -> Outputs:
@@ -32,53 +37,113 @@ class Outputs:
                  trace: TracebackType | None) -> None:
         with self._stack:
             if kind is None:
-                for wanted, made in self._made.items():
-                    _move(made, wanted)
+                self._place()
+            elif isinstance(error, OSError):
+                self._explain(error)
 
     def file(self, path: Path) -> Path:
         """Where to write what shall become file `path`; KcnnError if it cannot be written."""
         if path.exists() and not path.is_file():
             what = "a folder" if path.is_dir() else "no plain file"
             raise KcnnError(f"{path}: is {what}; name a file to write")
-        return self._claim(path)
+        self._refuse_input(path)
+        return self._claim(path, path.resolve().parent)
 
     def folder(self, path: Path) -> Path:
         """An empty folder whose files shall come into folder `path`."""
         if path.exists() and not path.is_dir():
             raise KcnnError(f"{path}: is a file; name a folder to write into")
-        made = self._claim(path)
+        made = self._claim(path, path.resolve())
         made.mkdir()
         return made
 
-    def _claim(self, path: Path) -> Path:
+    def _claim(self, path: Path, place: Path) -> Path:
         wanted = path.resolve()
-        if wanted in self._made:
+        if any(wanted == other or wanted in other.parents or other in wanted.parents
+               for other in self._made):
             raise KcnnError(f"{path}: is asked for twice; give every output a name of its own")
         try:
-            beside = tempfile.mkdtemp(prefix=".kcnn-", dir=wanted.parent)
+            beside = self._stack.enter_context(scratch.folder(_nearest(place)))
         except OSError as error:
-            raise KcnnError(f"{path}: cannot be written ({error.strerror}); "
-                            "choose a place in a folder that exists and is yours") from None
-        self._stack.callback(shutil.rmtree, beside, ignore_errors=True)
-        self._made[wanted] = Path(beside) / wanted.name
+            raise _refused(path, error, "choose a place that is yours") from None
+        self._made[wanted] = beside / wanted.name
         return self._made[wanted]
 
+    def _place(self) -> None:
+        """Put everything that was made in its place, once nothing is in the way."""
+        moves = [move for wanted, made in self._made.items() for move in _moves(made, wanted)]
+        for _, wanted in moves:
+            self._refuse_input(wanted)
+        with _undisturbed():
+            for made, wanted in moves:
+                try:
+                    wanted.parent.mkdir(parents=True, exist_ok=True)
+                    os.replace(made, wanted)
+                except OSError as error:
+                    raise _refused(wanted, error, "choose another place") from None
 
-def _move(made: Path, wanted: Path) -> None:
-    """Put a file or the files of a folder in place, if they were made."""
+    def _refuse_input(self, path: Path) -> None:
+        """Raise KcnnError if the file is one that the command reads, by whatever name."""
+        for read in [*self._reads, *(_modules() if path.suffix == ".py" else ())]:
+            if path.exists() and read.exists() and path.samefile(read):
+                raise KcnnError(f"{path}: is an input of this command ({read}) and would be lost; "
+                                "name another output")
+
+    def _explain(self, error: OSError) -> None:
+        """Raise what a failure to write an output means to the user."""
+        for wanted, made in self._made.items():
+            if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(made.parent):
+                raise _refused(wanted, error, "make room, or choose another place") from error
+
+
+def _refused(path: Path, error: OSError, advice: str) -> KcnnError:
+    return KcnnError(f"{path}: cannot be written ({error.strerror or error}); {advice}")
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(found for found in (folder, *folder.parents) if found.exists())
+
+
+def _moves(made: Path, wanted: Path) -> list[tuple[Path, Path]]:
+    """A file or the files of a folder, if they were made, and where they go."""
     if not made.is_dir():
-        if made.exists():
-            os.replace(made, wanted)
-        return
-    for name in _files(made):
-        (wanted / name).parent.mkdir(parents=True, exist_ok=True)
-        os.replace(made / name, wanted / name)
+        return [(made, wanted)] if made.exists() else []
+    return [(path, wanted / path.relative_to(made))
+            for path in sorted(made.rglob("*")) if path.is_file()]
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return iter(sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file()))
+def _sources(read: str) -> Iterator[Path]:
+    """The files that a name can mean: itself, and what is before the colon of a model."""
+    yield Path(read)
+    source = read.rpartition(":")[0]
+    if source:
+        yield Path(source)
+        yield Path(f"{source.replace('.', os.sep)}.py")
+
+
+def _modules() -> list[Path]:
+    """The Python files that were imported, a model's among them."""
+    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
+    return [Path(file) for file in files if isinstance(file, str)]
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals that would stop us wait until the end of the block."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file."""
+    with scratch.named(path):
+        path.write_bytes(data)
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write figures as JSON."""
-    path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_bytes(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())

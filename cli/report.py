@@ -5,14 +5,18 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..arch import scratch
+
 WIDTH = 140      # of tables that go to a file or a pipe
 WIDEST = 10_000  # to measure a table that may be as wide as it wants
+SCREEN = Path("standard output")
 
 
 def console(width: int | None = None) -> Console:
@@ -23,7 +27,8 @@ def console(width: int | None = None) -> Console:
 
 def say(text: str) -> None:
     """One line on standard output."""
-    console().print(text, markup=False, soft_wrap=True)
+    with scratch.named(SCREEN):
+        console().print(text, markup=False, soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],
@@ -41,7 +46,8 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],
     if console(WIDEST).measure(out).maximum > screen.width:
         out.padding = (0, 0)
     say(title)
-    screen.print(out)
+    with scratch.named(SCREEN):
+        screen.print(out)
 
 
 def cell(value: object) -> str:

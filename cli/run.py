@@ -78,7 +78,7 @@ def run(
     program = kbin.read(net)
     engines.check_config(program, config)
     arrays = io.read_inputs(images, program)
-    with Outputs() as outputs:
+    with Outputs(net, images, config) as outputs:
         wave = None if vcd is None else outputs.file(vcd)
         place = None if output is None else outputs.file(output)
         figures_place = None if json is None else outputs.file(json)

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from ..arch import scratch
 from ..arch.config import Config
 from ..arch.errors import KcnnError
+from . import process
 from .machine import MachinePorts, machine
 from .quirks import (
     conversion_warnings_as_errors,
@@ -45,9 +45,9 @@ def convert(config: Config, hdl: str, folder: Path) -> Converted:
     if hdl not in SUFFIXES:
         raise KcnnError(f"there is no language {hdl!r}; choose verilog or vhdl")
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".kcnn-", dir=folder) as name:
-        _run(config, hdl, Path(name))
-        made = _in_compile_order(Path(name))
+    with scratch.folder(folder) as work:
+        _run(config, hdl, work)
+        made = _in_compile_order(work)
         digest = hashlib.sha256(b"".join(path.read_bytes() for path in made)).hexdigest()
         for path in made:
             os.replace(path, folder / path.name)
@@ -61,10 +61,9 @@ def _in_compile_order(folder: Path) -> list[Path]:
 def _run(config: Config, hdl: str, folder: Path) -> None:
     """Convert in an interpreter of its own."""
     command = [sys.executable, "-m", __name__, config.to_json(), hdl, str(folder)]
-    done = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": "0"},
-                          capture_output=True, text=True, check=False)
+    done = process.call(command, environment=os.environ | {"PYTHONHASHSEED": "0"})
     if done.returncode:
-        said = (done.stdout + done.stderr).strip().splitlines() or ["nothing was said"]
+        said = done.stderr.strip().splitlines() or process.said(done)
         raise KcnnError(f"configuration {config.name}: the conversion to {hdl} failed "
                         f"({said[-1]}); this is a fault of kcnn: report it with the configuration")
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import os
 import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -19,11 +18,12 @@ import myhdl
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arch import scratch
 from ..arch.config import Config
 from ..arch.engine import MemoryModel, Result
 from ..arch.isa import Unit
 from ..arch.program import Program
-from . import benchfiles, toolchain
+from . import benchfiles, cache, process, toolchain
 from .benchfiles import EngineError
 from .convert import convert
 from .trace import stamps, tensors_from
@@ -43,8 +43,7 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel, en
     for a missing or failing tool, EngineError if the machine hangs or leaves its memory.
     """
     simulator = _simulator(program.config, len(memory), engine, vcd is not None)
-    with tempfile.TemporaryDirectory(prefix="kcnn-") as name:
-        folder = Path(name)
+    with scratch.folder(Path(tempfile.gettempdir())) as folder:
         words = benchfiles.write_memory(folder / benchfiles.IMAGE, memory,
                                         program.config.port_bytes)
         benchfiles.write_waits(folder / benchfiles.WAITS, model)
@@ -79,8 +78,8 @@ def bench_parameters(config: Config, memory_bytes: int, engine: str
 
 def converted(config: Config, hdl: str) -> tuple[Path, ...]:
     """The machine's HDL files in compile order, from the cache or converted now."""
-    key = toolchain.digest([config.hash, hdl.encode(), _source_digest().encode()])
-    folder = toolchain.cached(f"{hdl}-{key}", lambda empty: _convert(config, hdl, empty))
+    key = cache.digest([config.hash, hdl.encode(), _source_digest().encode()])
+    folder = cache.folder(f"{hdl}-{key}", lambda empty: _convert(config, hdl, empty))
     suffix = toolchain.SUFFIXES[hdl]
     found = [path for path in folder.iterdir() if path.suffix == suffix]
     return tuple(sorted(found, key=lambda path: (not path.name.startswith("pck_"), path.name)))
@@ -95,16 +94,15 @@ def _source_digest() -> str:
     """Identifies everything that conversion depends on but the configuration."""
     here = Path(__file__).parent
     files = sorted([*here.glob("*.py"), *(here.parent / "arch").glob("*.py")])
-    return toolchain.digest([sys.version.encode(), myhdl.__version__.encode(),
+    return cache.digest([sys.version.encode(), myhdl.__version__.encode(),
                              *(path.read_bytes() for path in files)])
 
 
 def _execute(command: list[str], engine: str, folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
-    if not (folder / benchfiles.OUTCOME).exists():
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    done = process.call(command, folder)
+    if done.returncode < 0 or not (folder / benchfiles.OUTCOME).exists():
         raise EngineError(f"engine {engine}: {command[0]} stopped with status {done.returncode}: "
-                          f"{said[0].strip() if said else 'nothing said'}")
+                          f"{process.said(done)[0]}")
 
 
 def _cycles(engine: str, folder: Path) -> int:
@@ -125,9 +123,9 @@ def _cycles(engine: str, folder: Path) -> int:
 
 def _place(made: Path, wanted: Path) -> None:
     """Move a file, so that `wanted` is never there in part."""
-    beside = wanted.with_name(f".{wanted.name}.{os.getpid()}")
-    shutil.copyfile(made, beside)
-    os.replace(beside, wanted)
+    with scratch.folder(wanted.parent) as folder:
+        shutil.copyfile(made, folder / wanted.name)
+        os.replace(folder / wanted.name, wanted)
 
 
 def _result(program: Program, engine: str, folder: Path, cycles: int, size: int) -> Result:

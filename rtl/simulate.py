@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 from myhdl import StopSimulation, block, delay, instance
 from numpy.typing import NDArray
 
+from ..arch import scratch
 from ..arch.config import Config
 from ..arch.engine import PERIOD, MemoryModel, Result, Writes
 from ..arch.isa import Unit
@@ -54,12 +53,10 @@ def execute(design: Any, vcd: Path | None) -> None:
     if vcd is None:
         design.run_sim(quiet=1)
         return
-    with tempfile.TemporaryDirectory(prefix="kcnn-") as folder:
-        design.config_sim(trace=True, directory=folder, filename="trace")
+    with scratch.folder(vcd.parent) as folder, scratch.named(folder / "trace.vcd"):
+        design.config_sim(trace=True, directory=str(folder), filename="trace")
         design.run_sim(quiet=1)
-        beside = vcd.with_name(f".{vcd.name}.{os.getpid()}")
-        shutil.copyfile(Path(folder) / "trace.vcd", beside)
-        os.replace(beside, vcd)
+        os.replace(folder / "trace.vcd", vcd)
 
 
 class World:

@@ -1,24 +1,15 @@
-"""External HDL simulators: found, built and cached.
-
-The cache (the user's cache folder) holds converted machines and compiled simulators, each in a
-folder named by the hash of everything it was made from. A folder appears whole, by renaming.
-"""
+"""External HDL simulators: found, and built once (rtl/cache.py)."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import os
 import shutil
-import subprocess
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import platformdirs
-
 from ..arch.errors import KcnnError
+from . import cache, process
 
 BENCH = Path(__file__).parent / "bench"
 SUFFIXES = {"verilog": ".v", "vhdl": ".vhd"}
@@ -61,7 +52,7 @@ def require(engine: str) -> None:
 def version(program: str) -> str:
     """What the program says of its version."""
     flag = "-V" if program == "iverilog" else "--version"
-    done = subprocess.run([program, flag], capture_output=True, text=True, check=False)
+    done = process.call([program, flag])
     return done.stdout.partition("\n")[0]
 
 
@@ -102,7 +93,7 @@ def build(engine: str, machine: Machine, vcd: bool = False) -> Simulator:
     bench = BENCH / f"bench{tool.suffix}"
     texts = [path.read_bytes() for path in (*machine.sources, bench)]
     fixed = () if engine == "ghdl" else machine.parameters
-    key = digest([engine.encode(), version(tool.programs[0]).encode(), repr(fixed).encode(),
+    key = cache.digest([engine.encode(), version(tool.programs[0]).encode(), repr(fixed).encode(),
                   str(vcd and engine != "ghdl").encode(), *texts])
     names = [path.name for path in (*machine.sources, bench)]
 
@@ -115,7 +106,7 @@ def build(engine: str, machine: Machine, vcd: bool = False) -> Simulator:
             shutil.move(folder / "obj" / "bench", folder / "bench")
             shutil.rmtree(folder / "obj")
 
-    return Simulator(engine, cached(f"{engine}-{key}", fill), machine.parameters)
+    return Simulator(engine, cache.folder(f"{engine}-{key}", fill), machine.parameters)
 
 
 def _build_commands(engine: str, names: Sequence[str], parameters: Sequence[tuple[str, int]],
@@ -135,48 +126,9 @@ def _build_commands(engine: str, names: Sequence[str], parameters: Sequence[tupl
 
 
 def _run_tool(engine: str, command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = process.call(command, folder)
     if done.returncode:
-        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-        errors = [line for line in said if "error" in line.lower()] or said or ["nothing said"]
+        said = process.said(done)
+        errors = [line for line in said if "error" in line.lower()] or said
         raise ToolError(f"engine {engine}: {command[0]} ({version(command[0])}) failed: "
-                        f"{errors[0].strip()}")
-
-
-def digest(parts: Sequence[bytes]) -> str:
-    """A name for something made from these parts, in this order."""
-    total = hashlib.sha256()
-    for part in parts:
-        total.update(len(part).to_bytes(8, "little") + part)
-    return total.hexdigest()[:32]
-
-
-def cache_folder() -> Path:
-    """Where kcnn keeps what it can build again."""
-    return Path(platformdirs.user_cache_dir("kcnn"))
-
-
-def cached(name: str, fill: Callable[[Path], None]) -> Path:
-    """The cache's folder `name`; if there is none, `fill` makes its contents in an empty folder.
-
-    Of several processes that fill at once, one's folder stays.
-    """
-    home = cache_folder()
-    final = home / name
-    if final.is_dir():
-        return final
-    try:
-        home.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".making-", dir=home))
-    except OSError as error:
-        raise ToolError(f"the cache folder {home} cannot be written ({error.strerror}): "
-                        "set XDG_CACHE_HOME to a folder of yours") from None
-    try:
-        fill(folder)
-        os.replace(folder, final)
-    except OSError:
-        if not final.is_dir():
-            raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-    return final
+                        f"{errors[0]}")

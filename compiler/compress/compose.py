@@ -18,7 +18,7 @@ import copy
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +188,7 @@ def _claim(folder: Path, fingerprint: dict[str, Any]) -> None:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CompressError(f"{folder}: exists and is no unfinished run; remove it or name "
                             "another output")
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{RUN}"
     partial.write_text(json.dumps(fingerprint, indent=1) + "\n")
     partial.replace(path)
@@ -241,10 +241,14 @@ class _Run:
         if not path.exists():
             module, notes = make()
             checkpoint.write(path, {"module": module.state_dict(), "notes": notes})
-        state = checkpoint.read(path)
-        module = copy.deepcopy(self.untouched)
-        module.load_state_dict(state["module"])
-        return module.eval(), state["notes"]
+        module, notes = copy.deepcopy(self.untouched), Notes()
+
+        def restore(state: Mapping[str, Any]) -> None:
+            module.load_state_dict(state["module"])
+            notes.update(state["notes"])
+
+        checkpoint.resume(path, restore)
+        return module.eval(), notes
 
     def _reference(self) -> tuple[nn.Module, Notes]:
         """The network trained as it is, if that makes it better."""

@@ -16,6 +16,7 @@ import pytest
 import torch
 from kcnn.arch import kbin
 from kcnn.arch.program import Taps
+from kcnn.cli.stopping import Stopped
 from kcnn.compiler.compress import compose, methods
 from kcnn.compiler.frontend import trace
 from kcnn.compiler.graph import Conv
@@ -168,7 +169,7 @@ class Cut:
     def __call__(self, found: methods.Progress) -> None:
         self.left -= 1
         if self.left < 0:
-            raise KeyboardInterrupt
+            raise Stopped(signal.SIGINT)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_bytes(
@@ -184,7 +185,7 @@ def test_an_interrupted_run_goes_on_to_the_same_bytes(
         if ran.code == 0:
             break
         cuts += 1
-        assert ran.code == 2 and "stopped; " in ran.err and "the same command goes on" in ran.err
+        assert ran.code == 130 and "stopped; " in ran.err and "the same command goes on" in ran.err
         assert [path.name for path in tmp_path.iterdir()] == ["small.pt2.partial"]
     monkeypatch.setattr(compose, "compose", original)
     assert cuts >= 4
@@ -208,7 +209,8 @@ def test_a_stopped_process_leaves_what_is_done_and_nothing_else(
         time.sleep(0.05)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == 2 and said.startswith("kcnn: stopped; ") and said.count("\n") == 1
+    assert process.returncode == -number
+    assert said.startswith("kcnn: stopped; ") and said.count("\n") == 1
     assert list(tmp_path.iterdir()) == [kept]
 
 
@@ -218,7 +220,7 @@ def test_another_run_does_not_go_on(kcnn: Callable, digits: Path, tmp_path: Path
     monkeypatch.setattr(compose, "compose", lambda *given: original(*given[:4], Cut(1)))
     arguments = ["compress", digits / "net.pt2", "--data", digits / "D.npz", "--methods", "lower",
                  "--finetune-epochs", 0, "-o", tmp_path / "small.pt2", "--budget"]
-    assert kcnn(*arguments, 0.02).code == 2
+    assert kcnn(*arguments, 0.02).code == 130
     ran = kcnn(*arguments, 0.03)
     assert ran.code == 2 and "an unfinished run with another network, data or settings" in ran.err
 
@@ -254,7 +256,8 @@ def test_networks_from_python_with_pixels(kcnn: Callable, digits: Path, tmp_path
     ({"MODEL": "broken.pt2"}, "torch.export cannot load it"),
     ({"--data": "wide.npz"}, "the network does not take two images of shape (1, 12, 12)"),
     ({"--data": "many.npz"}, "the network has 10 outputs, the labels go to 11"),
-    ({"-o": "none/small.pt2"}, "cannot be written"),
+    ({"-o": "small.pt2/small.pt2"}, "cannot be written"),
+    ({"--data": "../place/small.pt2.partial/D.npz"}, "which is removed when the run is done"),
 ])
 def test_bad_input_leaves_no_files(kcnn: Callable, digits: Path, tmp_path: Path,
                                    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str],

@@ -1,6 +1,5 @@
 """Benches, files and cache of the HDL engines, on a small hand-written machine."""
 
-import threading
 import time
 from pathlib import Path
 
@@ -29,7 +28,7 @@ def cache(tmp_path_factory):
 def engine(request, monkeypatch, cache):
     """An engine whose converted machine is the dummy."""
     need(*toolchain.TOOLS[request.param].programs)
-    monkeypatch.setattr(toolchain, "cache_folder", lambda: cache)
+    monkeypatch.setattr(toolchain.cache, "place", lambda: cache)
     monkeypatch.setattr(hdl, "converted", lambda config, language: (
         HERE / {"verilog": "dummy.v", "vhdl": "dummy.vhd"}[language],))
     monkeypatch.setattr(hdl, "tensors_from", lambda program, writes, ends: {})
@@ -138,37 +137,12 @@ def test_a_missing_tool_is_named(engine_name, monkeypatch):
 
 def test_a_failing_tool_is_named(tmp_path, monkeypatch, cache):
     need("iverilog")
-    monkeypatch.setattr(toolchain, "cache_folder", lambda: cache)
+    monkeypatch.setattr(toolchain.cache, "place", lambda: cache)
     bad = tmp_path / "machine.v"
     bad.write_text("module machine; wire\n")
     with pytest.raises(toolchain.ToolError, match="engine icarus: iverilog .* failed: "):
         toolchain.build("icarus", toolchain.Machine((bad,), ()))
-    assert not [p for p in cache.iterdir() if p.name.startswith(".making")]
-
-
-def test_cache_is_filled_once_by_many(tmp_path, monkeypatch):
-    monkeypatch.setattr(toolchain, "cache_folder", lambda: tmp_path)
-    found = []
-
-    def fill(folder):
-        time.sleep(0.05)
-        (folder / "a").write_text("whole")
-
-    threads = [threading.Thread(target=lambda: found.append(
-        (toolchain.cached("x", fill) / "a").read_text())) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert found == ["whole"] * 4
-    assert [p.name for p in tmp_path.iterdir()] == ["x"]
-
-
-def test_a_cache_that_cannot_be_written_is_named(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("")
-    monkeypatch.setattr(toolchain, "cache_folder", lambda: tmp_path / "file" / "kcnn")
-    with pytest.raises(toolchain.ToolError, match="set XDG_CACHE_HOME"):
-        toolchain.cached("x", lambda folder: None)
+    assert not [p for p in cache.iterdir() if p.name.startswith(".")]
 
 
 def test_undefined_values_are_refused(tmp_path):

@@ -76,6 +76,6 @@ def test_myhdl_and_tlm_agree_on_random_programs(seed, name):
 @pytest.mark.parametrize("name", ON_ICARUS)
 def test_verilog_and_tlm_agree_on_random_programs(name, tmp_path, monkeypatch):
     need("iverilog", "vvp")
-    monkeypatch.setattr(toolchain, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(toolchain.cache, "place", lambda: tmp_path)
     for seed in SEEDS:
         check(functools.partial(hdl.simulate, engine="icarus"), name, seed)
