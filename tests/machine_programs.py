@@ -73,6 +73,12 @@ def random_program(seed: int, config: Config, runs: int = 3, channels: int = 6,
     return builder.finish()
 
 
+def smudged(data: NDArray[np.uint8], config: Config) -> NDArray[np.uint8]:
+    """The same rows with other bits above the codes, where a code is smaller than its byte."""
+    spare = 256 - config.codes if config.codes_per_byte == 1 else 0
+    return data | np.random.default_rng(len(data)).integers(0, 256, data.shape, np.uint8) & spare
+
+
 # ---- instructions and their order --------------------------------------------------------
 
 
@@ -180,7 +186,7 @@ class _Builder(Draw):
 
     def load(self, row: int, rows: int) -> int:
         codes = self.rng.integers(0, self.config.codes, rows * self.config.row_codes)
-        at = self.put("data", pack(codes, self.config).tobytes())
+        at = self.put("data", smudged(pack(codes, self.config), self.config).tobytes())
         self.add(isa.Load, where="data", memory=True, address=at, row=row, rows=rows)
         return at
 

@@ -160,7 +160,8 @@ class Load(Unit):
             row = self.writing.pop()
             at = load.address * 16 + row * config.row_bytes
             data = machine.external[at:at + config.row_bytes].tolist()
-            codes = data if config.code_bits > 4 else [n for b in data for n in (b & 15, b >> 4)]
+            codes = ([b % config.codes for b in data] if config.code_bits > 4 else
+                     [n for b in data for n in (b & 15, b >> 4)])
             machine.write_row(t, load.row + row, dict(enumerate(codes)))
         if machine.port.valid(1, t):
             self.done_beats += 1

@@ -7,12 +7,15 @@ import functools
 
 import numpy as np
 import pytest
+import strategies
+from kcnn.arch import reference
 from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel
+from kcnn.arch.program import memory_image
 from kcnn.rtl import hdl, toolchain
 from kcnn.rtl.simulate import simulate as rtl
 from kcnn.tlm.machine import simulate as tlm
-from machine_programs import CONFIGS, random_program
+from machine_programs import CONFIGS, random_program, smudged
 from tools import need
 
 # wider beats than the other configurations have: instructions lie in parts of beats
@@ -79,3 +82,21 @@ def test_verilog_and_tlm_agree_on_random_programs(name, tmp_path, monkeypatch):
     monkeypatch.setattr(toolchain.cache, "place", lambda: tmp_path)
     for seed in SEEDS:
         check(functools.partial(hdl.simulate, engine="icarus"), name, seed)
+
+
+@pytest.mark.parametrize("engine", [tlm, rtl, functools.partial(hdl.simulate, engine="icarus")],
+                         ids=["tlm", "myhdl", "icarus"])
+def test_bits_above_a_code_do_not_count(engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(toolchain, "cache_folder", lambda: tmp_path)
+    if isinstance(engine, functools.partial):
+        need("iverilog", "vvp")
+    program = strategies.small_program(config=CONFIGS["m4ab5"])
+    codes = strategies.random_inputs(program)
+    memory, (read,), (written,) = memory_image(program, codes), program.inputs, program.outputs
+    area = slice(read.address, written.address)
+    clean, memory[area] = memory[area].copy(), smudged(memory[area], program.config)
+    assert (memory[area] != clean).mean() > 0.8
+    found = engine(program, memory, model(0))
+    for tensor, expected in reference.run(program, codes).items():
+        np.testing.assert_array_equal(found.tensors[tensor], expected)
+    assert found.memory[written.address:].max() < program.config.codes
