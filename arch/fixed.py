@@ -54,10 +54,8 @@ def radix_digits(v: Ints, digits: int, width: int, code_bits: int) -> Ints:
 
 def radix_value(planes: Ints, code_bits: int) -> Ints:
     """Inverse of `radix_digits`: every digit unsigned but the last. planes: (digits, ...)."""
-    planes = np.asarray(planes, np.int64)
-    last = len(planes) - 1
-    return sum((radix_table(j, last + 1, code_bits)[planes[j]] for j in range(last + 1)),
-               start=np.zeros(planes.shape[1:], np.int64))
+    return np.sum([radix_table(plane, len(planes), code_bits)[digits]
+                   for plane, digits in enumerate(planes)], axis=0)
 
 
 def radix_table(plane: int, planes: int, code_bits: int) -> Ints:

@@ -7,11 +7,22 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
-from kcnn.arch import fixed
+from kcnn.arch import fixed, isa, stream
 
 
 def clip(x, bits):
     return max(-(1 << bits - 1), min((1 << bits - 1) - 1, x))
+
+
+def test_numbers_are_as_wide_as_what_holds_them():
+    """Scale and bias fill a channel's head in the stream, t / 2 its field in a RUN."""
+    assert fixed.SCALE_BITS + fixed.BIAS_BITS == 8 * stream.CHANNEL_HEAD
+    most = stream.ChannelStream((1 << fixed.SCALE_BITS) - 1, (1 << fixed.BIAS_BITS - 1) - 1, ())
+    least = stream.ChannelStream(0, -(1 << fixed.BIAS_BITS - 1), ())
+    assert stream.encode_channel(most) == bytes.fromhex("ffff ffffff7f ff")
+    assert stream.encode_channel(least) == bytes.fromhex("0000 00000080 ff")
+    shift = next(field for field in isa.Run.FIELDS if field.name == "shift")
+    assert fixed.SHIFTS == tuple(2 * code for code in range(shift.limit))
 
 
 def test_saturate_all_small_widths():

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import strategies
 from broken import (
@@ -17,8 +18,10 @@ from broken import (
     taps,
     with_instruction,
     with_stream,
+    with_word,
 )
 from kcnn.arch import check
+from kcnn.arch.stream import Run
 
 
 def test_deadlocks_are_found():
@@ -112,3 +115,52 @@ def test_a_run_cannot_write_more_than_the_memory_holds():
                 image_pitch=900 % 256, chunk_pitch=0)
     refused(with_instruction(program, RUN, **wide), "writes 300 codes, the activation memory "
                                                     "holds 256")
+
+
+def with_values(program, values):
+    """The program with other values of the 16 codes; two TABLEs hold 8 each."""
+    for code, value in enumerate(values):
+        program = with_word(program, DECODE + code // 8, code % 8, value & 0xFFFF)
+    return program
+
+
+def narrow(program, **bits):
+    return dataclasses.replace(program, config=dataclasses.replace(program.config, **bits))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sum_must_fit_after_every_tap(sign):
+    """All values are far from zero, so the sum of all taps is smaller than that of the first."""
+    values = sign * np.arange(200, 216)
+    run = Run(1, np.array([0, 1, 2, 3]), np.array([False, False, True, True]))
+    program = with_values(with_stream(CODE, channels([run], [])), values)
+    program = with_instruction(program, RUN, stream_units=2)
+    refused(narrow(program, sum_bits=9), f"a cluster sum S can reach {2 * 215}, which 9 bits do "
+                                         "not hold")
+    check.verify(narrow(program, sum_bits=10))
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_total_must_fit_after_every_run(sign):
+    values = sign * np.arange(200, 216)
+    runs = [Run(factor, np.array([0, 1, 2, 3, 4]), np.zeros(5, bool))
+            for factor in (255, 255, -255, -255)]
+    program = with_values(with_stream(CODE, channels(runs, [])), values)
+    program = with_instruction(program, RUN, stream_units=3)
+    reached = 2 * 255 * 5 * 215
+    assert 1 << 19 <= reached < 1 << 20
+    refused(narrow(program, total_bits=20), f"a total T can reach {reached}, which 20 bits do not "
+                                            "hold")
+    check.verify(narrow(program, total_bits=21))
+
+
+@pytest.mark.parametrize("value, taps_held", [(255, 2), (-256, 2), (-255, 2), (128, 3), (-128, 4)])
+def test_sums_may_fill_their_bits_completely(value, taps_held):
+    """10 bits hold -512 to 511: so many taps of one value fit, and not one more."""
+    def program(count):
+        run = Run(1, np.arange(count), np.zeros(count, bool))
+        changed = with_stream(CODE, channels([run], []))
+        return narrow(with_instruction(with_values(changed, [value] * 16), RUN, stream_units=2),
+                      sum_bits=10)
+    check.verify(program(taps_held))
+    refused(program(taps_held + 1), "a cluster sum S can reach")
