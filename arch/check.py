@@ -1,8 +1,8 @@
 """Is a program one that a machine of its configuration executes as meant?
 
 `verify` checks, in this order: names, tensors, external memory, instructions one by one, the
-streams of RUNs, ports, the layer table, dependency tokens, and every access to memory and tables
-(`hazards.py`).
+streams of RUNs, ports, the layer table, dependency tokens, every access to memory and tables
+(`hazards.py`), and that the layer table says what the instructions do (`agree.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from . import effects, fixed, hazards, isa, names, order, stream
+from . import agree, effects, fixed, hazards, isa, names, order, parse, stream
 from .config import Config
 from .errors import ConfigError, FormatError
 from .isa import End, Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
@@ -55,7 +55,12 @@ def verify(program: Program) -> None:
     _check_ports(program)
     check_layers(program)
     known = order.order(program.instructions)
-    hazards.Accesses(program, known, flats).walk()
+    accesses = hazards.Accesses(program, known, flats)
+    if not program.layers:
+        return accesses.walk()
+    agreement = agree.Agreement(program, flats)
+    accesses.walk(agreement.step)
+    agreement.end()
 
 
 Rules = list[tuple[bool, str]]
@@ -237,17 +242,17 @@ def _flat(program: Program, ins: Run, place: str) -> effects.Flat:
     start = ins.stream * isa.UNIT_BYTES - program.stream_base
     data = program.streams[start:start + ins.stream_units * isa.UNIT_BYTES]
     try:
-        channels, used = stream.decode_stream(data, ins.channels, f"{place}: its stream")
-    except FormatError as error:
-        raise FormatError(f"{str(error).removesuffix('; recompile the network')}"
-                          "; recompile the network") from None
+        parsed = parse.parse(np.frombuffer(data, np.uint8), ins.channels, place)
+    except FormatError:
+        raise _byte_by_byte(data, ins.channels, place) from None
+    used = int(parsed.ends[-1])
     rest = len(data) - used
     _refuse_unless(not any(data[used:]), place,
                    f"its stream goes on behind the last of channels={ins.channels}, at byte {used}")
     _refuse_unless(stream.SLACK <= rest <= STREAM_REST, place,
                    f"stream_units={ins.stream_units} leave {rest} bytes behind the last channel, "
                    f"{stream.SLACK} to {STREAM_REST} are needed")
-    flat = effects.flatten(channels)
+    flat = effects.flat(parsed)
     most = int(flat.channel_taps.max())
     _refuse_unless(most <= config.tap_slots, place,
                    f"a channel of its stream has {most} taps, the tap cache holds "
@@ -257,6 +262,16 @@ def _flat(program: Program, ins: Run, place: str) -> effects.Flat:
                    f"a run of its stream has the factor {wide[:1].tolist()}, which does not fit "
                    f"factor_bits={config.factor_bits}")
     return flat
+
+
+def _byte_by_byte(data: bytes, channels: int, place: str) -> FormatError:
+    """What is wrong with a stream, and at which byte."""
+    try:
+        stream.decode_stream(data, channels, f"{place}: its stream")
+    except FormatError as error:
+        said = str(error).removesuffix("; recompile the network")
+        return FormatError(f"{said}; recompile the network")
+    raise AssertionError("both ways to decode a stream refuse the same bytes")
 
 
 def _check_positions(config: Config, ins: Run, flat: effects.Flat, place: str) -> None:

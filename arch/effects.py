@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from . import stream
+from . import parse
 from .isa import Run
 
 Ints = NDArray[np.int64]
@@ -18,10 +18,13 @@ Mask = NDArray[np.bool_]
 class Flat:
     """A decoded stream as arrays.
 
-    positions, negative: (T,) one a tap; factors: (R,) one a run; run_taps: (R + 1,) first tap of
-    every run; channel_runs: (K + 1,) first run of every channel.
+    scales, biases: (K,) one a channel; positions, negative: (T,) one a tap; factors: (R,) one a
+    run; run_taps: (R + 1,) first tap of every run; channel_runs: (K + 1,) first run of every
+    channel.
     """
 
+    scales: Ints
+    biases: Ints
     positions: Ints
     negative: Mask
     factors: Ints
@@ -34,16 +37,10 @@ class Flat:
         return np.diff(self.run_taps[self.channel_runs])
 
 
-def flatten(channels: list[stream.ChannelStream]) -> Flat:
-    """Arrays of a decoded stream."""
-    runs = [run for channel in channels for run in channel.runs]
-    none = np.zeros(0, np.int64)
-    return Flat(
-        np.concatenate([none, *(run.positions for run in runs)]),
-        np.concatenate([none.astype(bool), *(run.negative for run in runs)]),
-        np.array([run.factor for run in runs], np.int64),
-        np.cumsum([0, *(len(run.positions) for run in runs)]),
-        np.cumsum([0, *(len(channel.runs) for channel in channels)]))
+def flat(parsed: parse.Parsed) -> Flat:
+    """What a parsed stream says, without the times of its items."""
+    return Flat(parsed.scale, parsed.bias, parsed.position, parsed.negative.astype(bool),
+                parsed.factor, parsed.run_taps, parsed.channel_runs)
 
 
 def reads(run: Run, starts: Ints, memory_codes: int) -> Mask:

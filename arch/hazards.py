@@ -7,7 +7,8 @@ entry by entry.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from .order import Order
 from .program import Program
 
 Ints = NDArray[np.int64]
+Visit = Callable[[int, Instruction, "Operands | None"], None]
 BANKS = 2
 UNWRITTEN = -1
 
@@ -39,6 +41,20 @@ def entries(program: Program, ins: TableLoad) -> Ints:
     return np.frombuffer(program.tables, "<u4", ins.count, first).astype(np.int64)
 
 
+@dataclasses.dataclass(frozen=True)
+class Operands:
+    """What a RUN finds in the tables.
+
+    starts, pairs: base + offset and decode pair of every tap, (T,). decode, clusters: the words of
+    the pairs, (2, codes), and of the RUN's clustering table, (codes,); UNWRITTEN where none is.
+    """
+
+    starts: Ints
+    pairs: Ints
+    decode: Ints
+    clusters: Ints
+
+
 class Accesses:
     """Walks a program's instructions and refuses the first access that breaks a rule."""
 
@@ -54,14 +70,17 @@ class Accesses:
         self.reader = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
         self.last: dict[Unit, int] = {}
 
-    def walk(self) -> None:
-        """All instructions; raises FormatError."""
+    def walk(self, visit: Visit | None = None) -> None:
+        """All instructions; raises FormatError. visit: called with each one that is in order."""
         for index, ins in enumerate(self.program.instructions):
+            operands = None
             if isinstance(ins, TableLoad):
                 self._table(index, ins)
             elif ins.UNIT is not None:
                 self._ordered(index, ins.UNIT)
-                self._memory(index, ins)
+                operands = self._memory(index, ins)
+            if visit is not None:
+                visit(index, ins, operands)
 
     def _refuse(self, index: int, sentence: str) -> FormatError:
         name = self.program.instructions[index].OP.name
@@ -81,10 +100,9 @@ class Accesses:
         self.last[unit] = index
 
     # ---- cells --------------------------------------------------------------------------
-    def _memory(self, index: int, ins: Instruction) -> None:
+    def _memory(self, index: int, ins: Instruction) -> Operands | None:
         if isinstance(ins, Run):
-            self._run(index, ins)
-            return
+            return self._run(index, ins)
         assert isinstance(ins, Load | Store | Fill)
         row_codes = self.program.config.row_codes
         cells = slice(ins.row * row_codes, (ins.row + ins.rows) * row_codes)
@@ -92,19 +110,20 @@ class Accesses:
             self._written(index, "stores", np.flatnonzero(~self.memory[cells]) + cells.start)
         else:
             self.memory[cells] = True
+        return None
 
     def _written(self, index: int, verb: str, missing: Ints) -> None:
         if missing.size:
             raise self._refuse(index, f"{verb} address {int(missing[0])}, which no instruction "
                                       "before it wrote")
 
-    def _run(self, index: int, ins: Run) -> None:
+    def _run(self, index: int, ins: Run) -> Operands:
         config, flat = self.program.config, self.flats[index]
         if effects.outputs(ins) > config.memory_codes:
             raise self._refuse(index, f"writes {effects.outputs(ins)} codes, the activation "
                                       f"memory holds {config.memory_codes}")
-        starts = self._operands(index, ins, flat)
-        read = effects.reads(ins, starts, config.memory_codes)
+        operands = self._operands(index, ins, flat)
+        read = effects.reads(ins, operands.starts, config.memory_codes)
         self._written(index, "reads", np.flatnonzero(read & ~self.memory))
         addresses = effects.writes(ins, config.memory_codes).ravel()
         written = np.zeros(config.memory_codes, bool)
@@ -116,6 +135,7 @@ class Accesses:
             raise self._refuse(index, f"reads address {int(np.argmax(read & written))}, which it "
                                       "also writes")
         self.memory |= written
+        return operands
 
     # ---- tables -------------------------------------------------------------------------
     def _table(self, index: int, ins: TableLoad) -> None:
@@ -144,23 +164,30 @@ class Accesses:
         self.reader[kind][bank][used] = index
         return words
 
-    def _operands(self, index: int, ins: Run, flat: effects.Flat) -> Ints:
-        """base + offset of every tap; the sums are checked on the way."""
+    def _operands(self, index: int, ins: Run, flat: effects.Flat) -> Operands:
+        """What the RUN finds in the tables; thresholds and sums are checked on the way."""
+        clusters = self.words[Table.CLUSTER][ins.cluster_bank]
+        starts = pairs = np.zeros(0, np.int64)
         if ins.mode == Mode.CODE:
             words = self._use(index, Table.CLUSTER, ins.cluster_bank, slice(None))
             thresholds = signed(words[1:] & 0xFFFF)
             if (np.diff(thresholds) < 0).any():
                 raise self._refuse(index, f"the thresholds of CLUSTER bank {ins.cluster_bank} do "
                                           "not ascend")
-        if not flat.positions.size:
-            return np.zeros(0, np.int64)
+        if flat.positions.size:
+            starts, pairs = self._starts(index, ins, flat)
+            self._sums(index, ins, flat, pairs)
+        return Operands(starts, pairs, self.words[Table.DECODE], clusters)
+
+    def _starts(self, index: int, ins: Run, flat: effects.Flat) -> tuple[Ints, Ints]:
+        """base + offset and decode pair of every tap."""
         entry = flat.positions >> ins.kernel_bits
         offset = flat.positions & (1 << ins.kernel_bits) - 1
         self._use(index, Table.BASE, ins.base_bank, np.unique(entry))
         self._use(index, Table.OFFSET, ins.offset_bank, np.unique(offset))
         base = self.words[Table.BASE][ins.base_bank][entry]
-        self._sums(index, ins, flat, base >> 24)
-        return (base & 0xFFFFFF) + self.words[Table.OFFSET][ins.offset_bank][offset]
+        return ((base & 0xFFFFFF) + self.words[Table.OFFSET][ins.offset_bank][offset],
+                base >> 24)
 
     def _sums(self, index: int, ins: Run, flat: effects.Flat, pair: Ints) -> None:
         """No S and no T can leave its width, whatever the codes are."""

@@ -9,8 +9,11 @@ from . import fixed, names
 from .errors import FormatError
 from .isa import Mode, Run
 from .program import Layer, Program, Taps
+from .reference import reach
 
 Ints = NDArray[np.int64]
+# a source with its pads against the memory, which holds those of neighbours once
+REACH = 8
 Rules = list[tuple[bool, str]]
 
 
@@ -85,18 +88,34 @@ def _tap_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
     layouts = [program.tensors[s.tensor].layout for s in layer.sources]
     channels = np.array([layout.channels for layout in layouts])[taps.source]
     planes = np.array([layout.planes for layout in layouts])[taps.source]
-    reach = 1 << 16
     return [
         (_within(taps.channel, channels), "a tap names a channel that its source does not have"),
         (_within(taps.plane, planes), "a tap names a plane that its source does not have"),
         (_within(taps.negative, 2), "negative is not 0 or 1"),
-        (_within(taps.dy + reach, 2 * reach) and _within(taps.dx + reach, 2 * reach),
-         "a tap lies further away than any map is large"),
+        (max(_cells(program, layer, i) for i in range(len(layouts))) <= REACH * config.memory_codes,
+         "a tap lies further outside its source than the pads of any memory"),
         (bool((taps.run_factor == fixed.saturate(taps.run_factor, config.factor_bits)).all()),
          f"a factor does not fit factor_bits={config.factor_bits}"),
         (layer.op == "sum" or _one_plane_each(program, layer, taps),
          "a maximum needs a tap in every channel, and sources of codes in one order"),
+        (layer.op == "sum" or (
+            np.array_equal(taps.channel_runs, np.arange(len(taps.channel_runs)))
+            and bool((taps.run_factor == 1).all()) and not taps.negative.any()),
+         "a maximum is one run a channel, of factor 1 and without signs"),
     ]
+
+
+def _cells(program: Program, layer: Layer, number: int) -> int:
+    """Numbers in a source with what taps read around it."""
+    source, taps = layer.sources[number], layer.taps
+    layout = program.tensors[source.tensor].layout
+    _, _, rows, columns = program.tensors[layer.output].layout.shape
+    cells = layout.planes * layout.images * layout.channels
+    mine = taps.source == number
+    for offsets, count, stride, size in ((taps.dy[mine], rows, source.stride_y, layout.height),
+                                         (taps.dx[mine], columns, source.stride_x, layout.width)):
+        cells *= size + sum(reach(offsets, count, stride, size))
+    return cells
 
 
 def _within(values: Ints, limit: Ints | int) -> bool:

@@ -110,6 +110,10 @@ def _tokens(data: Ints, heads: Ints, where: str) -> tuple[Ints, Ints]:
     bad = (kind == _LONG) & (byte > LONG_LAST)
     if bad.any():
         raise FormatError(f"{where}: byte {token[bad][0]} is reserved; recompile the network")
+    bad[:-1] = (kind[:-1] == _LONG) & (kind[1:] != _LONG) & (kind[1:] != _TAP)
+    if bad.any():
+        raise FormatError(f"{where}: no tap follows the LONG at byte {token[bad][0]}; "
+                          "recompile the network")
     return token, kind
 
 

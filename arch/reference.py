@@ -157,8 +157,8 @@ def _view(program: Program, layer: Layer, index: int, tables: NDArray, tensors: 
     layout = program.tensors[source.tensor].layout
     _, _, rows, columns = program.tensors[layer.output].layout.shape
     mine = taps.source == index
-    top, bottom = _reach(taps.dy[mine], rows, source.stride_y, layout.height)
-    left, right = _reach(taps.dx[mine], columns, source.stride_x, layout.width)
+    top, bottom = reach(taps.dy[mine], rows, source.stride_y, layout.height)
+    left, right = reach(taps.dx[mine], columns, source.stride_x, layout.width)
     planes, images, channels, height, width = tensors[source.tensor].shape
     values = np.empty((planes, images, channels, top + height + bottom, left + width + right),
                       tables.dtype)
@@ -169,7 +169,7 @@ def _view(program: Program, layer: Layer, index: int, tables: NDArray, tensors: 
     return _View(values, top, left, source.stride_y, source.stride_x)
 
 
-def _reach(offsets: Ints, outputs: int, stride: int, size: int) -> tuple[int, int]:
+def reach(offsets: Ints, outputs: int, stride: int, size: int) -> tuple[int, int]:
     """Cells read before the first and behind the last element."""
     if not offsets.size:
         return 0, 0

@@ -17,6 +17,11 @@ PASS = strategies.small_program(strategies.Shape(mode=Mode.PASS))
 BASE, OFFSET, DECODE, CLUSTER, LOAD, FILL, RUN, STORE, END = 0, 1, 2, 4, 5, 6, 7, 8, 9
 
 
+def bare(program):
+    """The program without its layer table, for changes that the table then need not follow."""
+    return dataclasses.replace(program, layers=())
+
+
 def with_instruction(program, index, **changes):
     """The program with fields of one instruction changed."""
     found = list(program.instructions)

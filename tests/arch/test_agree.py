@@ -1,0 +1,243 @@
+"""The layer table and the instructions mean the same, or the program is refused."""
+
+import dataclasses
+
+import canonical
+import numpy as np
+import pytest
+import strategies
+from broken import (
+    CLUSTER,
+    CODE,
+    DECODE,
+    FILL,
+    LOAD,
+    OFFSET,
+    PASS,
+    RADIX,
+    RUN,
+    STORE,
+    with_instruction,
+    with_layer,
+    with_stream,
+    with_taps,
+    with_tensor,
+    with_word,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kcnn.arch import check, reference, stream
+from kcnn.arch.config import Config
+from kcnn.arch.engine import MemoryModel
+from kcnn.arch.errors import FormatError
+from kcnn.arch.isa import Fill, Mode
+from kcnn.arch.program import Source, memory_image
+from kcnn.arch.stream import ChannelStream
+from kcnn.compiler import graph as ir
+from kcnn.compiler import pipeline
+from kcnn.tlm import machine as tlm
+
+PADDED = strategies.small_program(strategies.Shape(padding=(1, 1, 1, 1)))
+STRIDED = strategies.small_program(strategies.Shape(stride=2, images=2, mode=Mode.RADIX))
+
+
+def compiled():
+    """A strided convolution, a maximum and a linear layer, for two images."""
+    net = canonical.Builder(canonical.TINY, (2, 9, 9), seed=3)
+    first = net.conv("x", 5, stride=(2, 2), padding=(1, 1, 1, 1))
+    pool = net.pool(net.conv(first, 3, padding=(1, 1, 1, 1)), ir.MaxPool((2, 2), (2, 2)))
+    net.output(net.conv(pool, 3, (2, 2), radix=True, kind="Linear"))
+    return pipeline.back(net.quantised(), canonical.TINY, 2)
+
+
+COMPILED = compiled()
+LAYERS = COMPILED.layers
+
+
+def with_layers(layers):
+    return dataclasses.replace(COMPILED, layers=tuple(layers))
+
+
+def refused(program, sentence):
+    with pytest.raises(FormatError) as caught:
+        check.verify(program)
+    said = str(caught.value)
+    assert sentence in said and said.endswith("; recompile the network"), said
+
+
+@settings(max_examples=40)
+@given(strategies.programs())
+def test_hand_made_programs_agree(program):
+    assert program.layers
+    check.verify(program)
+
+
+@settings(max_examples=10)
+@given(strategies.programs(Config.preset("small")))
+def test_hand_made_programs_agree_on_another_machine(program):
+    check.verify(program)
+
+
+def first(values, change):
+    out = np.array(values)
+    out[0] += change
+    return out
+
+
+def piece(program, **changes):
+    layer = program.layers[0]
+    return with_layer(program, pieces=(dataclasses.replace(layer.pieces[0], **changes),))
+
+
+TAPS = CODE.layers[0].taps
+PIECE = CODE.layers[0].pieces[0]
+LAYER = CODE.layers[0]
+
+
+@pytest.mark.parametrize("program, sentence", [
+    (with_taps(CODE, negative=1 - TAPS.negative), "layer 'layer': taps are not those of the stream "
+                                                  "of instruction 7 (RUN)"),
+    (with_taps(CODE, dx=first(TAPS.dx, 1)), "taps are not those of the stream"),
+    (with_taps(CODE, dy=first(TAPS.dy, -1)), "taps are not those of the stream"),
+    (with_taps(CODE, channel=1 - TAPS.channel), "taps are not those of the stream"),
+    (with_taps(CODE, run_factor=first(TAPS.run_factor, 1)), "a factor is not that of the stream"),
+    (piece(CODE, scale=tuple(first(PIECE.scale, 1))), "the scale of channel 0 is not that of"),
+    (piece(CODE, bias=(PIECE.bias[0], PIECE.bias[1] - 1)), "the bias of channel 1 is not that"),
+    (with_layer(CODE, thresholds=(-1024, *LAYER.thresholds[1:])), "thresholds or codes are not"),
+    (with_layer(CODE, codes=LAYER.codes[::-1]), "thresholds or codes are not those of the CLUSTER"),
+    (with_layer(CODE, shift=(LAYER.shift + 2) % 8), f"shift is {(LAYER.shift + 2) % 8 // 2}, not "),
+    (with_tensor(CODE, 0, values=CODE.tensors[0].values[::-1]),
+     "a tap's DECODE table does not hold the values of its source"),
+    (with_word(CODE, DECODE, 3, CODE.tensors[0].values[2] & 0xFFFF), "a tap's DECODE table"),
+    (with_word(CODE, CLUSTER, 0, 5 << 16), "thresholds or codes are not"),
+    (with_word(CODE, OFFSET, 0, 1), "taps are not those of the stream"),
+    (with_instruction(CODE, RUN, shift=(LAYER.shift // 2 + 1) % 4), "shift is"),
+    (with_layer(CODE, sources=(Source(0, 2, 1),)), "the way over its sources is not that"),
+    (with_layer(CODE, sources=(Source(0, 1, 2),)), "the way over its sources is not that"),
+    (with_layer(PASS, taps=dataclasses.replace(PASS.layers[0].taps,
+                                               dx=first(PASS.layers[0].taps.dx, 1))), "taps are"),
+    (with_instruction(PASS, 6, order=(PASS.instructions[6].order + 1) % 16), "order is"),
+    (with_instruction(CODE, RUN, dst=CODE.instructions[RUN].dst + 1), "its tensor in the writes"),
+    (with_instruction(CODE, RUN, **{name: getattr(CODE.instructions[RUN], other) for name, other in
+                                    (("x_step", "y_step"), ("y_step", "x_step"))}),
+     "outputs are in another order in the writes"),
+    (with_instruction(CODE, FILL, row=CODE.instructions[LOAD].row, rows=1),
+     "a source is not complete in the reads"),
+    (with_layer(RADIX, runs=(), name="x"), "it names no RUN"),
+    (with_layer(CODE, runs=(RUN, RUN)), "instruction 7 is named twice by layers"),
+])
+def test_what_differs_is_refused(program, sentence):
+    refused(program, sentence)
+
+
+def test_a_store_gives_the_output():
+    wrong = with_instruction(CODE, FILL, pop_prev=1)
+    instructions = list(wrong.instructions)
+    run, fill = instructions[RUN], instructions[FILL]
+    swapped = [*instructions[:FILL], dataclasses.replace(run, push_next=0, pop_prev=1),
+               dataclasses.replace(fill, pop_prev=0, push_next=1), *instructions[STORE:]]
+    layer = dataclasses.replace(CODE.layers[0], runs=(FILL,))
+    # instructions of 16 and 64 bytes change places, so all addresses stay
+    refused(dataclasses.replace(CODE, instructions=tuple(swapped), layers=(layer,)),
+            "instruction 8 (STORE): stores")
+
+
+def test_every_run_belongs_to_a_layer_and_every_output_is_written():
+    (run, *_) = LAYERS[1].runs
+    layers = [dataclasses.replace(LAYERS[0], runs=(*LAYERS[0].runs, run)), *LAYERS[1:]]
+    refused(with_layers(layers), "is named twice by layers")
+    few = dataclasses.replace(LAYERS[0], runs=LAYERS[0].runs[:1])
+    assert len(LAYERS[0].runs) > 1
+    refused(with_layers([few, *LAYERS[1:]]), "belongs to no layer of the layer table")
+    first = COMPILED.instructions[LAYERS[0].runs[0]]
+    refused(with_instruction(COMPILED, LAYERS[0].runs[0], channels=first.channels, height=1),
+            "its RUNs do not write all outputs")
+
+
+def test_pads_are_filled():
+    fill = next(i for i, ins in enumerate(COMPILED.instructions) if isinstance(ins, Fill))
+    refused(with_instruction(COMPILED, fill, code=7), "cells around a source hold no pads in the")
+
+
+# ---- every change of a weight is found --------------------------------------------------------
+@settings(max_examples=150, deadline=None)
+@given(at=st.integers(0, 1 << 30), bit=st.integers(0, 7), program=st.sampled_from(
+    [CODE, RADIX, PADDED, STRIDED]))
+def test_no_bit_of_a_stream_can_change(program, at, bit):
+    data = bytearray(program.streams)
+    data[at % len(data)] ^= 1 << bit
+    with pytest.raises(FormatError):
+        check.verify(dataclasses.replace(program, streams=bytes(data)))
+
+
+TABLE = ("source", "channel", "plane", "dy", "dx", "negative", "run_factor", "run_taps",
+         "channel_runs")
+
+
+@settings(max_examples=150, deadline=None)
+@given(name=st.sampled_from(TABLE), at=st.integers(0, 1 << 30), change=st.sampled_from(
+    [-2, -1, 1, 2, 64]), number=st.integers(0, 2))
+def test_no_number_of_the_taps_can_change(name, at, change, number):
+    layer = LAYERS[number % len(LAYERS)]
+    values = np.array(getattr(layer.taps, name))
+    values[at % len(values)] += change
+    layers = [dataclasses.replace(layer, taps=dataclasses.replace(layer.taps, **{name: values}))
+              if one is layer else one for one in LAYERS]
+    with pytest.raises(FormatError):
+        check.verify(with_layers(layers))
+
+
+@settings(max_examples=100, deadline=None)
+@given(kind=st.sampled_from(["scale", "bias", "negative", "factor", "position"]),
+       at=st.integers(0, 1 << 30), channel=st.integers(0, 1))
+def test_no_number_of_a_stream_that_decodes_can_change(kind, at, channel):
+    found, _ = stream.decode_stream(CODE.streams, 2)
+    found[channel] = changed(found[channel], kind, at)
+    data = stream.encode_stream(found)
+    if len(data) == len(CODE.streams) and found != stream.decode_stream(CODE.streams, 2)[0]:
+        with pytest.raises(FormatError):
+            check.verify(with_stream(CODE, data))
+
+
+def changed(channel: ChannelStream, kind: str, at: int) -> ChannelStream:
+    if kind == "scale":
+        return dataclasses.replace(channel, scale=channel.scale ^ 1 << at % 16)
+    if kind == "bias":
+        return dataclasses.replace(channel, bias=channel.bias ^ 1 << at % 30)
+    runs = list(channel.runs)
+    if not runs:
+        return channel
+    run = runs[at % len(runs)]
+    tap = at % len(run.positions)
+    if kind == "factor":
+        run = dataclasses.replace(run, factor=run.factor ^ 1)
+    elif kind == "negative":
+        flipped = run.negative.copy()
+        flipped[tap] ^= True
+        run = dataclasses.replace(run, negative=flipped)
+    else:
+        moved = run.positions.copy()
+        moved[-1] += 1
+        run = dataclasses.replace(run, positions=moved)
+    runs[at % len(runs)] = run
+    return dataclasses.replace(channel, runs=tuple(runs))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_what_is_accepted_computes_what_the_reference_says(data):
+    """Any change of a RUN, a table word or a tap: refused, or TLM and reference still agree."""
+    program = data.draw(st.sampled_from([CODE, PADDED, STRIDED]))
+    index = len(program.instructions) - 3
+    ins = program.instructions[index]
+    field = data.draw(st.sampled_from([f for f in ins.FIELDS if f.name != "stream"]))
+    value = getattr(ins, field.name) ^ 1 << data.draw(st.integers(0, min(field.width, 8) - 1))
+    try:
+        program = with_instruction(program, index, **{field.name: value})
+        check.verify(program)
+    except FormatError:
+        return
+    inputs = strategies.random_inputs(program)
+    found = tlm.simulate(program, memory_image(program, inputs), MemoryModel.fixed(2)).tensors
+    for tensor, codes in reference.run(program, inputs).items():
+        np.testing.assert_array_equal(found[tensor], codes)
