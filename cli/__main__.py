@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from ..arch import scratch
+from ..arch import names, scratch
 from ..arch.errors import KcnnError
 from . import stopping
 
@@ -79,7 +79,7 @@ def _usage(error: Exception) -> str:
 
 
 def _refuse(sentence: str, code: int = 2) -> int:
-    print(f"kcnn: {' '.join(sentence.split())}", file=sys.stderr)
+    print(f"kcnn: {names.printable(' '.join(sentence.split()))}", file=sys.stderr)
     return code
 
 

@@ -2,54 +2,22 @@
 
 from __future__ import annotations
 
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arch import scratch
+from ..arch import npy, scratch
 from ..arch.errors import KcnnError
 from ..arch.program import Program
 
 Floats = NDArray[np.float32]
-MAGIC = (b"\x93NUMPY", b"PK")      # how an .npy and an .npz file begin
-
-
-def read_arrays(path: Path) -> dict[str, NDArray]:
-    """All arrays of an `.npz` file, or the one of an `.npy` file under the name "x"."""
-    try:
-        with path.open("rb") as file:
-            if not file.read(6).startswith(MAGIC):
-                raise ValueError("it begins otherwise")
-            file.seek(0)
-            loaded = np.load(file, allow_pickle=False)
-            if isinstance(loaded, np.ndarray):
-                return {"x": loaded}
-            with loaded:
-                return {name: _member(loaded[name], name) for name in loaded.files}
-    except OSError as error:
-        raise KcnnError(f"{path}: cannot be read ({error.strerror or error}); "
-                        "give the path of an .npy or .npz file") from None
-    except (ValueError, EOFError, KeyError, MemoryError, SyntaxError, RuntimeError,
-            tokenize.TokenError, zipfile.BadZipFile, zlib.error) as error:
-        said = str(error).partition("\n")[0] or "cut off"
-        raise KcnnError(f"{path}: no .npy or .npz file of plain numbers ({said}); "
-                        "write it with numpy.save or numpy.savez") from None
-
-
-def _member(array: object, name: str) -> NDArray:
-    if not isinstance(array, np.ndarray):
-        raise ValueError(f"{name} is no array")
-    return array
 
 
 def read_images(path: Path) -> Floats:
     """Array `x` of a file, or its only one: float32, finite, (N, C, H, W), N at least 1."""
-    arrays = read_arrays(path)
+    arrays = npy.read(path)
     if "x" not in arrays and len(arrays) != 1:
         raise KcnnError(f"{path}: holds the arrays {', '.join(sorted(arrays)) or '(none)'}; "
                         "name the one to use x")
@@ -62,7 +30,7 @@ def read_inputs(path: Path, program: Program) -> list[Floats]:
     if len(program.inputs) == 1:
         arrays = [read_images(path)]
     else:
-        found = read_arrays(path)
+        found = npy.read(path)
         names = [port.name for port in program.inputs]
         missing = [name for name in names if name not in found]
         if missing:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..arch import scratch
+from ..arch import names, scratch
 
 WIDTH = 140      # of tables that go to a file or a pipe
 WIDEST = 10_000  # to measure a table that may be as wide as it wants
@@ -28,7 +28,7 @@ def console(width: int | None = None) -> Console:
 def say(text: str) -> None:
     """One line on standard output."""
     with scratch.named(SCREEN):
-        console().print(text, markup=False, soft_wrap=True)
+        console().print(_printable(text), markup=False, soft_wrap=True)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],
@@ -58,7 +58,12 @@ def cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return str(value)
+    return names.printable(str(value))
+
+
+def _printable(text: str) -> str:
+    """Lines without anything that changes a terminal: names and paths can come from anybody."""
+    return "\n".join(map(names.printable, text.split("\n")))
 
 
 def percent(share: float | None) -> str | None:
@@ -79,5 +84,6 @@ def progress(what: str) -> Iterator[Callable[[str], None]]:
     if not screen.is_terminal:
         yield lambda step: None
         return
+    what = names.printable(what)
     with screen.status(escape(what)) as status:
         yield lambda step: status.update(escape(f"{what}: {step}"))

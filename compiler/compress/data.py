@@ -21,6 +21,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from ...arch import npy
+from ...arch.errors import KcnnError
 from ..errors import first_line
 from .errors import CompressError
 from .hooks import inference
@@ -140,14 +142,9 @@ def batches(data: Data, size: int, generator: torch.Generator) -> Iterator[tuple
 # ---- files ---------------------------------------------------------------------------------
 def _read(path: Path) -> dict[str, NDArray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except OSError as error:
-        raise CompressError(f"{path}: cannot be read ({error.strerror or error}); "
-                            "give the path of an .npz file") from None
-    except Exception:               # whatever a damaged file makes zipfile, zlib and numpy raise
-        raise CompressError(f"{path}: no .npz file of plain numbers; write it with numpy.savez"
-                            ) from None
+        return npy.read(path)
+    except KcnnError as error:
+        raise CompressError(str(error)) from None
 
 
 def _part(arrays: Arrays, xs: tuple[str, ...], ys: tuple[str, ...], path: Path,

@@ -78,10 +78,10 @@ def test_unfit_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CompressError, match="cannot be read"):
         load(tmp_path / "missing.npz")
     (tmp_path / "text.npz").write_text("no zip")
-    with pytest.raises(CompressError, match="no .npz file of plain numbers"):
+    with pytest.raises(CompressError, match="no .npy or .npz file of plain numbers"):
         load(tmp_path / "text.npz")
     np.save(tmp_path / "one.npy", np.zeros(3))
-    with pytest.raises(CompressError, match="no .npz file of plain numbers"):
+    with pytest.raises(CompressError, match="one.npy: holds the arrays x; x_train, y_train or"):
         load(tmp_path / "one.npy")
 
 
