@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from . import parse
+from . import parse, raster
 from .isa import Run
 
 Ints = NDArray[np.int64]
@@ -72,19 +72,9 @@ def outputs(run: Run) -> int:
 
 def writes(run: Run, memory_codes: int) -> Ints:
     """Address of every code written: (channels, digits, images, height, width)."""
-    y = _walk(run.height, run.split, run.y_start, run.y_mod, run.y_step, run.y_wrap)
-    x = _walk(run.width, run.split, run.x_start, run.x_mod, run.x_step, run.x_wrap)
-    at = run.dst + y[:, None] + x
-    at = at + np.arange(run.images)[:, None, None] * run.dst_image
-    at = at + np.arange(run.digits)[:, None, None, None] * run.dst_plane
-    at = at + np.arange(run.channels)[:, None, None, None, None] * run.dst_channel
+    position = np.indices((run.images, run.height, run.width), sparse=True)
+    at = raster.bases(run).T[:, :, None, None, None] + raster.destinations(run, position)
     return at % memory_codes
-
-
-def _walk(count: int, split: int, start: int, mod: int, step: int, wrap: int) -> Ints:
-    """Address steps of `count` rows or columns: the wrap is added each time the phase wraps."""
-    at = np.arange(count)
-    return at * step + (start + at * mod) // split * wrap
 
 
 def largest_sums(flat: Flat, low: Ints, high: Ints, maximum: bool) -> tuple[Ints, Ints, Ints, Ints]:

@@ -191,6 +191,18 @@ class Issue:
         """A RUN that the unit takes in this cycle."""
         return cls(cycle + RUN_SETUP, cycle - 1000, cycle, [cycle] * banks)
 
+    def times(self) -> list[int]:
+        """All that later chunks depend on."""
+        return [self.issued, self.multiplied, self.drained, *self.ring]
+
+    def move(self, clocks: int, chunks: int) -> None:
+        """As after so many chunks more, a multiple of TB, that move everything by `clocks`."""
+        self.issued += clocks
+        self.multiplied += clocks
+        self.drained += clocks
+        self.ring = [cycle + clocks for cycle in self.ring]
+        self.chunk += chunks
+
 
 def issue_channel(state: Issue, config: Config, full: int, slots: int, first: int, rest: int,
                   tail: int, operations: Sequence[int]) -> int:

@@ -1,7 +1,8 @@
 """Speed of every engine on the demo network: `python bench/speed.py [NET.kbin]`.
 
 Each engine runs the same image; a compiled simulator is built before its clock starts. Cycles per
-second are those of the simulated machine, ratios are against the MyHDL RTL.
+second are those of the simulated machine, ratios are against the MyHDL RTL. The last row is the
+cost model, which computes nothing but the clocks.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from kcnn.arch import host, kbin
+from kcnn.arch import cost, host, kbin
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.program import Program
 from kcnn.cli import engines, report
@@ -52,6 +53,13 @@ def measure(engine: str, program: Program, codes: list[np.ndarray]) -> Speed:
     return Speed(engine, built - begun, done - built, cycles)
 
 
+def predict(program: Program) -> Speed:
+    """The cost model: clocks alone."""
+    begun = time.perf_counter()
+    cycles = cost.program_cycles(program)
+    return Speed("cost model", 0.0, time.perf_counter() - begun, cycles)
+
+
 def available(engine: str) -> bool:
     """Are the engine's programs installed?"""
     return engine not in TOOLS or all(shutil.which(p) for p in TOOLS[engine].programs)
@@ -84,7 +92,7 @@ def main() -> None:
              for tensor in (program.tensors[port.tensor] for port in program.inputs)]
     engines.execute("reference", program, codes, MemoryModel.fixed(0))    # warm up numpy
     names = [name for name in engines.ENGINES if available(name)]
-    show([measure(name, program, codes) for name in names])
+    show([*(measure(name, program, codes) for name in names), predict(program)])
     missing = sorted(set(engines.ENGINES) - set(names))
     if missing:
         print(f"not installed: {', '.join(missing)}")

@@ -6,17 +6,12 @@ import numpy as np
 from myhdl import now
 from numpy.typing import NDArray
 
+from ..arch import raster
 from ..arch.config import Config
+from ..arch.drain import Drain
 from ..arch.isa import Fill, Run
 from ..arch.parse import Parsed
-from ..arch.timing import (
-    RUN_SETUP,
-    Issue,
-    chunk_starts,
-    drain_latency,
-    drain_slots,
-    issue_channel,
-)
+from ..arch.timing import RUN_SETUP, Issue, drain_latency, issue_channel
 from . import lanes
 from .channel import Wait, until
 from .memory import ActivationMemory, Tables
@@ -81,10 +76,10 @@ class ComputeUnit:
 
     def _write(self, run: Run, stream: Parsed, drain: Drain, state: Issue) -> None:
         """The RUN's effect on the memory."""
-        total = lanes.totals(run, stream, lanes.raster_of(run, drain.inner), self._memory,
+        total = lanes.totals(run, stream, raster.raster_of(run, drain.inner), self._memory,
                              self._tables)
         codes = lanes.drained(run, total, stream, self._tables, self._config)
-        where = lanes.bases(run)[:, :, None] + lanes.destinations(run, drain.inner)
+        where = raster.bases(run)[:, :, None] + raster.destinations(run, drain.inner)
         cycles = None
         if self._memory.trace is not None:
             starts = np.array(state.drain_starts).reshape(run.channels, drain.chunks)
@@ -96,52 +91,3 @@ def _lengths(cached: CachedChannel) -> tuple[int, int, int, int]:
     found, channel = cached.lengths, cached.channel
     return (int(found.slots[channel]), int(found.first[channel]), int(found.rest[channel]),
             int(found.tail[channel]))
-
-
-class Drain:
-    """The chunks of a RUN and the clocks that the drain needs for them."""
-
-    def __init__(self, run: Run, config: Config) -> None:
-        self._run, self._config = run, config
-        starts = chunk_starts(run)
-        self.chunks = len(starts)
-        self._position, self._inside = lanes.positions(run, starts, config.lanes)
-        self.inner = self._position[:, self._inside]
-        if config.drain == 1:
-            self._plain = [config.lanes * run.digits] * self.chunks
-        else:
-            self._find_kinds()
-
-    def _find_kinds(self) -> None:
-        """Clocks for every place of the chunks relative to the memory's rows that occurs."""
-        config, run = self._config, self._run
-        steps = (self.chunks, config.drain_steps, config.drain)
-        first = lanes.destinations(run, self._position).reshape(steps)
-        kinds, kind = np.unique(lanes.bases(run) % config.row_codes, return_inverse=True)
-        self._kind = kind.reshape(run.digits, run.channels)
-        self._slots, self._clocks = drain_slots(
-            (first + kinds[:, None, None, None]) % config.memory_codes,
-            np.broadcast_to(self._inside.reshape(steps), (len(kinds), *steps)), config.lanes)
-        whole = self._clocks.sum(axis=2)
-        self._sums = whole[self._kind].sum(axis=0)
-
-    def operations(self, channel: int) -> list[int]:
-        """Drain clocks of each chunk of a channel."""
-        if self._config.drain == 1:
-            return self._plain
-        return self._sums[channel].tolist()
-
-    def cycles(self, starts: Ints) -> Ints:
-        """Operation cycle of every write, (digits, K, X); starts: of each drain, (K, chunks)."""
-        config, run = self._config, self._run
-        shape = (run.digits, run.channels, self.chunks, config.drain_steps)
-        if config.drain == 1:
-            clocks = np.ones(shape, np.int64)
-            slots = np.zeros((*shape, 1), np.int64)
-        else:
-            clocks, slots = self._clocks[self._kind], self._slots[self._kind]
-        order = clocks.transpose(1, 2, 3, 0).reshape(run.channels, self.chunks, -1)
-        before = (np.cumsum(order, axis=2) - order).reshape(
-            run.channels, self.chunks, config.drain_steps, run.digits).transpose(3, 0, 1, 2)
-        cycles = (starts[:, :, None] + before)[..., None] + slots
-        return cycles.reshape(*shape[:3], config.lanes)[:, :, self._inside]

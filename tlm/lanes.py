@@ -108,33 +108,3 @@ def drained(run: Run, total: Ints, stream: Parsed, tables: Tables, config: Confi
         return fixed.radix_digits(v, run.digits, run.radix_width, config.code_bits)
     bank = run.cluster_bank
     return fixed.cluster(v, tables.threshold[bank, 1:], tables.code[bank])[None]
-
-
-def positions(run: Run, starts: Ints, lanes: int) -> tuple[Ints, NDArray[np.bool_]]:
-    """The positions of every chunk: (3, chunks, P) image, row, column; and which lie inside."""
-    raster = ((starts[:, 0] * run.image_rows + starts[:, 1]) * run.pitch + starts[:, 2])[:, None]
-    raster = raster + np.arange(lanes)
-    row, column = np.divmod(raster, run.pitch)
-    image, row = np.divmod(row, run.image_rows)
-    inside = (image < run.images) & (row < run.height) & (column < run.width)
-    return np.stack([image, row, column]), inside
-
-
-def raster_of(run: Run, position: Ints) -> Ints:
-    """Raster position of (3, ...) image, row, column."""
-    return (position[0] * run.image_rows + position[1]) * run.pitch + position[2]
-
-
-def destinations(run: Run, position: Ints) -> Ints:
-    """Destination of channel 0, digit 0 at (3, ...) image, row, column; not yet modulo."""
-    image, row, column = position
-    return (run.dst + image * run.dst_image
-            + row * run.y_step + (run.y_start + row * run.y_mod) // run.split * run.y_wrap
-            + column * run.x_step
-            + (run.x_start + column * run.x_mod) // run.split * run.x_wrap)
-
-
-def bases(run: Run) -> Ints:
-    """What channel and digit add to a destination, (digits, K)."""
-    return (np.arange(run.digits)[:, None] * run.dst_plane
-            + np.arange(run.channels) * run.dst_channel)

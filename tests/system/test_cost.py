@@ -1,0 +1,85 @@
+"""The cost model against the TLM: RUNs that nothing blocks to the clock, networks within 2 %."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kcnn.arch import cost, isa
+from kcnn.arch.config import Config
+from kcnn.arch.drain import Drain
+from kcnn.arch.engine import MemoryModel
+from kcnn.arch.errors import KcnnError
+from kcnn.arch.isa import Fill, Run, TableLoad
+from kcnn.arch.parse import parse
+from kcnn.arch.program import Program
+from kcnn.tlm import machine
+from machine_programs import CONFIGS, random_program
+from scripts import script
+
+QUICK = [("odd", "tiny", 1), ("odd", "wide", 3)]
+
+
+@functools.cache
+def same():
+    """bench/same.py, which has the networks."""
+    return script("bench/same")
+
+
+def stream_of(program: Program, run: Run) -> cost.Stream:
+    first = run.stream * isa.UNIT_BYTES - program.stream_base
+    data = np.frombuffer(program.streams, np.uint8)[first:first + run.stream_units * 16]
+    return cost.Stream.parsed(parse(data, run.channels, "stream"), program.config.share)
+
+
+def even_operations(config: Config, run: Run) -> np.ndarray | None:
+    """Drain clocks of a chunk in every channel, None where they differ from chunk to chunk."""
+    drain = Drain(run, config)
+    found = np.array([drain.operations(channel) for channel in range(run.channels)])
+    return found[:, 0] if (found == found[:, :1]).all() else None
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 1 << 30), st.sampled_from(sorted(CONFIGS)))
+def test_instructions_that_nothing_blocks_take_what_the_tlm_takes(seed, name):
+    config = CONFIGS[name]
+    program, memory = random_program(seed, config, runs=4, positions=400)
+    done = machine.simulate(program, memory, MemoryModel.fixed(config.latency))
+    clocks = done.ends - done.starts + 1
+    streams = {clock.instruction: clock.stream for clock in done.runs}
+    for index, ins in enumerate(program.instructions[:-1]):
+        if isinstance(ins, Run):
+            operations = even_operations(config, ins)
+            if streams[index] == 0 and operations is not None:
+                chunks = cost.Shape.of(ins).chunks(config.lanes)
+                found = cost.run_cycles(config, chunks, operations, stream_of(program, ins))
+                assert found == clocks[index]
+        elif isinstance(ins, Fill) or isinstance(ins, TableLoad) and ins.kind == isa.Table.RAMP:
+            assert cost.simple_cycles(config, ins) == clocks[index]
+        else:                                          # others may hold the port
+            assert cost.simple_cycles(config, ins) <= clocks[index]
+
+
+def assert_close(network: str, name: str, batch: int) -> None:
+    program = same().compiled(network, same().MACHINES[name], batch)
+    expected = machine.cycles(program)
+    assert abs(cost.program_cycles(program) / expected - 1) < 0.02
+
+
+@pytest.mark.parametrize("network, name, batch", QUICK)
+def test_networks_within_two_percent(network, name, batch):
+    assert_close(network, name, batch)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("network", ["digits", "odd", "lenet5", "resnet20"])
+@pytest.mark.parametrize("name", ["tiny", "small", "wide"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_more_networks_within_two_percent(network, name, batch):
+    try:
+        assert_close(network, name, batch)
+    except KcnnError as refused:
+        pytest.skip(f"too large for the machine: {refused}")
