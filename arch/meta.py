@@ -18,6 +18,7 @@ from . import names
 from .errors import FormatError
 
 MOST_ENTRIES = 1 << 16       # of a list or table
+MOST_EXPONENT = 60
 WIDE = (1 << 63) - 1
 
 
@@ -104,6 +105,10 @@ class Meta:
     output_dims: Mapping[str, int] = _table(table(integer(1, 4)))
     # node of the canonical graph that each tensor is the value of, "" for none
     nodes: tuple[str, ...] = _list(several(NAME_OR_NONE))
+    # node whose channels are stored as other numbers than the network's -> e of each channel: the
+    # network's number is 2^e times the stored one
+    exponents: Mapping[str, tuple[int, ...]] = _table(
+        table(several(integer(-MOST_EXPONENT, MOST_EXPONENT), 1)))
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

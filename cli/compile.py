@@ -40,6 +40,9 @@ def compile(
         min=1, metavar="K", help="Magnitudes that the weights of a layer are clustered to.")] = 16,
     strip: Annotated[bool, typer.Option(
         "--strip", help="Leave out the layer table, which only the reference needs.")] = False,
+    equalise: Annotated[bool, typer.Option(
+        "--equalise/--no-equalise", help="Scale channels of unequal range where the layers around "
+        "can undo it and clustering then loses less.")] = True,
     explain: Annotated[bool, typer.Option(
         "--explain", help="Print what every step costs each tensor, on the calibration images, as "
         "SQNR in dB: weights clustered, activations clustered, integers.")] = False,
@@ -69,7 +72,8 @@ def compile(
             network = load_model(model, trust)
             images = preprocessed(network, images, model)
             compiled = pipeline.compile(network.module, network.example_inputs, images, machine,
-                                        batch, clusters, Path(model).name, progress=tell)
+                                        batch, clusters, Path(model).name, progress=tell,
+                                        equalise=equalise)
             write_bytes(place, kbin.save(compiled.program, strip))
             losses = _losses(compiled, images) if explain else []
             tell("counting cycles")

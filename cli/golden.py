@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,10 +58,25 @@ def load(model: str, program: Program, trust: bool = False) -> Graph:
                      if name in shapes else f"it has no tensor {name!r}, but the binary has")
             raise KcnnError(f"--golden {model}: {found}; give the network that the binary was "
                             "compiled from")
+    _check_exponents(program, shapes)
     if not named:
         raise KcnnError("--golden: the binary does not say which tensors of a network it computes; "
                         "give one that kcnn compile wrote")
     return graph
+
+
+def _check_exponents(program: Program, shapes: Mapping[str, tuple[int, int, int]]) -> None:
+    """The binary's channels are those of the network."""
+    for name, exponents in program.meta.exponents.items():
+        if len(exponents) != shapes.get(name, (0,))[0]:
+            raise KcnnError(f"--golden: the binary's metadata has {len(exponents)} exponents for "
+                            f"tensor {name!r}, which has other channels; recompile the network")
+
+
+def _own_units(program: Program, name: str, stored: NDArray) -> NDArray:
+    """A tensor (n, C, H, W) as the network's numbers, where its channels are stored as others."""
+    exponents = np.array(program.meta.exponents.get(name, [0]))
+    return stored * np.exp2(exponents)[:, None, None]
 
 
 def nodes(program: Program) -> dict[int, str]:
@@ -85,9 +100,10 @@ def fidelity(program: Program, graph: Graph, arrays: Sequence[io.Floats],
     for tensor in compare.tensor_order(program):
         if tensor not in named or tensor in inputs:
             continue
-        found = np.concatenate([
+        stored = np.concatenate([
             host.decode(next(iter(batch.values())).tensors[tensor], program.tensors[tensor],
                         program.config) for batch in outcomes])[:count]
+        found = _own_units(program, named[tensor], stored)
         rows.append(_row(tensor, program.tensors[tensor].name, exact[named[tensor]], found,
                          tensor in finals))
     return rows

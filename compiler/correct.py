@@ -13,7 +13,7 @@ import numpy as np
 
 from . import layers
 from .emulate import MOST_ELEMENTS, compute, rounded
-from .graph import Conv, Graph, Input, Node, Output
+from .graph import Conv, Graph, Input, Node, Output, without
 from .quantised import ClusteredWeight, Codebook, Floats, Radix
 
 
@@ -52,7 +52,7 @@ def correct_biases(graph: Graph, x: Floats, weights: dict[str, ClusteredWeight],
 def _corrected(node: Node, op: Conv, exact: list[Floats], coded: list[Floats],
                weight: ClusteredWeight) -> tuple[Floats, Floats, ClusteredWeight]:
     """Outputs of a convolution from exact and from rounded inputs, and its weight with a bias."""
-    sums = dataclasses.replace(node, op=dataclasses.replace(op, function="identity"))
+    sums = without(node)
     wanted, found = compute(sums, exact), compute(sums, coded, weight)
     moved = shift((wanted - found).mean(axis=(2, 3)))
     apply = layers.function(op.function).apply

@@ -148,6 +148,12 @@ class Node:
     path: str
 
 
+def without(node: Node) -> Node:
+    """A layer's sums: the node as it is before its function."""
+    return dataclasses.replace(node, op=dataclasses.replace(
+        node.op, function="identity"))      # type: ignore[call-arg]
+
+
 class Graph:
     """The graph with the few ways to read and change it that passes need."""
 

@@ -108,6 +108,23 @@ def nonnegative(name: str) -> bool:
     return bool(function(name).apply(grid).min() >= 0)
 
 
+def homogeneous(name: str) -> bool:
+    """The function of s * x is s times that of x for every s > 0.
+
+    Twice as much makes twice as much everywhere from 2^-200 to 2^200, on both sides of zero.
+    """
+    powers = np.exp2(np.arange(-200.0, 201.0))
+    apply = function(name).apply
+    return all(np.array_equal(2 * apply(x[:-1]), apply(x[1:])) for x in (powers, -powers))
+
+
+def columns(op: Conv) -> NDArray[np.int64]:
+    """The input channel that each column of a row of weights reads: int64 (K, C / groups)."""
+    out, per_group = op.weight.shape[:2]
+    group = np.arange(out) // (out // op.groups)
+    return group[:, None] * per_group + np.arange(per_group)
+
+
 # ---- windows -------------------------------------------------------------------------------
 def window(op: Conv | MaxPool | AvgPool) -> tuple[tuple[int, int], tuple[int, int]]:
     """(kernel, dilation) of an operation that walks over maps."""

@@ -2,6 +2,7 @@
 
     trace         torch.nn.Module or .pt2 -> traced graph
     canonicalise  passes: batch norms folded, functions fused -> canonical graph
+    equalise      channels of unequal range scaled, where that is exact and gains
     quantise      codebooks from calibration, clustered weights
     lower         layers as taps with real coefficients
     scale         integer factors, scales, thresholds; sums proven to fit
@@ -29,7 +30,10 @@ from ..arch.meta import Meta
 from ..arch.program import Program
 from .allocate import allocate, rows_needed
 from .emit import emit
+from .equalise import Equalised
+from .equalise import equalise as equalise_channels
 from .errors import CompileError
+from .exponents import to_plain
 from .frontend import trace
 from .graph import Conv, Graph, Output
 from .layouts import layouts
@@ -41,29 +45,35 @@ from .scaling import Scaled, scale
 from .schedule import schedule
 from .splits import split
 
-STAGES = ("trace", "canonicalise", "quantise", "lower", "scale", "split", "layouts", "allocate",
-          "schedule", "emit")
+STAGES = ("trace", "canonicalise", "equalise", "quantise", "lower", "scale", "split", "layouts",
+          "allocate", "schedule", "emit")
 Progress = Callable[[str], None]
 NOTHING = Meta()
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Compiled:
-    """A program and what it comes from. tensors: graph node -> index in program.tensors."""
+    """A program and what it comes from. tensors: graph node -> index in program.tensors.
+
+    equalised: where the channels of the quantised graph are stored as other numbers than the
+    network's, and which layers read unequal ones.
+    """
 
     program: Program
     quantised: Quantised
     tensors: dict[str, int]
+    equalised: Equalised
 
 
 def compile(model: torch.nn.Module | ExportedProgram | Graph,
             example_inputs: Sequence[torch.Tensor], calibration: NDArray[np.floating],
             config: Config, batch: int = 1, clusters: int = 16, name: str = "network",
-            seed: int = 0, progress: Progress | None = None) -> Compiled:
+            seed: int = 0, progress: Progress | None = None, equalise: bool = True) -> Compiled:
     """Compile a network (or a canonical graph) for a configuration and N = batch images at once.
 
     calibration: (n, C, H, W) like what the network will see. name: what info shows. progress is
-    called with the name of each stage before it. Raises CompileError.
+    called with the name of each stage before it. equalise: scale channels of unequal range where
+    that gains. Raises CompileError.
     """
     tell = progress or (lambda stage: None)
     check_batch(batch)
@@ -73,10 +83,18 @@ def compile(model: torch.nn.Module | ExportedProgram | Graph,
         graph = trace(graph, example_inputs)
         tell("canonicalise")
         graph = canonicalise(graph)
+    images = np.asarray(calibration, np.float64)
+    if equalise:
+        tell("equalise")
+        equalised = equalise_channels(graph, images, config, clusters)
+    else:
+        equalised = Equalised(graph)
     tell("quantise")
-    quantised = quantise(graph, np.asarray(calibration, np.float64), config, clusters)
-    program = back(quantised, config, batch, _meta(quantised, clusters, name, seed), tell)
-    return Compiled(program, quantised, _tensors(program))
+    quantised = quantise(equalised.graph, images, config, clusters)
+    meta = dataclasses.replace(_meta(quantised, clusters, name, seed),
+                               exponents=to_plain(equalised.exponents))
+    program = back(quantised, config, batch, meta, tell)
+    return Compiled(program, quantised, _tensors(program), equalised)
 
 
 def back(quantised: Quantised, config: Config, batch: int, meta: Meta = NOTHING,

@@ -61,13 +61,13 @@ def _tensors(graph: Graph, calibration: Floats, config: Config,
             out[node.name] = radix(largest * HEADROOM, OUTPUT_BITS, config)
         elif not isinstance(node.op, Output):
             coded.append(node.name)
-    groups = list(_groups(graph, coded))
-    histograms = [_histogram(graph, group, seen) for group in groups]
+    together = list(groups(graph, coded))
+    histograms = [_histogram(graph, group, seen) for group in together]
     fill(graph, calibration, {name: histogram
-                              for group, histogram in zip(groups, histograms, strict=True)
-                              for name in _measured(graph, group)})
-    for group, histogram in zip(groups, histograms, strict=True):
-        book = codebook(histogram.points(), _functions(graph, group), config)
+                              for group, histogram in zip(together, histograms, strict=True)
+                              for name in measured(graph, group)})
+    for group, histogram in zip(together, histograms, strict=True):
+        book = codebook(histogram.points(), functions(graph, group), config)
         out.update(dict.fromkeys(group, book))
     return out
 
@@ -90,7 +90,7 @@ def radix(largest: float, bits: int, config: Config) -> Radix:
     return Radix(scale, bits, -(-bits // config.code_bits))
 
 
-def _groups(graph: Graph, names: list[str]) -> Iterator[list[str]]:
+def groups(graph: Graph, names: list[str]) -> Iterator[list[str]]:
     """Tensors that must share a codebook, in the order of the graph."""
     together: nx.Graph = nx.Graph()
     together.add_nodes_from(names)
@@ -102,18 +102,18 @@ def _groups(graph: Graph, names: list[str]) -> Iterator[list[str]]:
         yield sorted(group, key=order.__getitem__)
 
 
-def _measured(graph: Graph, group: list[str]) -> list[str]:
+def measured(graph: Graph, group: list[str]) -> list[str]:
     """The tensors of a group whose values something computes with, so whose error counts."""
     return [name for name in group
             if any(not isinstance(graph[r].op, MaxPool | Concat) for r in graph.readers(name))]
 
 
 def _histogram(graph: Graph, group: list[str], seen: dict[str, tuple[float, float]]) -> Histogram:
-    limits = [seen[name] for name in _measured(graph, group)]
+    limits = [seen[name] for name in measured(graph, group)]
     return Histogram(min(low for low, _ in limits), max(high for _, high in limits))
 
 
-def _functions(graph: Graph, group: list[str]) -> set[str]:
+def functions(graph: Graph, group: list[str]) -> set[str]:
     ops = [graph[name].op for name in group]
     return {op.function for op in ops if isinstance(op, Conv | AvgPool | Add)}
 

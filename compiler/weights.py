@@ -24,15 +24,11 @@ def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
     k-means of |w| / scale over all non-zero weights, the scales begin at the rms of each channel's,
     and both move in turn to make the relative error of the channels small.
     """
+    exact = kept(weight, clusters)
+    if exact is not None:
+        return exact
     used = weight != 0
     size = np.abs(weight)
-    distinct = np.unique(size[used])
-    if len(distinct) <= clusters:
-        magnitudes = distinct if len(distinct) else np.ones(1)
-        return _clustered(weight, size, magnitudes, np.ones(len(weight)))
-    shared = shared_magnitudes(weight, clusters)
-    if shared is not None:
-        return shared
     rms = _rms(size, used)
     relative = size / _wide(rms)
     scale = np.ones(len(weight))
@@ -41,6 +37,16 @@ def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
         magnitudes = Clusterings(points, clusters).centroids(clusters)
         scale, assigned = _best_scales(relative, used, magnitudes, scale)
     return _clustered(weight, relative / _wide(assigned), magnitudes, scale * rms)
+
+
+def kept(weight: Floats, clusters: int) -> ClusteredWeight | None:
+    """The weights (K, C/g, kh, kw) as they are, if they have no more magnitudes; else None."""
+    size = np.abs(weight)
+    distinct = np.unique(size[weight != 0])
+    if len(distinct) <= clusters:
+        magnitudes = distinct if len(distinct) else np.ones(1)
+        return _clustered(weight, size, magnitudes, np.ones(len(weight)))
+    return shared_magnitudes(weight, clusters)
 
 
 def _clustered(weight: Floats, size: Floats, magnitudes: Floats, scale: Floats) -> ClusteredWeight:

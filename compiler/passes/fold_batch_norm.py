@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
-
 from ..graph import BatchNorm, Conv, Graph
+from ..layers import columns
 from .rewrite import only_reader, rewire, set_op
 
 
@@ -48,9 +47,7 @@ def _into_readers(graph: Graph, name: str, norm: BatchNorm) -> None:
 
 def _behind(norm: BatchNorm, op: Conv) -> Conv:
     """The convolution with the batch norm of its input in it."""
-    out, per_group = op.weight.shape[:2]
-    group = np.arange(out) // (out // op.groups)
-    channel = group[:, None] * per_group + np.arange(per_group)      # (K, C / groups)
+    channel = columns(op)
     bias = (op.weight.sum(axis=(2, 3)) * norm.shift[channel]).sum(axis=1)
     return dataclasses.replace(op, weight=op.weight * norm.scale[channel][:, :, None, None],
                                bias=op.bias + bias)

@@ -10,7 +10,8 @@ from kcnn.arch.meta import Meta
 
 LEGAL = {
     "source": "net.pt2", "kcnn": "0.1.0", "clusters": 16, "seed": -3, "float32_bytes": 1 << 40,
-    "output_dims": {"output": 2, "maps": 4}, "nodes": ("x", "", "conv")}
+    "output_dims": {"output": 2, "maps": 4}, "nodes": ("x", "", "conv"),
+    "exponents": {"conv": (0, -3, 60)}}
 ILLEGAL = [
     ("source", 3), ("source", ""), ("source", "\x1b[2J"), ("source", "x" * 256), ("kcnn", ["0.1"]),
     ("clusters", 0), ("clusters", 1.0), ("clusters", True), ("seed", 1 << 63), ("seed", "0"),
@@ -18,7 +19,9 @@ ILLEGAL = [
     ("output_dims", {"output": 5}), ("output_dims", {"output": "2"}), ("output_dims", [2]),
     ("output_dims", {"\u202eevil": 2}), ("output_dims", {str(i): 1 for i in range(65537)}),
     ("nodes", "conv"), ("nodes", [3]), ("nodes", ["a\nb"]), ("nodes", [["conv"]]),
-    ("nodes", ["x"] * 65537), ("nodes", {"x": 1})]
+    ("nodes", ["x"] * 65537), ("nodes", {"x": 1}),
+    ("exponents", {"conv": [61]}), ("exponents", {"conv": []}), ("exponents", {"conv": [0.5]}),
+    ("exponents", {"conv": 1}), ("exponents", {"": [1]}), ("exponents", [[1]])]
 
 
 def test_every_key_has_a_legal_value_here():

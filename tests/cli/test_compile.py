@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import textwrap
 
@@ -52,6 +53,15 @@ MODEL = """
 
     def wide():
         return nn.Conv2d(2, 512, 3, padding=1).eval(), (torch.zeros(1, 2, 6, 8),)
+
+    def uneven():
+        module, example = network()
+        with torch.no_grad():
+            r = 10 ** torch.linspace(-1, 1, 4)
+            module.right.weight.mul_(r[:, None, None, None])
+            module.right.bias.mul_(r)
+            module.head.weight.view(5, 8, 2)[:, 4:].div_(r[:, None])
+        return module, example
 
     def failing():
         return (*network(), lambda pixels: pixels.missing)
@@ -120,6 +130,35 @@ def test_all_engines_agree_and_are_near_the_float_network(kcnn, folder, tmp_path
         rows = [row for row in figures["tensors"] if "sqnr" in row]
         assert len(rows) >= 4 and all(5 < row["sqnr"] < 60 for row in rows)
         assert figures["top1_agreement"] in (0, 1 / 3, 2 / 3, 1)
+
+
+def test_equalised_tensors_are_told_in_the_networks_own_units(kcnn, folder, tmp_path):
+    spec, sqnr = f"{folder}/model.py:uneven", {}
+    for flag in ("--equalise", "--no-equalise"):
+        net = tmp_path / "uneven.kbin"
+        assert kcnn("compile", spec, "--calibration", folder / "x.npz", "--config", "tiny", "-o",
+                    net, flag).code == 0
+        program = kbin.read(net)
+        assert bool(program.meta.exponents) == (flag == "--equalise")
+        ran = kcnn("cosim", net, "--input", folder / "x.npz", "--engines", "reference",
+                   "--golden", spec, "--json", tmp_path / "c.json")
+        assert ran.code == 0, ran
+        rows = json.loads((tmp_path / "c.json").read_text())["tensors"]
+        sqnr[flag] = {row["name"]: row["sqnr"] for row in rows if "sqnr" in row}
+    with_, without = sqnr.values()
+    assert all(found > 5 for found in with_.values())
+    assert with_["head"] > without["head"] + 3
+
+
+def test_exponents_of_another_network_are_refused(kcnn, folder, tmp_path):
+    program = kbin.read(folder / "net.kbin")
+    meta = dataclasses.replace(program.meta, exponents={"stem": (1, 2)})
+    kbin.write(tmp_path / "net.kbin", dataclasses.replace(program, meta=meta))
+    ran = kcnn("cosim", tmp_path / "net.kbin", "--input", folder / "few.npy", "--engines",
+               "reference", "--golden", f"{folder}/model.py:network")
+    assert ran.code == 2 and ran.err == (
+        "kcnn: --golden: the binary's metadata has 2 exponents for tensor 'stem', which has other "
+        "channels; recompile the network\n")
 
 
 def test_too_little_sqnr_exits_with_1(kcnn, folder):

@@ -12,9 +12,11 @@ from kcnn.compiler.graph import AvgPool, Conv, MaxPool
 from kcnn.compiler.layers import (
     FUNCTIONS,
     cells,
+    columns,
     covering,
     divisors,
     function,
+    homogeneous,
     nonnegative,
     output_size,
     parametric,
@@ -98,3 +100,15 @@ def test_covering_padding_ends_with_the_last_window(kernel: tuple, stride: tuple
         assert size[0] + top + bottom == (high - 1) * stride[0] + dilation[0] * (kernel[0] - 1) + 1
         assert size[1] + left + right == (wide - 1) * stride[1] + dilation[1] * (kernel[1] - 1) + 1
         assert bottom <= pad[2] and right <= pad[3]
+
+
+def test_functions_of_which_twice_as_much_makes_twice_as_much() -> None:
+    found = {name for name in TORCH if homogeneous(name)}
+    assert found == {"identity", "relu", "leaky_relu(0.2)", "leaky_relu(-0.5)"}
+    assert homogeneous("clamp(0.0,inf)") and not homogeneous("clamp(0.0,1e+30)")
+    assert homogeneous("elu(0.0)") and not homogeneous("elu(1e-09)")
+
+
+def test_columns_of_a_grouped_convolution() -> None:
+    op = Conv(np.zeros((4, 3, 1, 1)), np.zeros(4), groups=2)
+    assert columns(op).tolist() == [[0, 1, 2]] * 2 + [[3, 4, 5]] * 2
