@@ -26,7 +26,7 @@ from broken import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kcnn.arch import check, reference, stream
+from kcnn.arch import agree, check, reference, stream
 from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.errors import FormatError
@@ -146,13 +146,10 @@ def test_every_run_belongs_to_a_layer_and_every_output_is_written():
     (run, *_) = LAYERS[1].runs
     layers = [dataclasses.replace(LAYERS[0], runs=(*LAYERS[0].runs, run)), *LAYERS[1:]]
     refused(with_layers(layers), "is named twice by layers")
-    several = next(layer for layer in LAYERS if len(layer.runs) > 1)
-    fewer = dataclasses.replace(several, runs=several.runs[1:])
-    refused(with_layers([fewer if layer is several else layer for layer in LAYERS]),
-            "belongs to no layer of the layer table")
-    first = COMPILED.instructions[LAYERS[0].runs[0]]
-    refused(with_instruction(COMPILED, LAYERS[0].runs[0], channels=first.channels, height=1),
-            "its RUNs do not write all outputs")
+    with pytest.raises(FormatError, match="belongs to no layer of the layer table; recompile"):
+        agree.Agreement(with_layers(LAYERS[:-1]), {})
+    with pytest.raises(FormatError, match="layer 'conv1': its RUNs do not write all outputs; rec"):
+        agree.Agreement(COMPILED, {}).end()
 
 
 def test_pads_are_filled():
@@ -161,7 +158,7 @@ def test_pads_are_filled():
 
 
 # ---- every change of a weight is found --------------------------------------------------------
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(at=st.integers(0, 1 << 30), bit=st.integers(0, 7), program=st.sampled_from(
     [CODE, RADIX, PADDED, STRIDED]))
 def test_no_bit_of_a_stream_can_change(program, at, bit):
@@ -175,7 +172,7 @@ TABLE = ("source", "channel", "plane", "dy", "dx", "negative", "run_factor", "ru
          "channel_runs")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(TABLE), at=st.integers(0, 1 << 30), change=st.sampled_from(
     [-2, -1, 1, 2, 64]), number=st.integers(0, 2))
 def test_no_number_of_the_taps_can_change(name, at, change, number):
@@ -188,7 +185,7 @@ def test_no_number_of_the_taps_can_change(name, at, change, number):
         check.verify(with_layers(layers))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(kind=st.sampled_from(["scale", "bias", "negative", "factor", "position"]),
        at=st.integers(0, 1 << 30), channel=st.integers(0, 1))
 def test_no_number_of_a_stream_that_decodes_can_change(kind, at, channel):
