@@ -131,7 +131,7 @@ def _sum_layer(step: Step, values: list[Value], config: Config) -> tuple[Layer, 
     channels = values[step.output].shape[0]
     worst = _worst(terms, low, high, channels)
     gain = _rounded_best(terms, _gains(step, terms, low, high, channels, config))
-    target = _target(step, values[step.output].meaning, gain, config)
+    target = _target(step, values[step.output].meaning, gain, worst, config)
     shift = _shift(gain, target.unit, step)
     gain = _keep_unsaturated(gain, worst, target, shift)
     factor = np.rint(terms.coefficient * gain[terms.k]).astype(np.int64)
@@ -208,24 +208,38 @@ def _rounded_best(terms: Terms, gain: Floats) -> Floats:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Target:
-    """Unit and middle of v; reach: largest |v| that matters; thresholds and codes of CODE."""
+    """Unit and middle of v; far: sums further from zero than this, (K,), leave what v can be.
+
+    thresholds, codes: of mode CODE.
+    """
 
     unit: float
     middle: float
-    reach: float
+    far: Floats
     thresholds: tuple[int, ...] = ()
     codes: tuple[int, ...] = ()
 
 
-def _target(step: Step, meaning: Codebook | Radix, gain: Floats, config: Config) -> _Target:
-    finite = gain[np.isfinite(gain)]
-    least = float(finite.min()) * min(a.divisor for a in step.areas) if finite.size else np.inf
-    coarsest = (1 << PRODUCT_SHIFT) / SCALE_MAX / least * (1 + 1e-9)
+def _unit(step: Step, wanted: float, gain: Floats, worst: Floats, far: Floats, bias: Floats
+          ) -> float:
+    """The finest unit of v, not below the one wanted, for which bias_k and m_k fit their fields.
+
+    m_k must fit for the s_k given and for one that keeps a sum of `far` in u.
+    """
+    least = min(area.divisor for area in step.areas)
+    coarsest = (1 << PRODUCT_SHIFT) / SCALE_MAX / (gain.min(initial=np.inf) * least)
+    held = np.minimum(worst, far).max(initial=0) / (SCALE_MAX * least)
+    return max(wanted, coarsest * (1 + 1e-9), held, float(np.abs(bias).max(initial=0)) / BIAS_REACH)
+
+
+def _target(step: Step, meaning: Codebook | Radix, gain: Floats, worst: Floats, config: Config
+            ) -> _Target:
+    most = max(area.divisor for area in step.areas)
     if isinstance(meaning, Radix):
         if step.function != "identity":
             raise InternalError(f"{step.path}: {step.function} cannot be written as radix planes")
-        bias = float(np.abs(step.bias).max(initial=0)) / BIAS_REACH
-        return _Target(max(meaning.scale, coarsest, bias), 0.0, float(1 << (meaning.bits - 1)))
+        far = (meaning.scale * (1 << (meaning.bits - 1)) + np.abs(step.bias)) * most
+        return _Target(_unit(step, meaning.scale, gain, worst, far, step.bias), 0.0, far)
     found = segments(step.function, meaning)
     if len(found) > config.codes:
         raise CompileError(
@@ -235,9 +249,12 @@ def _target(step: Step, meaning: Codebook | Radix, gain: Floats, config: Config)
     places, codes = found.starts, (found.ranks - meaning.order) % config.codes
     middle = (float(places[0]) + float(places[-1])) / 2 if len(places) else 0.0
     span = float(places[-1]) - float(places[0]) if len(places) else 0.0
-    bias = float(np.abs(step.bias - middle).max(initial=0)) / BIAS_REACH
-    unit = max(span / (2 * V_REACH), coarsest, bias, 1e-30)
-    return _Target(unit, middle, float(V_REACH), *_clustering(places, codes, unit, middle, config))
+    bias = step.bias - middle
+    far = (span / 2 + np.abs(bias)) * most
+    unit = _unit(step, max(span / (2 * V_REACH), 1e-30), gain, worst, far, bias)
+    # a threshold may lie up to a unit beyond its place, and a sum must pass it
+    return _Target(unit, middle, far + 2 * unit * most,
+                   *_clustering(places, codes, unit, middle, config))
 
 
 def _clustering(places: Floats, codes: Ints, unit: float, middle: float, config: Config
@@ -268,8 +285,7 @@ def _keep_unsaturated(gain: Floats, worst: Floats, target: _Target, shift: int) 
     """s_k lowered where u = T >> t would saturate before v leaves the range that matters."""
     limit = 2.0 ** (U_BITS - 1 + shift)
     with np.errstate(divide="ignore"):
-        proven = limit / worst
-    return np.minimum(gain, np.maximum(proven, limit / (target.reach * target.unit)))
+        return np.minimum(gain, limit / np.minimum(worst, target.far))
 
 
 def _widen(terms: Terms, factor: Ints, largest: int) -> tuple[Terms, Ints]:

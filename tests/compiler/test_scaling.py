@@ -11,6 +11,7 @@ from kcnn.arch import fixed
 from kcnn.compiler.errors import CompileError
 from kcnn.compiler.graph import AvgPool
 from kcnn.compiler.lower import lower, taps
+from kcnn.compiler.prove import bounds
 from kcnn.compiler.quantised import Codebook, Radix
 from kcnn.compiler.scaling import WIDE_RUNS, _clustering, _parts, group, scale
 
@@ -174,3 +175,92 @@ def test_refuses_sums_too_wide_and_names_the_width_that_works():
     layers(net, dataclasses.replace(machine, total_bits=needed))
     with pytest.raises(CompileError):
         layers(net, dataclasses.replace(machine, total_bits=needed - 1))
+
+
+@pytest.mark.parametrize("gain", [1e-3, 0.03, 1.0, 30.0])
+@pytest.mark.parametrize("channels", [2, 100])
+def test_v_is_the_real_value_to_half_a_step_of_u_and_of_v(gain, channels):
+    """Over all totals that the taps can give; where v does not saturate, u does not either."""
+    machine = dataclasses.replace(MACHINE, tap_slots=2048)
+    net, conv = one_conv(machine, channels=channels, density=1.0, radix=True)
+    net.weights[conv].channel_scale[:] *= gain
+    scaled, found = layers(net, machine)
+    layer, meaning = found[conv], next(v for v in scaled.values if v.name == conv).meaning
+    totals = bounds(layer, scaled.values, machine)[2:]
+    for low, high, m, bias, real in zip(*totals, layer.pieces[0].scale, layer.pieces[0].bias,
+                                        net.graph[conv].op.bias, strict=True):
+        total = np.linspace(int(low), int(high), 20011).astype(np.int64)
+        v = fixed.requantize(total, layer.shift, np.int64(m), np.int64(bias))
+        step = m / 2 ** (fixed.PRODUCT_SHIFT + layer.shift)
+        exact = total * step + real / meaning.scale
+        matters = np.abs(exact) < 1 << meaning.bits - 1
+        half_steps = 0.5 + step * (2 ** layer.shift - 1) / 2
+        assert np.abs(v - exact)[matters].max() <= half_steps + 1e-4
+
+
+def value_at(layer, meaning, total, area=0):
+    """The real value that channel 0 of a layer gives for a total."""
+    piece = layer.pieces[area]
+    v = fixed.requantize(np.int64(total), layer.shift, np.int64(piece.scale[0]),
+                         np.int64(piece.bias[0]))
+    code = fixed.cluster(v, np.array(layer.thresholds), np.array(layer.codes))
+    return meaning.by_code(MACHINE.codes)[code] * meaning.scale
+
+
+def nearest(meaning, real):
+    return meaning.values[np.abs(meaning.values * meaning.scale - real).argmin()] * meaning.scale
+
+
+@pytest.mark.parametrize("size", [8, 16, 20, 30])
+def test_an_average_of_a_large_map_keeps_its_bright_values(size):
+    net = canonical.Builder(MACHINE, (1, size, size))
+    first = net.conv("x", 1, (1, 1))
+    pool = net.pool(first, AvgPool((size, size), (1, 1)))
+    net.output(pool)
+    scaled, found = layers(net)
+    layer, source, meaning = found[pool], net.tensors[first], net.tensors[pool]
+    (most,) = bounds(layer, scaled.values, MACHINE)[3]
+    # a total for each part of the largest mean, a little beside the places half way
+    for part in np.arange(0, 1.01, 0.0625):
+        real = part * source.values.max() * source.scale
+        found_value = value_at(layer, meaning, part * most)
+        assert abs(found_value - real) <= abs(nearest(meaning, real) - real) + 2e-3
+
+
+@pytest.mark.parametrize("size", [8, 16, 30])
+def test_windows_of_very_different_size_share_a_layer(size):
+    """The last windows of a ceil mode hold size, size and 1 elements of size x size."""
+    net = canonical.Builder(MACHINE, (1, size + 1, size + 1))
+    first = net.conv("x", 1, (1, 1))
+    pool = net.pool(first, AvgPool((size, size), (size, size), (0, 0, size - 1, size - 1),
+                                   count_padding=False))
+    net.output(pool)
+    scaled, found = layers(net)
+    layer, source, meaning = found[pool], net.tensors[first], net.tensors[pool]
+    (most,) = bounds(layer, scaled.values, MACHINE)[3]
+    brightest, sizes = source.values.max() * source.scale, [size * size, size, size, 1]
+    assert len(layer.pieces) == len(sizes)
+    for area, elements in enumerate(sizes):
+        total = most * elements // size ** 2
+        assert value_at(layer, meaning, total, area) == nearest(meaning, brightest)
+
+
+@pytest.mark.parametrize("bias", [-0.9, -0.5, 0.5, 0.9])
+def test_a_sum_far_from_zero_meets_a_bias_that_takes_it_back(bias):
+    """The codebook spans a tenth of what the sum can be, wherever the bias puts it."""
+    machine = dataclasses.replace(MACHINE, tap_slots=2048)
+    net, conv = one_conv(machine, channels=100, density=1.0, name="identity", signed=True)
+    step = lower(net.quantised()).steps[-1]
+    source = net.tensors[net.graph.inputs(conv)[0]]
+    real = step.terms.k == 0
+    signed = np.where(step.terms.negative[real], -1, 1) * step.terms.coefficient[real]
+    reached = float(signed[signed * bias < 0].sum()) * source.values.max() * source.scale
+    net.graph[conv].op.bias[0] = bias * abs(reached)
+    net.tensors[conv] = meaning = Codebook(abs(reached) / 2540, np.arange(-119, 128, 17))
+    scaled, found = layers(net, machine)
+    low, high = (ends[0] for ends in bounds(found[conv], scaled.values, machine)[2:])
+    total = high if bias < 0 else low
+    for part in np.linspace(0.8, 1, 21):
+        expected = part * reached + net.graph[conv].op.bias[0]
+        value = value_at(found[conv], meaning, part * total)
+        assert abs(value - nearest(meaning, expected)) <= 17.1 * meaning.scale
