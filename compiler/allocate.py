@@ -8,7 +8,9 @@ from collections.abc import Callable
 from ..arch.config import Config
 from .errors import CompileError, too_small
 from .layouts import Placed
-from .splits import Split
+
+# tensors that a sentence names
+LISTED = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,28 +81,36 @@ def allocate(placed: Placed, config: Config, batch: int, fits: Callable[[int], b
     tensors = lives(placed)
     first, needed = pack(tensors)
     if needed > config.rows:
-        raise CompileError(_too_large(placed, first, tensors, needed, config, batch, fits))
+        raise CompileError(_too_large(placed, tensors, needed, config, batch, fits))
     return dataclasses.replace(placed, layouts=tuple(
         dataclasses.replace(layout, first_row=row, base=layout.base + row * config.row_codes)
         for layout, row in zip(placed.layouts, first, strict=True)))
 
 
-def _too_large(placed: Placed, first: list[int], tensors: list[Life], needed: int, config: Config,
-               batch: int, fits: Callable[[int], bool]) -> str:
-    over = [t.birth for f, t in zip(first, tensors, strict=True) if f + t.rows > config.rows]
-    layer = _layer_name(placed.split, min(over))
+def fullest(tensors: list[Life], layers: int) -> tuple[int, list[int]]:
+    """The first of the layers at which most rows are taken, and the tensors then, largest first."""
+    taken = [sum(t.rows for t in tensors if t.birth <= i <= t.death) for i in range(layers)]
+    layer = taken.index(max(taken))
+    then = [i for i, t in enumerate(tensors) if t.birth <= layer <= t.death]
+    return layer, sorted(then, key=lambda i: -tensors[i].rows)
+
+
+def _too_large(placed: Placed, tensors: list[Life], needed: int, config: Config, batch: int,
+               fits: Callable[[int], bool]) -> str:
+    net = placed.split.net
+    layer, then = fullest(tensors, len(net.layers))
+    sizes = [f"{net.values[i].name} ({tensors[i].rows * config.row_codes:,} codes)" for i in then]
+    listed = ", ".join(sizes[:LISTED]) + (f" and {len(sizes) - LISTED} more"
+                                          if len(sizes) > LISTED else "")
     least = 1 << (needed * config.row_codes - 1).bit_length()
     images = f" at batch {batch}" if batch > 1 else ""
     end = too_small(config, "memory_codes", least, "give it smaller images or fewer channels")
-    text = f"layer {layer}: the tensors that live with it{images} do not fit {end}"
+    text = (f"layer {net.paths[layer]}: the tensors that live with it{images}, {listed}, do not "
+            f"fit {end}")
     if batch == 1:
         return text
     largest = _largest(batch, fits)
     return text + (f", or a batch of at most {largest}" if largest else "; no batch fits")
-
-
-def _layer_name(split: Split, index: int) -> str:
-    return split.net.paths[index] if index >= 0 else split.net.paths[0]
 
 
 def _largest(batch: int, fits: Callable[[int], bool]) -> int:

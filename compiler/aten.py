@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import math
-import operator
 import sys
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from .calls import Call, Fx
+from .calls import Call, Fx, arguments, operation
 from .errors import CompileError
 from .graph import (
     Activation,
-    Add,
     AvgPool,
     BatchNorm,
     Concat,
@@ -24,8 +23,10 @@ from .graph import (
     Padding,
     Shape,
 )
-from .layers import cells, parametric
+from .layers import MOST_STRIDE, cells, parametric
 from .slices import picking
+
+TRAINING = "it was exported in training mode; call eval() before torch.export"
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -81,11 +82,11 @@ def flattened(call: Call, source: str) -> str:
 
 
 def batch_norm(call: Call) -> str:
-    if call.get("training", False):
-        raise call.refuse("it was exported in training mode; call eval() before torch.export")
     mean, variance = call.parameter("running_mean"), call.parameter("running_var")
     if mean is None or variance is None:
-        raise call.refuse("it has no running statistics; use track_running_stats=True")
+        raise call.refuse("it has no running statistics; train it with track_running_stats=True")
+    if call.get("training", False):
+        raise call.refuse(TRAINING)
     weight, bias = call.parameter("weight"), call.parameter("bias")
     scale = 1 / np.sqrt(variance + call["eps"])
     scale = scale if weight is None else scale * weight
@@ -99,7 +100,7 @@ def batch_norm(call: Call) -> str:
 
 
 def training_batch_norm(call: Call) -> str:
-    raise call.refuse("it was exported in training mode; call eval() before torch.export")
+    raise call.refuse(TRAINING)
 
 
 # ---- elementwise ---------------------------------------------------------------------------
@@ -150,10 +151,6 @@ def _clamp_name(low: float, high: float) -> str:
     return names.get((low, high)) or parametric("clamp", low, high)
 
 
-def softmax(call: Call) -> str:
-    raise call.refuse("it keeps the order of the logits; leave it to whoever reads the output")
-
-
 # ---- pools ---------------------------------------------------------------------------------
 def _pool_arguments(call: Call) -> tuple[tuple[int, int], tuple[int, int], Padding]:
     kernel = _pair(call["kernel_size"])
@@ -199,7 +196,12 @@ def _adaptive_kernel(call: Call, source: str) -> tuple[int, int]:
     if any(size % out for size, out in zip(sizes, outputs, strict=True)):
         raise call.refuse(f"its output {tuple(outputs)} does not divide its input {tuple(sizes)}; "
                           "choose an output size that does")
-    return sizes[0] // outputs[0], sizes[1] // outputs[1]
+    steps = [size // out for size, out in zip(sizes, outputs, strict=True)]
+    if any(step > MOST_STRIDE and out > 1 for step, out in zip(steps, outputs, strict=True)):
+        raise call.refuse(f"its output {tuple(outputs)} takes a step of {max(steps)} over its "
+                          f"input {tuple(sizes)}, and steps go up to {MOST_STRIDE}; pool before it "
+                          "or choose a larger output")
+    return steps[0], steps[1]
 
 
 def adaptive_avg_pool2d(call: Call) -> str:
@@ -228,10 +230,19 @@ def _reduced(call: Call, source: str) -> tuple[int, int]:
 
 
 def mean(call: Call) -> str:
+    return _average(call, 0)
+
+
+def sum_(call: Call) -> str:
+    return _average(call, 1)
+
+
+def _average(call: Call, divisor: int) -> str:
     source = call.source()
     kernel = _reduced(call, source)
     c, h, w = call.shape(source)
-    return _pool(call, AvgPool(kernel, kernel), source, (c, h // kernel[0], w // kernel[1]))
+    op = AvgPool(kernel, kernel, divisor=divisor)
+    return _pool(call, op, source, (c, h // kernel[0], w // kernel[1]))
 
 
 def amax(call: Call) -> str:
@@ -242,19 +253,6 @@ def amax(call: Call) -> str:
 
 
 # ---- joins and shapes ----------------------------------------------------------------------
-def add(call: Call) -> str:
-    if not isinstance(call["other"], Fx):
-        raise call.refuse("it adds a number; put it into a bias")
-    if call["alpha"] != 1:
-        raise call.refuse("its alpha is not 1")
-    sources = [call.source(call["self"]), call.source(call["other"])]
-    shapes = [call.shape(source) for source in sources]
-    if shapes[0] != shapes[1]:
-        raise call.refuse(f"its tensors have the shapes {shapes[0]} and {shapes[1]}; they must be "
-                          "equal")
-    return call.add(Add(), sources, shapes[0])
-
-
 def cat(call: Call) -> str:
     sources = [call.source(value) for value in call["tensors"]]
     if call["dim"] % len(call["tensors"][0].meta["val"].shape) != 1:
@@ -272,7 +270,7 @@ def cat(call: Call) -> str:
 def reshape(call: Call) -> str:
     """Any change of shape: nothing to do, or a Flatten."""
     source = call.source()
-    batch = call._first().meta["val"].shape[0]
+    batch = call.first.meta["val"].shape[0]
     c, h, w = call.shape(source)
     value = call.node.meta["val"].shape
     if len(value) >= 2 and value[0] == batch and len(value) <= 4:
@@ -288,7 +286,8 @@ def reshape(call: Call) -> str:
 def same(call: Call) -> str:
     """Operations that change nothing in inference."""
     if call.get("train", False):
-        raise call.refuse("it was exported in training mode; call eval() before torch.export")
+        raise call.refuse("it was exported in training mode; call eval() before torch.export, and "
+                          "hand self.training to a dropout that is a function")
     return call.source()
 
 
@@ -299,7 +298,14 @@ def cast(call: Call) -> str:
 
 
 def getitem(call: Call) -> str:
-    if call["1"] != 0:
+    """The first result of an operation, or a part of a chunk or split."""
+    node, index = call["0"], call["1"]
+    if operation(node) in PARTS:
+        given, sizes = arguments(node), [value.shape for value in node.meta["val"]]
+        dim = given["dim"] % len(sizes[0])
+        first = sum(size[dim] for size in sizes[:index])
+        return _part(call, given["self"], dim, range(first, first + sizes[index][dim]))
+    if index != 0:
         raise call.refuse("only the first result of an operation can be used")
     return call.source()
 
@@ -330,84 +336,79 @@ def pad(call: Call) -> str:
 
 def slice_(call: Call) -> str:
     """Every so many channels, rows or columns."""
-    source = call.source()
-    dim, shape = call["dim"] % call.dimensions, call.shape(source)
+    dim = call["dim"] % call.dimensions
     first, end, step = call.get("start", 0), call.get("end", sys.maxsize), call["step"]
     if not all(isinstance(number, int) for number in (first, end, step)):
         raise call.refuse("its limits are computed; use numbers")
-    size = call._first().meta["val"].shape[dim]
+    size = call.first.meta["val"].shape[dim]
     if (first, step) == (0, 1) and (end == sys.maxsize or dim > 0 and end >= size):
-        return source
+        return call.source()
+    return _part(call, call.first, dim, range(size)[first:end:step] if dim else range(0))
+
+
+def narrow(call: Call) -> str:
+    dim, first, length = call["dim"] % call.dimensions, call["start"], call["length"]
+    if not isinstance(first, int) or not isinstance(length, int):
+        raise call.refuse("its limits are computed; use numbers")
+    return _part(call, call.first, dim, range(first, first + length))
+
+
+def _part(call: Call, node: Fx, dim: int, lines: range) -> str:
+    """Some channels (dim 1), rows or columns of a node of torch's graph."""
+    source = call.source(node)
+    shape = call.shape(source)
     if dim == 0:
         raise call.refuse("it takes some of the images")
-    if call.walk.shape(call._first()) != shape:
+    if call.walk.shape(node) != shape:
         raise call.refuse("it does not read whole maps; slice before the flattening")
-    sizes = range(shape[dim - 1])[first:end:step]
-    if not len(sizes):
+    if not lines:
         raise call.refuse("nothing is left of its tensor")
     if dim == 1:
-        return call.add(picking(np.array(sizes), shape), [source])
-    axis = dim - 2
-    start, steps = [0, 0], [1, 1]
-    start[axis], steps[axis] = sizes.start, sizes.step
-    return call.add(picking(np.arange(shape[0]), shape, (start[0], start[1]),
-                            (steps[0], steps[1]), call.result[1:]), [source])
+        return _picked(call, source, np.array(lines))
+    start, steps, count = [0, 0], [1, 1], list(shape[1:])
+    start[dim - 2], steps[dim - 2], count[dim - 2] = lines.start, lines.step, len(lines)
+    op = picking(np.arange(shape[0]), shape, (start[0], start[1]), (steps[0], steps[1]),
+                 (count[0], count[1]))
+    return call.add(op, [source], (shape[0], count[0], count[1]))
+
+
+def _picked(call: Call, source: str, channels: NDArray[np.int64]) -> str:
+    _, height, width = shape = call.shape(source)
+    return call.add(picking(channels, shape), [source], (len(channels), height, width))
+
+
+def index_select(call: Call) -> str:
+    """Channels by number."""
+    source = call.source()
+    if call["dim"] % call.dimensions != 1 or call.result[1:] != call.shape(source)[1:]:
+        raise call.refuse("it picks something else than channels (dim=1)")
+    return _picked(call, source, _numbers(call, call.constant("index"), call.shape(source)[0]))
+
+
+def index(call: Call) -> str:
+    """x[:, numbers]."""
+    source = call.source()
+    given = [i for i, value in enumerate(call["indices"]) if value is not None]
+    if given != [1] or call.result[1:] != call.shape(source)[1:]:
+        raise call.refuse("it picks something else than channels, or what the network computes")
+    numbers = call.walk.parameter(call["indices"][1])
+    return _picked(call, source, _numbers(call, numbers, call.shape(source)[0]))
+
+
+def _numbers(call: Call, numbers: NDArray[np.float64], channels: int) -> NDArray[np.int64]:
+    if numbers.ndim != 1 or len(numbers) != call.result[0]:
+        raise call.refuse("it picks channels by something else than a list of numbers")
+    return numbers.astype(np.int64) % channels
+
+
+def channel_shuffle(call: Call) -> str:
+    source = call.source()
+    channels = np.arange(call.shape(source)[0]).reshape(call["groups"], -1)
+    return _picked(call, source, channels.T.ravel())
 
 
 # torch may trace these anew where they are read, so they do not take the name of a layer
 VIEWS = ("flatten", "view", "_unsafe_view", "reshape", "squeeze", "unsqueeze")
 
-HANDLERS: dict[str, Callable[[Call], str]] = {
-    "conv2d": conv2d,
-    "linear": linear,
-    "batch_norm": batch_norm,
-    "_native_batch_norm_legit_no_training": batch_norm,
-    "_native_batch_norm_legit_functional": training_batch_norm,
-    "_native_batch_norm_legit": training_batch_norm,
-    "relu": plain("relu"),
-    "relu6": plain("relu6"),
-    "hardswish": plain("hardswish"),
-    "hardsigmoid": plain("hardsigmoid"),
-    "silu": plain("silu"),
-    "sigmoid": plain("sigmoid"),
-    "tanh": plain("tanh"),
-    "gelu": gelu,
-    "leaky_relu": leaky_relu,
-    "prelu": prelu,
-    "elu": elu,
-    "softmax": softmax,
-    "_softmax": softmax,
-    "log_softmax": softmax,
-    "_log_softmax": softmax,
-    "hardtanh": hardtanh,
-    "clamp": clamp,
-    "clamp_min": clamp,
-    "clamp_max": clamp,
-    "max_pool2d": max_pool2d,
-    "max_pool2d_with_indices": max_pool2d,
-    "avg_pool2d": avg_pool2d,
-    "adaptive_avg_pool2d": adaptive_avg_pool2d,
-    "_adaptive_avg_pool2d": adaptive_avg_pool2d,
-    "adaptive_max_pool2d": adaptive_max_pool2d,
-    "mean": mean,
-    "amax": amax,
-    "pad": pad,
-    "constant_pad_nd": pad,
-    "slice": slice_,
-    "add": add,
-    "cat": cat,
-    "dropout": same,
-    "feature_dropout": same,
-    "alpha_dropout": same,
-    "feature_alpha_dropout": same,
-    "contiguous": same,
-    "clone": same,
-    "alias": same,
-    "detach": same,
-    "detach_copy": same,
-    "lift_fresh_copy": same,
-    "to": cast,
-    "_to_copy": cast,
-    operator.getitem.__name__: getitem,
-    **dict.fromkeys(VIEWS, reshape),
-}
+# operations of several results that _part makes one by one
+PARTS = ("split", "split_with_sizes", "chunk")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,12 +54,14 @@ class Call:
 
     def source(self, value: Any = None) -> str:
         """Our node of a tensor argument (`self`, `input` or `x` where none is given)."""
-        value = self._first() if value is None else value
+        value = self.first if value is None else value
         if value not in self.walk.values:
             raise self.refuse("one of its tensors is a constant")
         return self.walk.values[value]
 
-    def _first(self) -> Any:
+    @property
+    def first(self) -> Any:
+        """The first argument."""
         return next(iter(self._arguments.values()))
 
     def shape(self, source: str) -> Shape:
@@ -68,7 +71,7 @@ class Call:
     @property
     def dimensions(self) -> int:
         """Dimensions of the first argument in torch, batch included."""
-        return len(self._first().meta["val"].shape)
+        return len(self.first.meta["val"].shape)
 
     @property
     def result(self) -> Shape:
@@ -79,6 +82,20 @@ class Call:
         """A parameter argument, None where it is absent."""
         value = self._arguments.get(name)
         return None if value is None else self.walk.parameter(value)
+
+    def is_constant(self, name: str) -> bool:
+        """An argument is a number, or a tensor that does not depend on the network's input."""
+        value = self._arguments[name]
+        return not isinstance(value, Fx) or self.walk.is_constant(value)
+
+    def constant(self, name: str) -> Floats:
+        """The number or the tensor of a constant argument."""
+        value = self._arguments[name]
+        if isinstance(value, Fx):
+            return self.walk.parameter(value)
+        if not math.isfinite(value):
+            raise self.refuse(f"its constant is {value}")
+        return np.asarray(float(value))
 
     def add(self, op: Op, inputs: list[str], shape: Shape | None = None) -> str:
         return self.walk.add(self.node, op, inputs, self.result if shape is None else shape)

@@ -6,7 +6,7 @@ names and parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,15 +15,19 @@ from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
 from ..arch import names
-from .aten import HANDLERS, VIEWS
+from .aten import VIEWS
 from .calls import Call, is_bookkeeping, operation, writes_in_place
+from .constants import Constants
 from .errors import CompileError, first_line
 from .graph import Graph, Input, Node, Output, Shape
-from .layers import SUPPORTED
 from .quiet import quiet
+from .supported import ADVICE, HANDLERS, SUPPORTED
 
 Floats = NDArray[np.float64]
 Fx = torch.fx.Node
+
+# bytes of a parameter beyond what is stored of it (it repeats a few values)
+LARGEST = 1 << 26
 
 
 def trace(model: torch.nn.Module | ExportedProgram, example_inputs: Sequence[torch.Tensor]
@@ -60,10 +64,22 @@ def check_examples(example_inputs: Sequence[torch.Tensor]) -> None:
     (example,) = example_inputs
     if not isinstance(example, torch.Tensor) or not example.is_floating_point():
         found = example.dtype if isinstance(example, torch.Tensor) else type(example).__name__
-        raise CompileError(f"the example input must be a floating-point tensor, found {found}")
-    if example.ndim != 4 or example.numel() == 0:
-        raise CompileError("the example input must have the shape (N, C, H, W) without zeros, "
-                           f"found {tuple(example.shape)}")
+        raise CompileError(f"the example input must be a floating-point tensor, found {found}; let "
+                           "the network take floats, and make them of pixels in preprocess")
+    _check_shape(tuple(example.shape), "the example input")
+
+
+def _check_shape(shape: tuple[Any, ...], what: str) -> None:
+    if len(shape) == 4 and 0 not in shape:
+        return
+    advice = {
+        2: "give (N, features, 1, 1), and Flatten before the first Linear",
+        3: "give one image as (1, C, H, W), and signals as maps of height 1, (N, C, 1, L), with "
+           "Conv2d in place of Conv1d",
+        5: "maps have two dimensions, so Conv3d cannot be compiled",
+    }.get(len(shape), "give a batch of images")
+    raise CompileError(f"{what} must have the shape (N, C, H, W) without zeros, found {shape}; "
+                       f"{advice}")
 
 
 def _export_module(model: torch.nn.Module, example_inputs: tuple[torch.Tensor, ...]
@@ -87,7 +103,7 @@ class Walk:
     def __init__(self, exported: ExportedProgram) -> None:
         self.graph = Graph()
         self.values: dict[Fx, str] = {}              # torch's node -> node of ours
-        self._parameters = _parameters(exported)     # placeholder's name -> (path, tensor)
+        self._constants = Constants(exported)
         self._inputs = set(exported.graph_signature.user_inputs)
         self._outputs = list(exported.graph_signature.user_outputs)
 
@@ -110,9 +126,10 @@ class Walk:
             raise CompileError("the network takes more than one input; networks of one input "
                                "tensor can be compiled")
         value = node.meta.get("val")
-        if not isinstance(value, torch.Tensor) or value.ndim != 4:
+        if not isinstance(value, torch.Tensor):
             raise CompileError(f"the network's input {node.name} must be a tensor of shape "
                                "(N, C, H, W)")
+        _check_shape(tuple(value.shape), f"the network's input {node.name}")
         self.values[node] = self.add(node, Input(), [], self.shape(node), name=node.name)
 
     def _output(self, node: Fx) -> None:
@@ -120,7 +137,7 @@ class Walk:
         for i, torch_name in enumerate(self._outputs):
             if torch_name not in by_name:
                 raise CompileError(f"output {i} of the network is not computed from its input; "
-                                   "return tensors only")
+                                   "leave it out")
             other = by_name[torch_name]
             source = self.graph[self.values[other]]
             dims = len(other.meta["val"].shape)
@@ -135,11 +152,18 @@ class Walk:
         if is_bookkeeping(node):
             return
         if not any(source in self.values for source in node.all_input_nodes):
-            raise self.unsupported(node, "it does not depend on the network's input")
+            self._constant(node)
+            return
         handler = HANDLERS.get(operation(node))
         if handler is None:
-            raise self.unsupported(node)
+            raise self.unsupported(node, ADVICE.get(operation(node), ""))
         self.values[node] = handler(Call(self, node))
+
+    def _constant(self, node: Fx) -> None:
+        try:
+            self._constants.compute(node)
+        except ValueError as error:
+            raise self.unsupported(node, str(error)) from error
 
     # ---- for calls.py ----------------------------------------------------------------------
     def add(self, node: Fx, op: Any, inputs: list[str], shape: Shape, name: str = "") -> str:
@@ -159,16 +183,24 @@ class Walk:
         c, h, w = (*sizes, 1, 1)[:3]
         return c, h, w
 
+    def is_constant(self, node: Fx) -> bool:
+        """A parameter, a buffer, or what is computed of those alone."""
+        return node in self._constants
+
     def parameter(self, node: Fx) -> Floats:
         """Value of a parameter, buffer or constant; refuses NaN and infinite values."""
-        if not isinstance(node, Fx) or node.name not in self._parameters:
+        if not isinstance(node, Fx) or node not in self._constants:
             raise CompileError(f"{self.where(node)}: its weights are computed by the network; only "
                                "constant weights can be compiled")
-        path, tensor = self._parameters[node.name]
+        tensor = self._constants[node]
+        where = self._constants.path(node) or self.where(node)
+        if tensor.numel() * tensor.element_size() > LARGEST + tensor.untyped_storage().nbytes():
+            raise CompileError(f"{where}: {tensor.numel():,} values repeat a few; store the "
+                               "weights in full")
         values = tensor.detach().to("cpu", torch.float64).numpy()
         bad = int((~np.isfinite(values)).sum())
         if bad:
-            raise CompileError(f"{path}: {bad} of {values.size} values are NaN or infinite; train "
+            raise CompileError(f"{where}: {bad} of {values.size} values are NaN or infinite; train "
                                "or load the network again")
         return values
 
@@ -215,17 +247,6 @@ def _called(node: Fx) -> str:
     if _is_layer(kind):
         return f"{kind.rpartition('.')[2]} ({called})"
     return called
-
-
-def _parameters(exported: ExportedProgram) -> dict[str, tuple[str, torch.Tensor]]:
-    signature = exported.graph_signature
-    find: list[tuple[Any, Callable[[str], Any]]] = [
-        (signature.inputs_to_parameters, lambda path: exported.state_dict[path]),
-        (signature.inputs_to_buffers,
-         lambda path: exported.state_dict.get(path, exported.constants.get(path))),
-        (signature.inputs_to_lifted_tensor_constants, exported.constants.get),
-    ]
-    return {name: (path, value(path)) for names, value in find for name, path in names.items()}
 
 
 def _reachable(graph: Graph) -> Graph:

@@ -15,14 +15,8 @@ from .graph import AvgPool, Conv, MaxPool, Padding, Shape, Skip
 
 Floats = NDArray[np.float64]
 
-# What the frontend takes, in the words of torch; listed when it meets anything else.
-SUPPORTED = (
-    "Conv2d", "Linear", "BatchNorm1d/2d", "Dropout", "ReLU", "ReLU6", "LeakyReLU",
-    "PReLU (one slope)", "ELU", "Hardtanh/clamp", "Hardswish", "Hardsigmoid", "GELU", "SiLU",
-    "Sigmoid", "Tanh", "MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d", "AdaptiveMaxPool2d",
-    "mean over height and width", "zero padding", "slices", "add of two tensors",
-    "cat over channels", "Flatten/view",
-)
+# steps of a window over its source: a tensor has at most 4 x 4 phases
+MOST_STRIDE = 4
 
 
 @dataclasses.dataclass(frozen=True)

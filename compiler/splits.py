@@ -24,12 +24,11 @@ from ..arch.fixed import PRODUCT_SHIFT
 from ..arch.isa import Mode
 from ..arch.program import Layer, Piece, Source
 from .errors import CompileError, InternalError
+from .layers import MOST_STRIDE
 from .lower import over_planes, taps
 from .lowered import Value
 from .quantised import Radix
 from .scaling import SCALE_MAX, Scaled, group, passing
-
-SPLIT_MAX = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +134,10 @@ class _Splitting:
     # ---- raster layers ----------------------------------------------------------------------
     def _add_raster(self, layer: Layer, path: str) -> None:
         largest = max(max(s.stride_y, s.stride_x) for s in layer.sources)
-        if largest > SPLIT_MAX:
+        if largest > MOST_STRIDE:
             raise CompileError(f"layer {path}: its stride is {largest}, and a tensor has at most "
-                               f"{SPLIT_MAX} x {SPLIT_MAX} phases; use strides up to {SPLIT_MAX}")
+                               f"{MOST_STRIDE} x {MOST_STRIDE} phases; use strides up to "
+                               f"{MOST_STRIDE}")
         _, rows, columns = self.values[layer.output].shape
         free = (1 if rows == 1 else None, 1 if columns == 1 else None)
         ways = [free, (free[0] or rows, free[1]), (free[0], free[1] or columns)]
@@ -259,7 +259,7 @@ def _solve(bonds: Sequence[_Bond]) -> dict[int, tuple[int, int]] | None:
     found = {v: (1, 1) for b in bonds for v, _, _ in b.sources}
     while True:
         found = {v: (down.split(v), across.split(v)) for v in found}
-        if any(max(pair) > SPLIT_MAX for pair in found.values()):
+        if any(max(pair) > MOST_STRIDE for pair in found.values()):
             return None
         odd = next((v for v, (y, x) in found.items() if y != x and min(y, x) > 1), None)
         if odd is None:

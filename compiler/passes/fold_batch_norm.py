@@ -10,12 +10,28 @@ from .rewrite import only_reader, rewire, set_op
 
 
 def fold_batch_norm(graph: Graph) -> Graph:
-    """Fold every batch norm that can be folded exactly; the others stay."""
+    """Fold every batch norm that can be folded exactly; the others stay, those in a row as one."""
     graph = graph.copy()
+    for node in list(graph):
+        if isinstance(node.op, BatchNorm):
+            _join(graph, node.name)
     for node in list(graph):
         if isinstance(node.op, BatchNorm) and not _into_producer(graph, node.name, node.op):
             _into_readers(graph, node.name, node.op)
     return graph
+
+
+def _join(graph: Graph, name: str) -> None:
+    """Let a batch norm take over the one before it that only it reads; drop one that does nothing."""
+    (source,) = graph.inputs(name)
+    first, norm = graph[source].op, graph[name].op
+    assert isinstance(norm, BatchNorm)
+    if isinstance(first, BatchNorm) and only_reader(graph, source) == name:
+        norm = BatchNorm(first.scale * norm.scale, first.shift * norm.scale + norm.shift)
+        set_op(graph, name, norm)
+        graph.bypass(source)
+    if (norm.scale == 1).all() and not norm.shift.any():
+        graph.bypass(name)
 
 
 def _into_producer(graph: Graph, name: str, norm: BatchNorm) -> bool:

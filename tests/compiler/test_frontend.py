@@ -14,7 +14,7 @@ from kcnn.compiler import emulate
 from kcnn.compiler.errors import CompileError
 from kcnn.compiler.frontend import trace
 from kcnn.compiler.graph import Activation, AvgPool, Conv, Flatten, Graph, Input, MaxPool, Output
-from kcnn.compiler.layers import SUPPORTED
+from kcnn.compiler.supported import SUPPORTED
 from networks import networks, randomise
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -151,6 +151,7 @@ def test_every_way_to_average_maps_is_an_average_pool(function: Callable[[Tensor
     (Function(lambda x: x.clamp(-1, 2)), "clamp(-1.0,2.0)"),
     (Function(lambda x: x.clamp(max=1)), "clamp(-inf,1.0)"),
     (Function(lambda x: torch.clamp_min(x, 0.5)), "clamp(0.5,inf)"),
+    (Function(lambda x: x.clip(-1, 2)), "clamp(-1.0,2.0)"),
     (Function(lambda x: F.relu_(x + x)), "relu"),
 ])
 def test_elementwise_functions(module: nn.Module, name: str) -> None:
@@ -164,6 +165,11 @@ def test_prelu_of_one_slope_is_a_leaky_relu() -> None:
     module = nn.PReLU(init=0.5)
     graph = trace(module, (torch.zeros(1, 2, 3, 3),))
     assert [n.op.function for n in graph if isinstance(n.op, Activation)] == ["leaky_relu(0.5)"]
+
+
+def test_sums_over_maps_are_average_pools_that_divide_by_one() -> None:
+    module = Function(lambda x: (x.sum((2, 3)), x.sum(3, keepdim=True)))
+    assert_equal(module, traced(module, 3, 4, 6), (3, 4, 6))
 
 
 def test_global_maxima() -> None:
@@ -239,8 +245,16 @@ def test_other_dynamic_dimensions_are_refused() -> None:
 def test_exports_in_training_mode_are_refused() -> None:
     for layer, name in ((nn.BatchNorm2d(1), "BatchNorm2d"), (nn.Dropout(), "Dropout")):
         exported = torch.export.export(nn.Sequential(layer.train()), (torch.zeros(2, 1, 5, 5),))
-        with pytest.raises(CompileError, match=rf"^0: {name} \(.*\) is not supported"):
+        with pytest.raises(CompileError, match=rf"^0: {name} \(.*\) is not supported here \(it was "
+                                               r"exported in training mode; call eval\(\) before"):
             trace(exported, ())
+
+
+def test_exports_of_a_network_on_signals_are_told_what_to_do() -> None:
+    exported = torch.export.export(nn.Conv1d(1, 2, 3), (torch.zeros(2, 1, 5),))
+    with pytest.raises(CompileError, match=r"input input must have the shape \(N, C, H, W\) .*"
+                                           r"found \(2, 1, 5\); .* with Conv2d in place of Conv"):
+        trace(exported, ())
 
 
 # ---- slices -----------------------------------------------------------------------------------
@@ -249,6 +263,10 @@ def test_exports_in_training_mode_are_refused() -> None:
     lambda x: x[:, :, 1::3, ::2][:, :, 1:], lambda x: F.pad(x, (0, 0, 0, 0, 2, 1)),
     lambda x: F.pad(x, (1, 0, 0, 2, 0, 1)), lambda x: x.flatten(1)[:, 7:90:3],
     lambda x: F.pad(x[:, :, ::2, ::2], (0, 0, 0, 0, 1, 1))[:, :, :2], lambda x: x[:],
+    lambda x: x.narrow(1, 1, 2), lambda x: x.narrow(3, 2, 4), lambda x: x[:, [2, 0, -2, 0]],
+    lambda x: x.index_select(1, torch.tensor([1, 0])), lambda x: F.channel_shuffle(x, 3),
+    lambda x: torch.cat(x.split([1, 2], 1)[::-1], 1), lambda x: x.chunk(3, 3)[1],
+    lambda x: torch.cat([F.relu(part) for part in x.chunk(2, 1)], 1),
 ])
 def test_slices_and_zero_channels(function: Callable) -> None:
     module = Function(function)
@@ -261,16 +279,17 @@ def test_slices_and_zero_channels(function: Callable) -> None:
      r"1: Softmax \(softmax\) is not supported here \(it keeps the order of the logits; leave it "
      r"to whoever reads the output\);"),
     (Function(lambda x: F.log_softmax(x.flatten(1), 1)), "forward: log_softmax is not supported"),
-    (nn.InstanceNorm2d(2), r"forward: InstanceNorm2d \(instance_norm\) is not supported;"),
+    (nn.InstanceNorm2d(2), r"forward: InstanceNorm2d \(instance_norm\) .*train with BatchNorm2d"),
     (nn.Sequential(nn.ConvTranspose2d(2, 4, 3)),
      r"0: ConvTranspose2d \(conv_transpose2d\) is not supported;"),
     (nn.Sequential(nn.Upsample(scale_factor=2)),
      r"0: Upsample \(upsample_nearest2d\) is not supported;"),
     (nn.Sequential(nn.Identity(), nn.GroupNorm(1, 2)),
-     r"1: GroupNorm \(group_norm\) is not supported;"),
+     r"1: GroupNorm \(group_norm\) is not supported here \(its statistics come from the input;"),
     (nn.Sequential(nn.Conv2d(2, 2, 3, padding=1, padding_mode="circular")),
      r"0: Conv2d \(pad\) is not supported here \(it pads with something else than zeros\);"),
-    (nn.Sequential(nn.BatchNorm2d(2, track_running_stats=False)), r"0: BatchNorm2d \(.*\) is not"),
+    (nn.Sequential(nn.BatchNorm2d(2, track_running_stats=False)),
+     r"0: BatchNorm2d \(batch_norm\) .*it has no running statistics; train it with track_running"),
     (nn.Sequential(nn.AdaptiveAvgPool2d(4)),
      r"0: AdaptiveAvgPool2d \(adaptive_avg_pool2d\) is not supported here \(its output \(4, 4\) "
      r"does not divide its input \(6, 6\); choose an output size that does\);"),
@@ -281,16 +300,24 @@ def test_slices_and_zero_channels(function: Callable) -> None:
     (Function(lambda x: x[:, :, 6:]), r"forward: slice .*nothing is left of its tensor"),
     (Function(lambda x: x.flatten(2)[:, :, :6]), r"forward: (flatten|slice) is not supported here"),
     (Function(lambda x: F.pad(x, (0,) * 6 + (1, 0))), r"forward: pad .*only channels, height and"),
-    (Function(lambda x: x.chunk(2, 1)[0]), r"forward: (chunk|split) is not supported;"),
-    (Function(lambda x: x * x), r"forward: mul is not supported;"),
-    (Function(lambda x: x + 1), r"forward: add is not supported here \(it adds a number"),
-    (Function(lambda x: torch.add(x, x, alpha=2)), r"forward: add .*alpha is not 1"),
+    (Function(lambda x: x * x), r"forward: mul .*it multiplies two tensors that depend on the inp"),
     (Function(lambda x: x + x.mean((2, 3), keepdim=True)), r"forward: add .*they must be equal"),
     (Function(lambda x: torch.cat([x, x], 2)), r"forward: cat .*does not join channels"),
     (Function(lambda x: x.flatten()), r"forward: flatten .*may only flatten everything behind the"),
     (Function(lambda x: x.view(2, 4, 3, 6)), r"forward: view .*may only flatten"),
     (Function(lambda x: x.mean(1)), r"forward: mean .*does not reduce height and width"),
     (Function(lambda x: x.transpose(2, 3)), r"forward: transpose is not supported;"),
+    (Function(lambda x: x[:, 0]), r"forward: select .*keep it with a slice, x\[:, i:i \+ 1\]"),
+    (Function(lambda x: F.dropout(x, 0.5)), r"forward: dropout .*hand self.training to a dropout"),
+    (Function(lambda x: x + torch.rand(2, 1, 1)), r"forward: rand .*\(it draws random numbers\)"),
+    (Function(lambda x, m: m(x.flatten(2)), nn.Conv1d(2, 3, 3)),
+     r"layers.0: Conv1d \(conv1d\) .*use its 2-d kind on maps of height 1, \(N, C, 1, L\)"),
+    (Function(lambda x, m: m(x.flatten(2))[0], nn.LSTM(36, 2, batch_first=True)),
+     r"layers.0: LSTM \(lstm\) .*recurrent layers cannot be compiled"),
+    (Function(lambda x: F.adaptive_avg_pool2d(F.pad(x, (6, 0, 6, 0)), (2, 1))),
+     r"forward: adaptive_avg_pool2d .*its output \(2, 1\) takes a step of 12 over its input "
+     r"\(12, 12\), and steps go up to 4; pool before it or choose a larger output"),
+    (Function(lambda x: x[:, torch.tensor([[0, 1]])]), r"forward: index .*(else|tensor of 5 dim)"),
     (nn.MaxPool2d((2, 1), 1, (1, 0), (7, 1), ceil_mode=True),
      r"forward: MaxPool2d \(max_pool2d\) .*some windows lie wholly in the padding; use less"),
     (Function(lambda x: F.conv2d(x, F.relu(x))), r"forward: its weights are computed by the net"),
@@ -320,7 +347,10 @@ def test_weights_must_be_finite(value: float) -> None:
     ((torch.zeros(1, 1, 4, 4),) * 2, r"the network takes 2 inputs"),
     ((torch.zeros(1, 1, 4, 4, dtype=torch.int64),), r"floating-point tensor, found torch.int64"),
     ((np.zeros((1, 1, 4, 4)),), r"floating-point tensor, found ndarray"),
-    ((torch.zeros(1, 4, 4),), r"\(N, C, H, W\) without zeros, found \(1, 4, 4\)"),
+    ((torch.zeros(1, 4, 4),), r"\(N, C, H, W\) without zeros, found \(1, 4, 4\); give one image as "
+                              r"\(1, C, H, W\), and signals as maps of height 1, .* of Conv1d"),
+    ((torch.zeros(1, 4),), r"found \(1, 4\); give \(N, features, 1, 1\), and Flatten before the"),
+    ((torch.zeros(1, 1, 2, 4, 4),), r"maps have two dimensions, so Conv3d cannot be compiled"),
     ((torch.zeros(0, 1, 4, 4),), r"without zeros, found \(0, 1, 4, 4\)"),
     ((torch.zeros(1, 3, 4, 4),), r"torch.export cannot export the network \(.*\); it must run on"),
 ])
