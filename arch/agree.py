@@ -25,7 +25,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from . import effects, fixed, hazards, reference
+from . import effects, fixed, hazards, reference, tables
 from .errors import FormatError
 from .isa import UNIT_BYTES, Fill, Instruction, Load, Mode, Run, Store
 from .layout import Layout
@@ -245,8 +245,8 @@ def _same_parameters(piece: Piece | None, first: int, flat: effects.Flat) -> Non
 
 def _same_thresholds(layer: Layer, found: hazards.Operands) -> None:
     if layer.mode == Mode.CODE:
-        same = (np.array_equal(hazards.signed(found.clusters[1:] & 0xFFFF), layer.thresholds)
-                and np.array_equal(found.clusters >> 16, layer.codes))
+        same = (np.array_equal(tables.value(found.clusters[1:]), layer.thresholds)
+                and np.array_equal(tables.code(found.clusters), layer.codes))
         _require(same, "thresholds or codes are not those of the CLUSTER table")
 
 
@@ -333,7 +333,7 @@ def _fitting(program: Program, layer: Layer, tensor: int, decode: Ints) -> Ints:
         values = fixed.rank(np.arange(1 << code_bits), layout.order, code_bits)[None]
     elif layout.bits:
         occurs = _occurring(layout.planes, layout.bits, code_bits)
-    same = (decode[:, None] == values & 0xFFFF) | ~occurs
+    same = (decode[:, None] == tables.decode(values)) | ~occurs
     return same.all(axis=-1).T @ (1 << np.arange(len(decode)))
 
 

@@ -12,7 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from . import agree, effects, fixed, hazards, isa, names, order, parse, stream
+from . import agree, effects, fixed, hazards, isa, names, order, parse, stream, tables
 from .config import Config
 from .errors import ConfigError, FormatError
 from .isa import End, Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
@@ -149,7 +149,7 @@ def _transfer_rules(program: Program, ins: Load | Store) -> Rules:
 
 def _table_rules(program: Program, ins: TableLoad) -> Rules:
     config = program.config
-    depth = hazards.depth(ins.kind, config)
+    depth = tables.depth(ins.kind, config)
     rules: Rules = [(ins.first + ins.count <= depth,
                      f"first={ins.first} count={ins.count} end behind the {depth} entries of "
                      f"the table {Table(ins.kind).name}")]
@@ -171,19 +171,20 @@ def _entry_rules(program: Program, ins: TableLoad) -> Rules:
     """The words in external memory must be legal entries."""
     config, words = program.config, hazards.entries(program, ins)
     if ins.kind == Table.BASE:
-        legal = (words & 0xFFFFFF < config.memory_codes) & (words >> 24 < config.table_pairs)
+        legal = ((tables.address(words) < config.memory_codes)
+                 & (tables.pair(words) < config.table_pairs))
         meaning = "an address of the memory and a pair"
     elif ins.kind == Table.OFFSET:
         legal = words < config.memory_codes
         meaning = "an address offset"
     elif ins.kind == Table.DECODE:
-        values = hazards.signed(words & 0xFFFF)
-        legal = (values == fixed.saturate(values, config.value_bits)) & (words >> 16 == 0)
+        values = tables.value(words)
+        legal = (values == fixed.saturate(values, config.value_bits)) & (tables.code(words) == 0)
         meaning = f"a value of {config.value_bits} bits"
     else:
-        threshold = hazards.signed(words & 0xFFFF)
+        threshold = tables.value(words)
         legal = ((threshold == fixed.saturate(threshold, fixed.CLUSTER_BITS))
-                 & (words >> 16 < config.codes))
+                 & (tables.code(words) < config.codes))
         meaning = f"a threshold of {fixed.CLUSTER_BITS} bits and a code"
     bad = np.flatnonzero(~legal)
     found = f"{int(words[bad[0]]):#010x}" if bad.size else ""

@@ -19,6 +19,12 @@ CLUSTER_BITS = 11    # v saturated for the clustering table
 SHIFTS = (0, 2, 4, 6)   # t, encoded by its index
 
 
+def wrap(x: Ints, bits: int) -> Ints:
+    """The lowest `bits` bits as two's complement."""
+    sign = 1 << (bits - 1)
+    return ((x & (2 * sign - 1)) ^ sign) - sign
+
+
 def saturate(x: Ints, bits: int) -> Ints:
     """Clip to `bits` bits two's complement."""
     return np.clip(x, -(1 << (bits - 1)), (1 << (bits - 1)) - 1)

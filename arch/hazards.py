@@ -13,8 +13,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from . import effects, isa
-from .config import Config
+from . import effects, isa, tables
 from .errors import FormatError
 from .isa import Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
 from .order import Order
@@ -26,17 +25,11 @@ BANKS = 2
 UNWRITTEN = -1
 
 
-def depth(kind: int, config: Config) -> int:
-    """Entries of one bank of a table."""
-    return {Table.BASE: config.base_entries, Table.RAMP: config.base_entries,
-            Table.OFFSET: config.offset_entries}.get(Table(kind), config.codes)
-
-
 def entries(program: Program, ins: TableLoad) -> Ints:
     """The words that a TABLE writes, as external memory holds them (RAMP: as BASE entries)."""
     if ins.kind == Table.RAMP:
         addresses = ins.start + np.arange(ins.count, dtype=np.int64) * ins.step
-        return addresses % program.config.memory_codes | ins.pair << 24
+        return tables.base(addresses % program.config.memory_codes, ins.pair)
     first = ins.address * isa.UNIT_BYTES - program.table_base
     return np.frombuffer(program.tables, "<u4", ins.count, first).astype(np.int64)
 
@@ -63,7 +56,7 @@ class Accesses:
         self.program, self.order, self.flats = program, order, flats
         self.memory = np.zeros(config.memory_codes, bool)
         kinds = (Table.BASE, Table.OFFSET, Table.DECODE, Table.CLUSTER)
-        shapes = {kind: (BANKS, depth(kind, config)) for kind in kinds}
+        shapes = {kind: (BANKS, tables.depth(kind, config)) for kind in kinds}
         self.words = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
         # index of the last instruction that wrote or read an entry
         self.writer = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
@@ -170,7 +163,7 @@ class Accesses:
         starts = pairs = np.zeros(0, np.int64)
         if ins.mode == Mode.CODE:
             words = self._use(index, Table.CLUSTER, ins.cluster_bank, slice(None))
-            thresholds = signed(words[1:] & 0xFFFF)
+            thresholds = tables.value(words[1:])
             if (np.diff(thresholds) < 0).any():
                 raise self._refuse(index, f"the thresholds of CLUSTER bank {ins.cluster_bank} do "
                                           "not ascend")
@@ -186,15 +179,15 @@ class Accesses:
         self._use(index, Table.BASE, ins.base_bank, np.unique(entry))
         self._use(index, Table.OFFSET, ins.offset_bank, np.unique(offset))
         base = self.words[Table.BASE][ins.base_bank][entry]
-        return ((base & 0xFFFFFF) + self.words[Table.OFFSET][ins.offset_bank][offset],
-                base >> 24)
+        return (tables.address(base) + self.words[Table.OFFSET][ins.offset_bank][offset],
+                tables.pair(base))
 
     def _sums(self, index: int, ins: Run, flat: effects.Flat, pair: Ints) -> None:
         """No S and no T can leave its width, whatever the codes are."""
         config = self.program.config
         least, most = np.zeros((2, BANKS), np.int64)
         for p in np.unique(pair).tolist():
-            values = signed(self._use(index, Table.DECODE, p, slice(None)))
+            values = tables.value(self._use(index, Table.DECODE, p, slice(None)))
             least[p], most[p] = min(0, values.min()), max(0, values.max())
         if ins.mode == Mode.PASS:           # any tap of a run can have the maximum
             least[:], most[:] = least.min(), most.max()
@@ -208,8 +201,3 @@ class Accesses:
             if worst >> (bits - 1):
                 raise self._refuse(index, f"a {name} can reach {worst}, which {bits} bits do not "
                                           "hold")
-
-
-def signed(half: Ints) -> Ints:
-    """16 bits two's complement."""
-    return (half ^ 0x8000) - 0x8000

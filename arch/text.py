@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from . import check, hazards, isa, kbin, meta, names, records, stream
+from . import check, hazards, isa, kbin, meta, names, records, stream, tables
 from .config import Config
 from .errors import ConfigError, FormatError
 from .isa import Run, Table, TableLoad
@@ -114,18 +114,13 @@ def _table_notes(program: Program) -> dict[int, list[str]]:
 
 
 def _entry(kind: int, word: int) -> str:
-    low = word & 0xFFFF
     if kind == Table.BASE:
-        return f"{word & 0xFFFFFF} pair {word >> 24}"
+        return f"{tables.address(word)} pair {tables.pair(word)}"
     if kind == Table.DECODE:
-        return str(_signed(low))
+        return str(tables.value(word))
     if kind == Table.CLUSTER:
-        return f">={_signed(low)}:{word >> 16}"
+        return f">={tables.value(word)}:{tables.code(word)}"
     return str(word)
-
-
-def _signed(half: int) -> int:
-    return half - (half >> 15 << 16)
 
 
 # ---- text to program -------------------------------------------------------------------------

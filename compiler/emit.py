@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arch import fixed, isa
+from ..arch import fixed, isa, tables
 from ..arch.config import Config
 from ..arch.meta import Meta
 from ..arch.program import ALIGN, Layer, Piece, Port, Program, Tensor, align
@@ -126,7 +126,7 @@ class _Emitter:
         found = self.plan.addressing[job.layer].tables(job.entries, job.phase, pairs)
         fields = geometry(job, self.plan, found.origin, self.config)
         fields |= kind(layer, values[0].order)
-        base = found.base | found.pairs << 24
+        base = tables.base(found.base, found.pairs)
         for name, table, words in (("base_bank", isa.Table.BASE, base),
                                    ("offset_bank", isa.Table.OFFSET, found.offsets)):
             fields[name], more = self.banks.place(table, words, number)
@@ -234,13 +234,13 @@ def _decode_words(value: Value, plane: int, layer: Layer, config: Config) -> Int
     """DECODE entries: what a tap reads for a code; for a maximum its rank."""
     if layer.op == "max":
         return fixed.rank(np.arange(config.codes), value.order, config.code_bits)
-    return decode_table(value, plane, config) & 0xFFFF
+    return tables.decode(decode_table(value, plane, config))
 
 
 def _cluster_words(layer: Layer) -> Ints:
     """CLUSTER entries: the threshold where a segment begins (entry 0 has none) and its code."""
     thresholds = np.array([0, *layer.thresholds], np.int64)
-    return (thresholds & 0xFFFF) | np.array(layer.codes, np.int64) << 16
+    return tables.cluster(thresholds, np.array(layer.codes, np.int64))
 
 
 def _channels(layer: Layer, piece: Piece, position: Ints, job: Job) -> list[ChannelStream]:

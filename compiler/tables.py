@@ -6,8 +6,9 @@ import dataclasses
 
 import numpy as np
 
+from ..arch import tables
 from ..arch.config import Config
-from ..arch.isa import Table
+from ..arch.isa import ENTRY_BYTES, Table
 from .lowered import Ints
 
 # clocks that one more TABLE instruction costs beside its entries, about
@@ -96,7 +97,7 @@ class Banks:
 def _loads(kind: Table, bank: int, words: Ints, after: int, config: Config) -> list[TablePlan]:
     if kind == Table.BASE:
         ramps = _ramps(words, config.memory_codes)
-        from_memory = len(words) * 4 // config.port_bytes + config.latency
+        from_memory = len(words) * ENTRY_BYTES // config.port_bytes + config.latency
         if len(ramps) * INSTRUCTION_CLOCKS <= from_memory + INSTRUCTION_CLOCKS or len(ramps) == 1:
             return [TablePlan(Table.RAMP, bank, first, count, words, after,
                               {"start": start, "step": step, "pair": pair})
@@ -107,7 +108,7 @@ def _loads(kind: Table, bank: int, words: Ints, after: int, config: Config) -> l
 def _ramps(words: Ints, memory: int) -> list[tuple[int, int, int, int, int]]:
     """Stretches of constant step and pair: (first, count, start, step, pair)."""
     out: list[tuple[int, int, int, int, int]] = []
-    address, pair = words & (1 << 24) - 1, words >> 24
+    address, pair = tables.address(words), tables.pair(words)
     steps = np.where(np.diff(pair) == 0, np.diff(address) % memory, -1)
     first = 0
     while first < len(words):

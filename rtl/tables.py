@@ -7,6 +7,7 @@ from myhdl import always, always_seq, block, concat, intbv
 from ..arch.config import bits_for
 from ..arch.fixed import CLUSTER_BITS
 from ..arch.isa import Table
+from ..arch.tables import PAIR_AT, VALUE_BITS
 from .signals import bit, word, wrapping
 
 THRESHOLD_BITS = CLUSTER_BITS + 1       # one bit more, for what lies above
@@ -45,9 +46,9 @@ def spread(clk, reset, table, ports, config):
     base_entries, offset_entries = config.base_entries, config.offset_entries
     width, value_bits = config.address_bits, config.value_bits
     codes, code_bits = config.codes, config.code_bits
-    pair_at, code_hi = 24, 16 + config.code_bits
-    sign_at = CLUSTER_BITS - 1
-    negative, beyond = (1 << (16 - sign_at)) - 1, 3 << sign_at
+    pair_at, code_lo, code_hi = PAIR_AT, VALUE_BITS, VALUE_BITS + config.code_bits
+    sign_at, value_sign = CLUSTER_BITS - 1, VALUE_BITS - 1
+    negative, beyond = (1 << (VALUE_BITS - sign_at)) - 1, 3 << sign_at
 
     @always_seq(clk.posedge, reset=reset)
     def enable():
@@ -67,17 +68,17 @@ def spread(clk, reset, table, ports, config):
             ports.cluster_at.next = concat(table.bank, table.index[code_bits:])
             ports.address.next = table.data[width:]
             ports.pair.next = table.data[pair_at]
-            ports.code.next = table.data[code_hi:16]
+            ports.code.next = table.data[code_hi:code_lo]
             ports.value.next = table.data[value_bits:]
 
     @always(clk.posedge)
     def limit():
         if table.we:
-            if table.data[16:sign_at] == 0:
+            if table.data[VALUE_BITS:sign_at] == 0:
                 ports.threshold.next = concat(intbv(1)[2:], table.data[sign_at:])
-            elif table.data[16:sign_at] == negative:
+            elif table.data[VALUE_BITS:sign_at] == negative:
                 ports.threshold.next = table.data[sign_at:]
-            elif table.data[15]:
+            elif table.data[value_sign]:
                 ports.threshold.next = 0
             else:
                 ports.threshold.next = beyond

@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from ..arch.config import Config
 from ..arch.engine import Writes
+from ..arch.fixed import wrap
 from ..arch.isa import Table, TableLoad
 from ..arch.layout import pack, unpack
+from ..arch.tables import address, code, depth, pair, value
 
 Ints = NDArray[np.int64]
 
@@ -89,33 +91,21 @@ class Tables:
         self.threshold = np.zeros((2, config.codes), np.int64)
         self.code = np.zeros((2, config.codes), np.int64)
 
-    def depth(self, kind: Table) -> int:
-        """Entries of a bank."""
-        if kind in (Table.BASE, Table.RAMP):
-            return self._config.base_entries
-        return self._config.offset_entries if kind == Table.OFFSET else self._config.codes
-
     def write(self, table: TableLoad, words: Ints) -> None:
         """Execute a TABLE; words: its entries as they lie in external memory (RAMP: unused)."""
         kind, bank = Table(table.kind), table.bank
-        kept = max(0, min(table.count, self.depth(kind) - table.first))
+        kept = max(0, min(table.count, depth(kind, self._config) - table.first))
         at, words = slice(table.first, table.first + kept), words[:kept]
         if kind == Table.BASE:
-            self.base[bank, at] = words & 0xFFFFFF
-            self.pair[bank, at] = words >> 24 & 1
+            self.base[bank, at] = address(words)
+            self.pair[bank, at] = pair(words) & 1
         elif kind == Table.RAMP:
             self.base[bank, at] = table.start + table.step * np.arange(kept)
             self.pair[bank, at] = table.pair
         elif kind == Table.OFFSET:
             self.offset[bank, at] = words
         elif kind == Table.DECODE:
-            self.decode[bank, at] = _signed(words, self._config.value_bits)
+            self.decode[bank, at] = wrap(words, self._config.value_bits)
         else:
-            self.threshold[bank, at] = _signed(words, 16)
-            self.code[bank, at] = words >> 16 & (self._config.codes - 1)
-
-
-def _signed(words: Ints, bits: int) -> Ints:
-    """The low bits as two's complement."""
-    sign = 1 << (bits - 1)
-    return (words & (2 * sign - 1) ^ sign) - sign
+            self.threshold[bank, at] = value(words)
+            self.code[bank, at] = code(words) & (self._config.codes - 1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from kcnn.arch import tables as entries
 from kcnn.arch.config import Config
 from kcnn.arch.isa import Table, TableLoad
 from kcnn.tlm.memory import ActivationMemory, Tables
@@ -69,7 +70,7 @@ def test_words_of_each_kind():
                                          (Table.DECODE, 16), (Table.CLUSTER, 16)])
 def test_entries_beyond_the_depth_are_dropped(kind, depth):
     tables = Tables(TINY)
-    assert tables.depth(kind) == depth
+    assert entries.depth(kind, TINY) == depth
     unused = {"start": 7, "step": 0} if kind == Table.RAMP else {}
     tables.write(table(kind, first=depth - 1, **unused), np.full(3, 7))
     tables.write(table(kind, first=depth + 3, **unused), np.full(3, 9))
