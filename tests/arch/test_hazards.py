@@ -135,7 +135,7 @@ def test_a_sum_must_fit_after_every_tap(sign):
     """All values are far from zero, so the sum of all taps is smaller than that of the first."""
     values = sign * np.arange(200, 216)
     run = Run(1, np.array([0, 1, 2, 3]), np.array([False, False, True, True]))
-    program = with_values(with_stream(CODE, channels([run], [])), values)
+    program = with_values(with_stream(bare(CODE), channels([run], [])), values)
     program = with_instruction(program, RUN, stream_units=2)
     refused(narrow(program, sum_bits=9), f"a cluster sum S can reach {2 * 215}, which 9 bits do "
                                          "not hold")
@@ -147,7 +147,7 @@ def test_a_total_must_fit_after_every_run(sign):
     values = sign * np.arange(200, 216)
     runs = [Run(factor, np.array([0, 1, 2, 3, 4]), np.zeros(5, bool))
             for factor in (255, 255, -255, -255)]
-    program = with_values(with_stream(CODE, channels(runs, [])), values)
+    program = with_values(with_stream(bare(CODE), channels(runs, [])), values)
     program = with_instruction(program, RUN, stream_units=3)
     reached = 2 * 255 * 5 * 215
     assert 1 << 19 <= reached < 1 << 20
@@ -161,7 +161,7 @@ def test_sums_may_fill_their_bits_completely(value, taps_held):
     """10 bits hold -512 to 511: so many taps of one value fit, and not one more."""
     def program(count):
         run = Run(1, np.arange(count), np.zeros(count, bool))
-        changed = with_stream(CODE, channels([run], []))
+        changed = with_stream(bare(CODE), channels([run], []))
         return narrow(with_instruction(with_values(changed, [value] * 16), RUN, stream_units=2),
                       sum_bits=10)
     check.verify(program(taps_held))
