@@ -66,6 +66,7 @@ bench: $(STAMP) tools
 ## make docs       the pages that are generated from the sources
 docs: $(STAMP)
 	$(BIN)/python -m kcnn.arch.pages
+	$(BIN)/python -m kcnn.compiler.pages
 
 ## make clean      everything that make made, the environment excepted
 clean:

@@ -58,14 +58,14 @@ def write_isa_page() -> Path:
 def _lines() -> Iterator[str]:
     yield HEAD.format(short=isa.SHORT_BYTES, long=isa.LONG_BYTES, unit=isa.UNIT_BYTES)
     yield from ("", "## Opcodes", "")
-    yield from _table(("opcode", "name", "unit", "bytes", "action"), map(_opcode, isa.Op))
+    yield from table(("opcode", "name", "unit", "bytes", "action"), map(_opcode, isa.Op))
     yield from ("", "## First fields of every instruction", "")
     yield from _fields(isa.HEAD)
     for kind in isa.INSTRUCTIONS:
         yield from _instruction(kind)
     for enum, title in MODES.items():
         yield from ("", f"## {title}", "")
-        yield from _table(("value", "name", "meaning"), _members(enum))
+        yield from table(("value", "name", "meaning"), _members(enum))
     yield from ("", "## The tap stream", "", *_docstring(stream))
 
 
@@ -93,7 +93,7 @@ def _instruction(kind: type[isa.Instruction]) -> Iterator[str]:
 
 
 def _fields(fields: Iterable[isa.Field]) -> Iterator[str]:
-    return _table(("bits", "field", "width", "meaning"), (
+    return table(("bits", "field", "width", "meaning"), (
         (f"{f.hi - 1}..{f.lo}" if f.width > 1 else f.lo, f"`{f.name}`", f.width, f.meaning)
         for f in fields))
 
@@ -106,7 +106,8 @@ def _members(enum: type[IntEnum]) -> Iterator[tuple[object, ...]]:
         yield int(member), member.name, line.partition("#")[2].strip()
 
 
-def _table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Iterator[str]:
+def table(head: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> Iterator[str]:
+    """The lines of a table in Markdown."""
     yield f"| {' | '.join(head)} |"
     yield "|" + "---|" * len(head)
     for row in rows:

@@ -61,8 +61,8 @@ LAYERS = (
     _function("Tanh", "tanh"),
     Layer("MaxPool2d", aten.max_pool2d, ("max_pool2d", "max_pool2d_with_indices"),
           "any kernel, dilation, padding and ceil mode, strides up to "
-          f"{MOST_STRIDE} where there are several outputs; no window wholly in the padding; indices "
-          "cannot be used"),
+          f"{MOST_STRIDE} where there are several outputs; no window wholly in the padding; no "
+          "indices"),
     Layer("AvgPool2d", aten.avg_pool2d, ("avg_pool2d",),
           "any kernel, padding, ceil mode and divisor, strides up to "
           f"{MOST_STRIDE} where there are several outputs"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from kcnn.arch.pages import isa_page
+from kcnn.compiler.pages import supported_page
 from scripts import ROOT, script
 
 PAGES = sorted([*ROOT.glob("*.md"),
@@ -56,6 +57,7 @@ def test_every_page_can_be_found_from_the_readme() -> None:
 def test_generated_pages_are_fresh() -> None:
     """`make docs` writes them."""
     assert (ROOT / "docs" / "isa.md").read_text() == isa_page()
+    assert (ROOT / "docs" / "supported.md").read_text() == supported_page()
 
 
 def test_the_table_of_folders_is_complete() -> None:

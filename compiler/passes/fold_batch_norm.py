@@ -22,7 +22,7 @@ def fold_batch_norm(graph: Graph) -> Graph:
 
 
 def _join(graph: Graph, name: str) -> None:
-    """Let a batch norm take over the one before it that only it reads; drop one that does nothing."""
+    """Let a batch norm take over one before it that only it reads; drop it if it does nothing."""
     (source,) = graph.inputs(name)
     first, norm = graph[source].op, graph[name].op
     assert isinstance(norm, BatchNorm)
