@@ -197,7 +197,7 @@ class Accesses:
             flat, low, high, ins.mode == Mode.PASS)
         for name, lows, highs, bits in (("cluster sum S", s_low, s_high, config.sum_bits),
                                         ("total T", t_low, t_high, config.total_bits)):
-            worst = int(max(highs.max(initial=0), -1 - lows.min(initial=0)))
+            worst = int(max(highs.max(), -1 - lows.min()))
             if worst >> (bits - 1):
                 raise self._refuse(index, f"a {name} can reach {worst}, which {bits} bits do not "
                                           "hold")

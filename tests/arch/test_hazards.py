@@ -6,10 +6,14 @@ import numpy as np
 import pytest
 import strategies
 from broken import (
+    BASE,
+    CLUSTER,
     CODE,
     DECODE,
     FILL,
     LOAD,
+    PASS,
+    RADIX,
     RUN,
     STORE,
     bare,
@@ -21,7 +25,9 @@ from broken import (
     with_stream,
     with_word,
 )
-from kcnn.arch import check
+from hypothesis import given, settings
+from kcnn.arch import check, effects, hazards, isa, order, parse
+from kcnn.arch.isa import Mode, Table, TableLoad
 from kcnn.arch.stream import Run
 
 
@@ -127,7 +133,8 @@ def with_values(program, values):
 
 
 def narrow(program, **bits):
-    return dataclasses.replace(program, config=dataclasses.replace(program.config, **bits))
+    """The program on a machine of other widths; its layer table goes, since streams differ."""
+    return dataclasses.replace(bare(program), config=dataclasses.replace(program.config, **bits))
 
 
 @pytest.mark.parametrize("sign", [1, -1])
@@ -156,13 +163,117 @@ def test_a_total_must_fit_after_every_run(sign):
     check.verify(narrow(program, total_bits=21))
 
 
-@pytest.mark.parametrize("value, taps_held", [(255, 2), (-256, 2), (-255, 2), (128, 3), (-128, 4)])
-def test_sums_may_fill_their_bits_completely(value, taps_held):
+@pytest.mark.parametrize("value, negative, taps_held", [
+    (255, False, 2), (-256, False, 2), (-255, False, 2), (128, False, 3), (-128, False, 4),
+    (-171, False, 2), (171, True, 2), (128, True, 4), (-128, True, 3), (-171, True, 2)])
+def test_sums_may_fill_their_bits_completely(value, negative, taps_held):
     """10 bits hold -512 to 511: so many taps of one value fit, and not one more."""
     def program(count):
-        run = Run(1, np.arange(count), np.zeros(count, bool))
-        changed = with_stream(bare(CODE), channels([run], []))
+        run = Run(1, np.arange(count), np.full(count, negative))
+        changed = with_stream(CODE, channels([run], []))
         return narrow(with_instruction(with_values(changed, [value] * 16), RUN, stream_units=2),
                       sum_bits=10)
     check.verify(program(taps_held))
-    refused(program(taps_held + 1), "a cluster sum S can reach")
+    worst = (taps_held + 1) * (-value if negative else value)
+    refused(program(taps_held + 1), f"a cluster sum S can reach {max(worst, -1 - worst)}, which")
+
+
+def test_a_maximum_is_one_value_of_the_run():
+    """Its taps do not add up, and the sign of any of them may meet the largest value."""
+    run = Run(3, np.array([0, 1]), np.array([False, True]))
+    program = with_instruction(with_stream(PASS, channels([run], [])), RUN - 1, stream_units=2)
+    for value in (-256, 255):
+        check.verify(narrow(with_values(program, [0, value] * 8), sum_bits=10))
+    check.verify(narrow(with_values(program, [0, 255] * 8), sum_bits=9))
+    refused(narrow(with_values(program, [0, -256] * 8), sum_bits=9),
+            "a cluster sum S can reach 256, which 9 bits do not hold")
+
+
+# ---- what a RUN finds in the tables ----------------------------------------------------------
+def found(program):
+    """What the walk hands out, by instruction."""
+    run = next(ins for ins in program.instructions if isinstance(ins, isa.Run))
+    size = 16 * run.stream_units
+    parsed = parse.parse(np.frombuffer(program.streams, np.uint8, size), run.channels, "a RUN")
+    flat = effects.flat(parsed)
+    at = program.instructions.index(run)
+    seen = {}
+    walk = hazards.Accesses(program, order.order(program.instructions), {at: flat})
+    walk.walk(lambda index, ins, operands: seen.update({index: operands}))
+    assert list(seen) == list(range(len(program.instructions)))
+    assert [index for index, operands in seen.items() if operands is not None] == [at]
+    return run, flat, seen[at]
+
+
+def tables_of(program):
+    """{(kind, bank, entry): word}, by hand."""
+    words = {}
+    for ins in program.instructions:
+        if isinstance(ins, TableLoad):
+            at = 16 * ins.address - program.table_base
+            for i in range(ins.count):
+                word = int.from_bytes(program.tables[at + 4 * i:at + 4 * i + 4], "little")
+                words[ins.kind, ins.bank, ins.first + i] = word
+    return words
+
+
+@settings(max_examples=30)
+@given(strategies.programs())
+def test_operands_are_those_of_the_tables(program):
+    run, flat, operands = found(program)
+    words = tables_of(program)
+    base = [words[Table.BASE, 0, p >> run.kernel_bits] for p in flat.positions.tolist()]
+    offset = [words[Table.OFFSET, 0, p % (1 << run.kernel_bits)] for p in flat.positions.tolist()]
+    assert operands.starts.tolist() == [b % (1 << 24) + o
+                                        for b, o in zip(base, offset, strict=True)]
+    assert operands.pairs.tolist() == [b >> 24 for b in base]
+    for pair in set(operands.pairs.tolist()):
+        assert operands.decode[pair].tolist() == [words[Table.DECODE, pair, c] for c in range(16)]
+    if run.mode == Mode.CODE:
+        assert operands.clusters.tolist() == [words[Table.CLUSTER, 0, i] for i in range(16)]
+
+
+def test_ramps_count_modulo_the_memory():
+    size = CODE.config.memory_codes
+    ramp = TableLoad(Table.RAMP, 0, 3, 5, 0, start=size - 60, step=100, pair=1)
+    assert hazards.entries(CODE, ramp).tolist() == [
+        ((size - 60 + 100 * i) % size) + (1 << 24) for i in range(5)]
+    first, second = (int(w) for w in hazards.entries(CODE, CODE.instructions[BASE]))
+    same = with_instruction(CODE, BASE, kind=Table.RAMP, address=0, start=first,
+                            step=second - first)
+    assert found(same)[2].starts.tolist() == found(CODE)[2].starts.tolist()
+
+
+def test_a_run_without_taps_reads_nothing():
+    program = with_instruction(with_stream(CODE, channels([], [])), RUN, stream_units=2)
+    check.verify(bare(with_instruction(program, RUN, origin=5000)))
+
+
+def test_decode_tables_are_needed_whole():
+    refused(with_instruction(CODE, DECODE + 1, first=9, count=7),
+            "instruction 7 (RUN): reads DECODE entry 8 of bank 0, which no instruction before it")
+
+
+def test_a_run_may_not_read_what_it_writes():
+    first, last = 9, 9 + 63 + 3 * 9 + 4        # elements of the first and the second channel
+    for dst in (first, last):
+        refused(with_instruction(CODE, RUN, dst=dst),
+                f"instruction 7 (RUN): reads address {dst}, which it also writes")
+
+
+@pytest.mark.parametrize("lower", range(1, 15))
+def test_thresholds_ascend_or_stay(lower):
+    """Entry 0 has none; neighbours may be equal, and none may be larger than the next one."""
+    equal = CODE
+    for entry in range(1, 16):
+        equal = with_word(equal, CLUSTER, entry, -300 + 7 * (entry - (entry > lower)) & 0xFFFF)
+    check.verify(bare(with_word(equal, CLUSTER, 0, 1000)))
+    larger = with_word(equal, CLUSTER, lower, -300 + 7 * lower + 1 & 0xFFFF)
+    refused(larger, "instruction 7 (RUN): the thresholds of CLUSTER bank 0 do not ascend")
+
+
+def test_only_codes_need_thresholds():
+    for program in (RADIX, PASS):
+        assert all(ins.kind != Table.CLUSTER for ins in program.instructions
+                   if isinstance(ins, TableLoad))
+        check.verify(program)

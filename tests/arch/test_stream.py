@@ -1,5 +1,7 @@
 """The tap stream: round trips, long gaps, and every byte that may not stand where it stands."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -38,8 +40,14 @@ def test_round_trip(found):
     data = stream.encode_stream(found)
     again, used = stream.decode_stream(data, len(found))
     assert plain(again) == plain(found)
-    assert len(data) % stream.UNIT == 0 and not any(data[used:])
-    assert stream.SLACK <= len(data) - used < stream.SLACK + stream.UNIT
+    assert len(data) % 16 == 0 and not any(data[used:])
+    assert 4 <= len(data) - used < 20
+
+
+def test_any_length_is_filled_up_to_whole_units_with_at_least_four_bytes():
+    for count in range(1, 17):
+        data = stream.encode_stream([ChannelStream(1, 2, ())] * count)
+        assert len(data) == min(n for n in range(0, 200, 16) if n >= 7 * count + 4)
 
 
 def test_bytes_by_hand():
@@ -107,3 +115,16 @@ def test_positions_must_ascend():
 
 def test_taps_are_counted_over_runs():
     assert ChannelStream(0, 0, (run(1, 2, 3), run(2, 0))).taps == 3
+
+
+def test_a_run_has_a_sign_for_every_position():
+    with pytest.raises(ValueError):
+        stream.encode_run(Run(1, np.array([0, 1]), np.array([False])))
+    with pytest.raises(ValueError):
+        stream.encode_run(Run(1, np.array([0]), np.array([False, True])))
+
+
+@pytest.mark.parametrize("record", [run(1, 0), ChannelStream(0, 0, ())])
+def test_records_do_not_change(record):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(record, dataclasses.fields(record)[0].name, 0)
