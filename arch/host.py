@@ -48,3 +48,39 @@ def raw(codes: Ints, tensor: Tensor, config: Config) -> Ints:
 def decode(codes: Ints, tensor: Tensor, config: Config) -> NDArray[np.float32]:
     """Real values (N, C, H, W), float32, of codes (planes, N, C, H, W)."""
     return (raw(codes, tensor, config) * tensor.scale).astype(np.float32)
+
+
+# ---- what is lost at the limits ----------------------------------------------------------------
+def span(tensor: Tensor) -> tuple[float, float]:
+    """The least and the greatest real value that a tensor can hold."""
+    low, high = _limits(tensor)
+    return low * tensor.scale, high * tensor.scale
+
+
+def cut(x: NDArray[np.floating], tensor: Tensor) -> int:
+    """How many real values lie outside the span of a tensor, by more than rounding: a radix tensor
+    holds the nearest integer, a codebook what is within half the distance of its last two."""
+    scaled = x.astype(np.float64) / tensor.scale
+    low, high = _limits(tensor)
+    if not tensor.values:
+        return int(np.count_nonzero((np.rint(scaled) < low) | (np.rint(scaled) > high)))
+    values = sorted(set(tensor.values))
+    below, above = (values[:2][-1] - low) / 2, (high - values[-2:][0]) / 2
+    return int(np.count_nonzero((scaled < low - below) | (scaled > high + above)))
+
+
+def at_limit(x: NDArray[np.floating], tensor: Tensor) -> int:
+    """How many decoded values of a radix tensor are its least or greatest one, so may have been
+    cut; those of codebooks are meant to be nearest."""
+    if tensor.values:
+        return 0
+    low, high = np.array(span(tensor), np.float32)
+    return int(np.count_nonzero((x <= low) | (x >= high)))
+
+
+def _limits(tensor: Tensor) -> tuple[int, int]:
+    """The least and the greatest integer of a tensor."""
+    if tensor.values:
+        return min(tensor.values), max(tensor.values)
+    half = 1 << (tensor.layout.bits - 1)
+    return -half, half - 1

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from . import names
+from . import names, preprocess
 from .errors import FormatError
 
 MOST_ENTRIES = 1 << 16       # of a list or table
@@ -73,8 +73,31 @@ def record(**rules: Rule) -> Rule:
                 "a table of " + ", ".join(f"{k} ({r.wanted})" for k, r in rules.items()))
 
 
+def either(*rules: Rule) -> Rule:
+    """What one of the rules takes."""
+    return Rule(lambda v: any(rule.holds(v) for rule in rules),
+                " or ".join(rule.wanted for rule in rules))
+
+
+def alike(wanted: str, **rules: Rule) -> Rule:
+    """A record whose lists are of one length."""
+    rule = record(**rules)
+    return Rule(lambda v: rule.holds(v) and len({len(w) for w in v.values()
+                                                 if isinstance(w, tuple)}) == 1, wanted)
+
+
+TRUTH = Rule(lambda v: isinstance(v, bool), "true or false")
 NAME = Rule(names.legal, names.WANTED)
 NAME_OR_NONE = Rule(lambda v: v == "" or names.legal(v), f"nothing or {names.WANTED}")
+
+
+AFFINE = alike(
+    "order, scale and offset of every channel, channels and channels_last",
+    order=several(integer(0, MOST_ENTRIES), 1), scale=several(number(), 1),
+    offset=several(number(), 1), channels=integer(1, MOST_ENTRIES), channels_last=TRUTH)
+LIKENESS = alike(
+    "low, high, and mean and spread of every feature", low=number(), high=number(),
+    mean=several(number(), 1), spread=several(number(0.0), 1))
 
 
 def _known(rule: Rule) -> Any:
@@ -103,6 +126,10 @@ class Meta:
     float32_bytes: int | None = _known(integer(0, WIDE))
     # output -> dimensions of the torch tensor that it is, N included
     output_dims: Mapping[str, int] = _table(table(integer(1, 4)))
+    # what the model's preprocess does (arch.preprocess), and what calibration looked like behind it
+    # (arch.likeness)
+    preprocess: Mapping[str, Any] | str | None = _known(either(one_of(preprocess.OTHER), AFFINE))
+    likeness: Mapping[str, Any] | None = _known(LIKENESS)
     # node of the canonical graph that each tensor is the value of, "" for none
     nodes: tuple[str, ...] = _list(several(NAME_OR_NONE))
     # node whose channels are stored as other numbers than the network's -> e of each channel: the

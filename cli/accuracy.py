@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ..arch import host, kbin, reference
 from ..arch.errors import KcnnError
 from ..arch.program import Program
-from . import engines, options, report
+from . import engines, inputs, options, report
 from .outputs import Outputs, write_json
 
 if TYPE_CHECKING:
@@ -30,11 +30,13 @@ def accuracy(
     data: Annotated[Path, typer.Option(
         metavar="T.npz", show_default=False,
         help="Labelled images: x_test and y_test, or x and y, float32 (N, C, H, W) and class "
-             "numbers; or images and labels, uint8 pixels, with the preprocess of --golden.")],
+             "numbers; where the model that was compiled has a preprocess, what that takes, which "
+             "the binary applies; or images and labels, uint8 pixels for it or that of --golden.")],
     model: Annotated[str | None, typer.Option(
         "--golden", metavar="MODEL", show_default=False,
         help="A float network (as for compile), the one compiled or what that was made from: print "
              "its accuracy beside.")] = None,
+    preprocessed: options.Preprocessed = False,
     trust: options.Trust = False,
     config: options.Machine = None,
     json: options.Json = None,
@@ -53,11 +55,12 @@ def accuracy(
     with Outputs(net, data, model, config) as outputs:
         place = None if json is None else outputs.file(json)
         network = None if model is None else _load(model, trust)
-        x, y = _labelled(data, network)
+        x, y = _labelled(data, program, net, preprocessed, network)
         _check_images(program, x, y, data)
         found: dict[str, Ints] = {}
         if network is not None:
             found["float"] = float_classes(network, str(model), x, _class_count(program))
+        inputs.warn(program, [x])
         found["integers"] = classes(program, x)
         figures = describe(found, y)
         report.table(f"{net} on {len(y):,} images of {data}", ("network", "right", "accuracy"),
@@ -147,9 +150,19 @@ def _load(model: str, trust: bool) -> Model:
     return load_model(model, trust)
 
 
-def _labelled(data: Path, network: Model | None) -> tuple[Floats, Ints]:
+def _labelled(data: Path, program: Program, net: Path, preprocessed: bool, network: Model | None
+              ) -> tuple[Floats, Ints]:
+    """Images as the binary takes them, by its own preprocess; where it has none, pixels by that of
+    the float network."""
+    import torch
+
     from ..compiler.compress.data import held
-    x, y = held(data, None if network is None else network.preprocess)
+    other = None if network is None or preprocessed else network.preprocess
+    take = inputs.take(data, program, net, preprocessed, lambda: other)
+    if take is None:
+        x, y = held(data, None, other)
+    else:
+        x, y = held(data, lambda images: torch.from_numpy(take(images.numpy())))
     return x.numpy(), y.numpy()
 
 

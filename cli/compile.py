@@ -12,12 +12,11 @@ import typer
 from ..arch import host, kbin, reference
 from ..arch.config import Config
 from ..arch.errors import KcnnError
-from . import figures, io, options, report
+from . import figures, inputs, io, options, report
 from .outputs import Outputs, write_bytes, write_json
 
 if TYPE_CHECKING:
     from ..compiler.emulate import Loss
-    from ..compiler.model import Model
     from ..compiler.pipeline import Compiled
 
 EXPLAINED_IMAGES = 64
@@ -28,7 +27,7 @@ def compile(
     calibration: Annotated[Path, typer.Option(
         metavar="X.npz", show_default=False,
         help="Typical images: array x, or the only one, float32 (N, C, H, W); where the model has "
-             "a preprocess, what that takes.")],
+             "a preprocess, what that takes, float32 or uint8.")],
     config: Annotated[str, typer.Option(
         metavar="CONFIG", show_default=False,
         help="The machine: a preset (kcnn configs) or a TOML file.")],
@@ -46,6 +45,7 @@ def compile(
     explain: Annotated[bool, typer.Option(
         "--explain", help="Print what every step costs each tensor, on the calibration images, as "
         "SQNR in dB: weights clustered, activations clustered, integers.")] = False,
+    preprocessed: options.Preprocessed = False,
     trust: options.Trust = False,
     json: options.Json = None,
 ) -> None:
@@ -58,7 +58,7 @@ def compile(
     kcnn compile examples/digits/model.py:network --calibration X.npz --config tiny -o NET.kbin
     """
     machine = Config.load(config)
-    images = io.read_images(calibration)
+    images = io.read_images(calibration, raw=True)
     if images.min() == images.max():
         raise KcnnError(f"{calibration}: all values are {images.min()}; give typical images, for "
                         "the codebooks of all tensors are made from what they show")
@@ -70,10 +70,11 @@ def compile(
             from ..compiler.model import load_model
             from ..tlm import machine as tlm
             network = load_model(model, trust)
-            images = preprocessed(network, images, model)
+            images, kept = inputs.taken(network, images, model, calibration, preprocessed)
             compiled = pipeline.compile(network.module, network.example_inputs, images, machine,
                                         batch, clusters, Path(model).name, progress=tell,
                                         equalise=equalise)
+            compiled = inputs.remember(compiled, images, kept)
             write_bytes(place, kbin.save(compiled.program, strip))
             losses = _losses(compiled, images) if explain else []
             tell("counting cycles")
@@ -82,22 +83,8 @@ def compile(
         if figures_place is not None:
             write_json(figures_place, _to_json(compiled, size, cycles, losses))
         _show(compiled, output, size, cycles, losses)
-
-
-def preprocessed(network: Model, images: io.Floats, where: str) -> io.Floats:
-    """What the network takes: the images through the model's preprocess, if it has one."""
-    if network.preprocess is None:
-        return images
-    import torch
-
-    from ..compiler.errors import CompileError
-    try:
-        made = network.preprocess(torch.from_numpy(images))
-    except Exception as error:
-        said = str(error).partition("\n")[0]
-        raise CompileError(f"model {where}: its preprocess fails on the calibration images "
-                           f"({type(error).__name__}: {said})") from error
-    return io.checked(np.asarray(made), f"model {where}: what its preprocess returns")
+        for line in inputs.describe(kept):
+            report.say(line)
 
 
 def _losses(compiled: Compiled, images: io.Floats) -> list[Loss]:

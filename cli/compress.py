@@ -28,9 +28,9 @@ def compress(
     model: options.Model,
     data: Annotated[Path, typer.Option(
         metavar="D.npz", show_default=False,
-        help="x_train, y_train, x_test, y_test: images float32 (N, C, H, W) as the network takes "
-             "them, and class numbers; or images, labels: uint8 pixels for the model's "
-             "preprocess, with --test. Also x_val, y_val: images that decide.")],
+        help="x_train, y_train, x_test, y_test: images float32 (N, C, H, W), what the model's "
+             "preprocess takes if it has one, and class numbers; or images, labels: uint8 pixels "
+             "for the preprocess, with --test. Also x_val, y_val: images that decide.")],
     budget: Annotated[float, typer.Option(
         metavar="SHARE", show_default=False,
         help="Accuracy that may be lost on the validation images; 0.01 is one point.")],
@@ -48,6 +48,7 @@ def compress(
         min=0, metavar="N", help="Epochs of training behind every method.")] = 1,
     seed: Annotated[int, typer.Option(
         min=0, metavar="S", help="Of all that is drawn; the same seed gives the same bytes.")] = 0,
+    preprocessed: options.Preprocessed = False,
     trust: options.Trust = False,
     figures: Annotated[Path | None, typer.Option(
         "--report", metavar="R.json", show_default=False,
@@ -75,7 +76,7 @@ def compress(
         chosen = tuple(compose.METHODS) if methods is None else tuple(methods.split(","))
         settings = compose.Settings(budget, chosen, finetune_epochs, seed)
         settings.check()
-        network, images = _read(model, trust, data, test)
+        network, images = _read(model, trust, data, test, preprocessed)
         try:
             with _bars(len(chosen)) as tell:
                 found = compose.compose(network, images, settings, folder, tell)
@@ -99,7 +100,8 @@ def _partial(output: Path, *reads: str | Path | None) -> Path:
     return folder
 
 
-def _read(model: str, trust: bool, data: Path, test: Path | None) -> tuple[nn.Module, Data]:
+def _read(model: str, trust: bool, data: Path, test: Path | None, preprocessed: bool
+          ) -> tuple[nn.Module, Data]:
     """The network as torch layers, and its data."""
     from torch import nn
 
@@ -107,7 +109,7 @@ def _read(model: str, trust: bool, data: Path, test: Path | None) -> tuple[nn.Mo
     from ..compiler.compress.layered import layered
     from ..compiler.model import load_model
     network = load_model(model, trust)
-    images = load(data, test, network.preprocess)
+    images = load(data, test, None if preprocessed else network.preprocess)
     module = network.module
     return module if isinstance(module, nn.Module) else layered(module), images
 

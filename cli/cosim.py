@@ -13,7 +13,7 @@ import typer
 from ..arch import kbin
 from ..arch.errors import KcnnError
 from ..arch.program import Program
-from . import compare, engines, failing, golden, io, options, report
+from . import compare, engines, failing, golden, inputs, options, report
 from .golden import Fidelity
 from .outputs import Outputs, write_json
 from .verdict import Verdict, judge
@@ -37,6 +37,7 @@ def cosim(
         metavar="DIR", show_default=False,
         help="On a difference: write the smallest layer that differs by itself into this folder, "
              "as a .kbin with its inputs, waveforms and the trace of the TLM.")] = None,
+    preprocessed: options.Preprocessed = False,
     memory_seed: options.Seed = None,
     config: options.Machine = None,
     json: options.Json = None,
@@ -57,7 +58,8 @@ def cosim(
         raise KcnnError("--min-sqnr: give a number of dB, and the float network with --golden")
     program = kbin.read(net)
     engines.check_config(program, config)
-    arrays = io.read_inputs(images, program)
+    arrays = inputs.read(images, program, net, preprocessed,
+                         lambda: golden.preprocess(model, trust))
     with Outputs(net, images, model, config) as outputs:
         folder = None if shrink is None else outputs.folder(shrink)
         place = None if json is None else outputs.file(json)

@@ -18,6 +18,7 @@ from .engines import Outcome
 
 if TYPE_CHECKING:
     from ..compiler.graph import Graph
+    from ..compiler.preprocess import Preprocess
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +78,12 @@ def _own_units(program: Program, name: str, stored: NDArray) -> NDArray:
     """A tensor (n, C, H, W) as the network's numbers, where its channels are stored as others."""
     exponents = np.array(program.meta.exponents.get(name, [0]))
     return stored * np.exp2(exponents)[:, None, None]
+
+
+def preprocess(model: str | None, trust: bool = False) -> Preprocess | None:
+    """The preprocess of the float network, None if there is none."""
+    from ..compiler.model import load_model
+    return None if model is None else load_model(model, trust).preprocess
 
 
 def nodes(program: Program) -> dict[int, str]:

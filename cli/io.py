@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +10,45 @@ from numpy.typing import NDArray
 
 from ..arch import npy, scratch
 from ..arch.errors import KcnnError
+from ..arch.preprocess import planes_first
 from ..arch.program import Program
 
 Floats = NDArray[np.float32]
 
 
-def read_images(path: Path) -> Floats:
-    """Array `x` of a file, or its only one: float32, finite, (N, C, H, W), N at least 1."""
+def read_images(path: Path, raw: bool = False) -> Floats:
+    """Array `x` of a file, or its only one: float32, finite, (N, C, H, W), N at least 1.
+
+    raw: for a preprocess, so uint8 too, with any order of axes; or array `images`, uint8 (N, H, W)
+    or (N, H, W, C), whose channels then come first.
+    """
     arrays = npy.read(path)
+    if raw and "x" not in arrays and "images" in arrays:
+        arrays = {"x": pixels(arrays["images"], f"{path}: array 'images'")}
     if "x" not in arrays and len(arrays) != 1:
         raise KcnnError(f"{path}: holds the arrays {', '.join(sorted(arrays)) or '(none)'}; "
                         "name the one to use x")
     name = "x" if "x" in arrays else next(iter(arrays))
-    return checked(arrays[name], f"{path}: array {name!r}")
+    return checked(arrays[name], f"{path}: array {name!r}", raw)
 
 
-def read_inputs(path: Path, program: Program) -> list[Floats]:
-    """One array an input of the program: by name from an `.npz` file, all of the same N."""
-    if len(program.inputs) == 1:
+def pixels(array: NDArray, where: str) -> NDArray:
+    """uint8 images (N, H, W) or (N, H, W, C) as (N, C, H, W)."""
+    if array.dtype != np.uint8 or array.ndim not in (3, 4) or 0 in array.shape:
+        raise KcnnError(f"{where} is {array.dtype} of shape {array.shape}; uint8 (N, H, W) or "
+                        "(N, H, W, C) is needed")
+    return planes_first(array.reshape(*array.shape[:3], -1))
+
+
+def read_inputs(path: Path, program: Program, take: Callable[[NDArray], NDArray] | None = None
+                ) -> list[Floats]:
+    """One array an input of the program: by name from an `.npz` file, all of the same N.
+
+    take: the preprocess of a program's only input.
+    """
+    if len(program.inputs) == 1 and take is not None:
+        arrays = [checked(take(read_images(path, True)), f"{path}: what the preprocess returns")]
+    elif len(program.inputs) == 1:
         arrays = [read_images(path)]
     else:
         found = npy.read(path)
@@ -48,9 +69,10 @@ def read_inputs(path: Path, program: Program) -> list[Floats]:
     return arrays
 
 
-def checked(array: NDArray, where: str) -> Floats:
-    """The array if it is float32, finite, (N, C, H, W) and not empty; else KcnnError."""
-    if array.dtype != np.float32:
+def checked(array: NDArray, where: str, raw: bool = False) -> Floats:
+    """The array if it is float32 (raw: or uint8), finite, (N, C, H, W) and not empty; else
+    KcnnError."""
+    if array.dtype != np.float32 and not (raw and array.dtype == np.uint8):
         raise KcnnError(f"{where} is {array.dtype}, not float32; convert it with "
                         ".astype('float32')")
     if array.ndim != 4:

@@ -18,8 +18,12 @@ Binary = Annotated[Path, typer.Argument(
     metavar="NET.kbin", show_default=False, help="A compiled network.")]
 Input = Annotated[Path, typer.Option(
     "--input", metavar="X.npy", show_default=False,
-    help="Images: float32 (N, C, H, W), any N from 1 on; for a network of several inputs an .npz "
-         "file with an array for each, by name.")]
+    help="Images: float32 (N, C, H, W), any N from 1 on; where the model that was compiled has a "
+         "preprocess, what that takes, float32 or uint8, which the binary applies. For a network "
+         "of several inputs an .npz file with an array for each, by name.")]
+Preprocessed = Annotated[bool, typer.Option(
+    "--preprocessed", help="The data are as the network takes them: the model's preprocess, if it "
+    "has one, is not applied.")]
 Machine = Annotated[str | None, typer.Option(
     "--config", metavar="CONFIG", show_default=False,
     help="The machine that you mean, a preset or a TOML file; refused if the binary is for "

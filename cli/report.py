@@ -31,6 +31,11 @@ def say(text: str) -> None:
         console().print(_printable(text), markup=False, soft_wrap=True)
 
 
+def warn(text: str) -> None:
+    """One line on standard error."""
+    print(f"kcnn: warning: {' '.join(text.split())}", file=sys.stderr)
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],
           text_columns: Sequence[int] = (0,)) -> None:
     """A title and a table; cells are shown as `cell` says, columns not in text_columns flush

@@ -16,7 +16,7 @@ from ..arch import host, kbin
 from ..arch.engine import Result
 from ..arch.errors import KcnnError
 from ..arch.program import Program
-from . import engines, figures, io, options, report
+from . import engines, figures, inputs, io, options, report
 from .engines import Ints, Outcome
 from .outputs import Outputs, write_json
 
@@ -33,6 +33,7 @@ def run(
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", metavar="Y.npy", show_default=False,
         help="Where the outputs go: float32; an .npz file if there are several.")] = None,
+    preprocessed: options.Preprocessed = False,
     raw: Annotated[bool, typer.Option(
         "--raw", help="Write the outputs' integers (int64) instead of real numbers.")] = False,
     vcd: Annotated[Path | None, typer.Option(
@@ -77,7 +78,7 @@ def run(
                         f"{', '.join(engines.RTL)}")
     program = kbin.read(net)
     engines.check_config(program, config)
-    arrays = io.read_inputs(images, program)
+    arrays = inputs.read(images, program, net, preprocessed)
     with Outputs(net, images, config) as outputs:
         wave = None if vcd is None else outputs.file(vcd)
         place = None if output is None else outputs.file(output)
@@ -94,10 +95,13 @@ def run(
         if place is not None:
             io.write_arrays(place, _joined(program, outcomes, len(arrays[0]), raw),
                             len(program.outputs) > 1)
+        real = _joined(program, outcomes, len(arrays[0]), False)
+        limits = inputs.warn_outputs(program, list(real.values()))
         if figures_place is not None:
             write_json(figures_place, {
                 "cycles": outcomes[0].result.cycles if outcomes[0].result else None,
-                "engine": engine, "layers": [row.to_json() for row in rows]})
+                "engine": engine, "inputs_cut": inputs.cut(program, arrays),
+                "outputs_at_limit": limits, "layers": [row.to_json() for row in rows]})
 
 
 def execute(program: Program, arrays: Sequence[io.Floats], engine: str, seed: int | None,

@@ -2,18 +2,19 @@
 
 A file holds one of
 
-    x_train, y_train, x_test, y_test    float32 (N, C, H, W) as the network takes them, int labels
+    x_train, y_train, x_test, y_test    float32 (N, C, H, W), int labels
     x_train, y_train                    the same, the held-out part in a second file
     images, labels                      uint8 (N, H, W) or (N, H, W, C), with the model's preprocess
 
-and may hold x_val, y_val besides: images to decide with that the network has not been trained on.
-A file of the test split holds `x_test, y_test`, `x, y` or `images, labels`.
+Images are what the model's preprocess takes, if it has one (then x_* may be uint8 too), else what
+the network takes. A file may hold x_val, y_val besides: images to decide with that the network has
+not been trained on. A file of the test split holds `x_test, y_test`, `x, y` or `images, labels`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,12 +24,12 @@ from torch import Tensor, nn
 
 from ...arch import npy
 from ...arch.errors import KcnnError
-from ..errors import first_line
+from ...arch.preprocess import planes_first
+from ..errors import CompileError
+from ..preprocess import Preprocess, applied
 from .errors import CompressError
 from .hooks import inference
 
-# float32 (N, C, H, W) pixels 0..255 to what the network takes
-Preprocess = Callable[[Tensor], Tensor]
 Arrays = Mapping[str, NDArray]
 BATCH = 256
 LABEL_MAX = 1 << 31
@@ -57,7 +58,7 @@ class Data:
 def load(path: Path, test: Path | None = None, preprocess: Preprocess | None = None) -> Data:
     """Both parts from one file, or the held-out part from `test`.
 
-    preprocess is applied to `images` only. Raises CompressError.
+    Images are what preprocess takes, if there is one. Raises CompressError.
     """
     arrays = _read(path)
     train = _part(arrays, ("x_train", "images"), ("y_train", "labels"), path, preprocess)
@@ -76,13 +77,14 @@ def load(path: Path, test: Path | None = None, preprocess: Preprocess | None = N
     return Data(*train, *last, *decide)
 
 
-def held(path: Path, preprocess: Preprocess | None = None) -> tuple[Tensor, Tensor]:
+def held(path: Path, preprocess: Preprocess | None = None, pixels: Preprocess | None = None
+         ) -> tuple[Tensor, Tensor]:
     """The test split of a file: images float32 (N, C, H, W), labels int64 (N,).
 
-    Raises CompressError.
+    pixels: what takes array `images` where there is no preprocess for all. Raises CompressError.
     """
     return _part(_read(path), ("x_test", "images", "x"), ("y_test", "labels", "y"), path,
-                 preprocess)
+                 preprocess, pixels)
 
 
 def _alike(train: Tensor, other: Tensor, what: str) -> None:
@@ -148,41 +150,41 @@ def _read(path: Path) -> dict[str, NDArray]:
 
 
 def _part(arrays: Arrays, xs: tuple[str, ...], ys: tuple[str, ...], path: Path,
-          preprocess: Preprocess | None) -> tuple[Tensor, Tensor]:
+          preprocess: Preprocess | None, pixels: Preprocess | None = None
+          ) -> tuple[Tensor, Tensor]:
     for x, y in zip(xs, ys, strict=True):
         if x in arrays and y in arrays:
-            images = (_pixels(arrays[x], path, preprocess) if x == "images"
-                      else _images(arrays[x], f"{path}: array {x!r}"))
+            where = f"{path}: array {x!r}"
+            images = (_pixels(arrays[x], where, preprocess or pixels) if x == "images"
+                      else _taken(arrays[x], where, preprocess))
             return images, _labels(arrays[y], len(images), f"{path}: array {y!r}")
     wanted = " or ".join(f"{x}, {y}" for x, y in zip(xs, ys, strict=True))
     raise CompressError(f"{path}: holds the arrays {', '.join(sorted(arrays)) or '(none)'}; "
                         f"{wanted} are needed")
 
 
-def _pixels(array: NDArray, path: Path, preprocess: Preprocess | None) -> Tensor:
-    where = f"{path}: array 'images'"
+def _pixels(array: NDArray, where: str, preprocess: Preprocess | None) -> Tensor:
     if array.dtype != np.uint8 or array.ndim not in (3, 4):
         raise CompressError(f"{where} is {array.dtype} of shape {array.shape}; uint8 (N, H, W) or "
                             "(N, H, W, C) is needed")
     if preprocess is None:
         raise CompressError(f"{where} holds pixels 0..255, and no model with a function preprocess "
                             "is given; write one, or store the images as the network takes them")
-    channels_last = array.reshape(*array.shape[:3], -1)
-    pixels = torch.from_numpy(np.ascontiguousarray(channels_last.transpose(0, 3, 1, 2))).float()
-    return _images(_preprocessed(pixels, preprocess, where), f"{where} after preprocess")
+    return _taken(planes_first(array.reshape(*array.shape[:3], -1)), where, preprocess)
 
 
-def _preprocessed(pixels: Tensor, preprocess: Preprocess, where: str) -> NDArray:
-    """What the user's function makes of the pixels."""
+def _taken(array: NDArray, where: str, preprocess: Preprocess | None) -> Tensor:
+    """Images as the network takes them."""
+    if preprocess is None:
+        return _images(array, where)
+    if array.dtype not in (np.uint8, np.float32) or array.ndim != 4 or 0 in array.shape:
+        raise CompressError(f"{where} is {array.dtype} of shape {array.shape}; uint8 or float32 "
+                            "(N, C, H, W) with at least one image is needed")
     try:
-        found = preprocess(pixels)
-    except Exception as error:
-        raise CompressError(f"{where}: the model's preprocess fails ({first_line(error)}); it "
-                            "takes float32 (N, C, H, W), pixels 0..255") from error
-    if not isinstance(found, Tensor):
-        raise CompressError(f"{where}: the model's preprocess returns {type(found).__name__}; it "
-                            "must return a tensor")
-    return found.detach().numpy()
+        made = applied(preprocess, array, where)
+    except CompileError as error:
+        raise CompressError(str(error)) from error
+    return _images(made, f"{where} after preprocess")
 
 
 def _images(array: NDArray, where: str) -> Tensor:

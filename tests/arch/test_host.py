@@ -77,3 +77,37 @@ def test_wrong_shapes_are_refused(shape):
 def test_numbers_must_be_finite(value):
     with pytest.raises(KcnnError, match="^input 'x': a value is NaN or infinite; give finite"):
         host.encode(np.full((1, 1, 1, 6), value), radix(), TINY)
+
+
+def test_what_is_cut_of_a_radix_tensor_is_what_saturates():
+    tensor = radix()
+    low, high = host.span(tensor)
+    assert (low, high) == (-32.0, 31.75)
+    x = np.array([-40, -32.13, -32.12, 31.87, 31.88, 1e30], np.float32).reshape(1, 1, 1, 6)
+    whole = np.rint(x.astype(np.float64) / 0.25)
+    found = host.raw(host.encode(x, tensor, TINY), tensor, TINY)
+    assert host.cut(x, tensor) == (found != whole).sum() == 4
+
+
+@given(st.integers(0, 1 << 16))
+def test_whole_numbers_of_a_radix_tensor_are_counted_one_by_one(seed):
+    x = np.random.default_rng(seed).normal(0, 30, (1, 1, 1, 6)).astype(np.float32)
+    found = host.raw(host.encode(x, radix(), TINY), radix(), TINY)
+    assert host.cut(x, radix()) == (found != np.rint(x.astype(np.float64) / 0.25)).sum()
+
+
+def test_what_is_cut_of_a_codebook_is_beyond_half_its_last_step():
+    values = (0, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -20, -10)
+    tensor = Tensor("x", plain_layout((1, 1, 1, 6)), 0.5, values)
+    x = np.array([-12.6, -12.5, 8.0, 8.1, 0, 5], np.float32).reshape(1, 1, 1, 6)
+    assert host.span(tensor) == (-10, 7) and host.cut(x, tensor) == 2
+    alone = Tensor("x", plain_layout((1, 1, 1, 6)), 0.5, (0,) * 16)
+    assert host.cut(np.zeros((1, 1, 1, 6), np.float32), alone) == 0
+
+
+def test_outputs_at_a_limit_are_those_that_may_have_been_cut():
+    x = np.array([-40, -32, -31.75, 31.5, 31.75, 50], np.float32).reshape(1, 1, 1, 6)
+    decoded = host.decode(host.encode(x, radix(), TINY), radix(), TINY)
+    assert host.at_limit(decoded, radix()) == 4
+    tensor = Tensor("x", plain_layout((1, 1, 1, 6)), 0.5, tuple(range(16)))
+    assert host.at_limit(host.decode(host.encode(x, tensor, TINY), tensor, TINY), tensor) == 0

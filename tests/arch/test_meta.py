@@ -11,7 +11,11 @@ from kcnn.arch.meta import Meta
 LEGAL = {
     "source": "net.pt2", "kcnn": "0.1.0", "clusters": 16, "seed": -3, "float32_bytes": 1 << 40,
     "output_dims": {"output": 2, "maps": 4}, "nodes": ("x", "", "conv"),
-    "exponents": {"conv": (0, -3, 60)}}
+    "exponents": {"conv": (0, -3, 60)},
+    "preprocess": {"order": (1, 0), "scale": (0.5, 2.0), "offset": (-1.0, 0.0), "channels": 2,
+                   "channels_last": True},
+    "likeness": {"low": -1.0, "high": 2.5, "mean": (0.0, 1.0), "spread": (0.1, 0.2)}}
+AFFINE, LIKENESS = LEGAL["preprocess"], LEGAL["likeness"]
 ILLEGAL = [
     ("source", 3), ("source", ""), ("source", "\x1b[2J"), ("source", "x" * 256), ("kcnn", ["0.1"]),
     ("clusters", 0), ("clusters", 1.0), ("clusters", True), ("seed", 1 << 63), ("seed", "0"),
@@ -21,7 +25,12 @@ ILLEGAL = [
     ("nodes", "conv"), ("nodes", [3]), ("nodes", ["a\nb"]), ("nodes", [["conv"]]),
     ("nodes", ["x"] * 65537), ("nodes", {"x": 1}),
     ("exponents", {"conv": [61]}), ("exponents", {"conv": []}), ("exponents", {"conv": [0.5]}),
-    ("exponents", {"conv": 1}), ("exponents", {"": [1]}), ("exponents", [[1]])]
+    ("exponents", {"conv": 1}), ("exponents", {"": [1]}), ("exponents", [[1]]),
+    ("preprocess", "another"), ("preprocess", 3), ("preprocess", AFFINE | {"order": [-1, 0]}),
+    ("preprocess", AFFINE | {"scale": [1.0]}), ("preprocess", AFFINE | {"channels": 0}),
+    ("preprocess", AFFINE | {"channels_last": 1}), ("preprocess", AFFINE | {"offset": [None, 0.0]}),
+    ("likeness", LIKENESS | {"low": float("nan")}), ("likeness", LIKENESS | {"spread": [1.0]}),
+    ("likeness", LIKENESS | {"spread": [-1.0, 1.0]}), ("likeness", [0.0])]
 
 
 def test_every_key_has_a_legal_value_here():
@@ -72,6 +81,7 @@ def test_unknown_keys_are_refused():
     (meta.one_of("a", "b"), ["a"], ["c", None, ("a",)]),
     (meta.optional(meta.integer(0, 1)), [None, 0], [2, "0"]),
     (meta.several(meta.integer(0, 1), 1, 2), [(0,), (1, 0)], [(), (0, 0, 0), (2,), [0], "0"]),
+    (meta.either(meta.TRUTH, meta.one_of("a")), [True, False, "a"], [0, "b", None]),
     (meta.record(x=meta.NAME, y=meta.number()), [{"x": "a", "y": 1.5}],
      [{"x": "a"}, {"x": "a", "y": 1.5, "z": 1}, {"x": "", "y": 1.5}, ("x", "y")]),
 ])

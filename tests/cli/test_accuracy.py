@@ -68,7 +68,7 @@ def test_what_is_right_is_counted(kcnn, folder, images, integers, tmp_path):
     labels = np.where(np.arange(COUNT) % 10 < 7, integers, (integers + 1) % 3)
     np.savez(tmp_path / "t.npz", x=images, y=labels)
     ran = kcnn("accuracy", folder / "net.kbin", "--data", tmp_path / "t.npz", "--json",
-               tmp_path / "a.json")
+               tmp_path / "a.json", "--preprocessed")
     assert ran.code == 0 and ran.err == ""
     (line,) = (line for line in ran.out.splitlines() if "integers" in line)
     assert line.split() == ["integers", "91", "70.00", "%"]
@@ -87,7 +87,8 @@ def test_the_float_network_stands_beside(kcnn, folder, images, integers, tmp_pat
     else:
         np.savez(tmp_path / "t.npz", x_test=images, y_test=labels, x_train=0)
     ran = kcnn("accuracy", folder / "net.kbin", "--data", tmp_path / "t.npz", "--golden",
-               f"{folder}/model.py:network", "--json", tmp_path / "a.json")
+               f"{folder}/model.py:network", "--json", tmp_path / "a.json",
+               *([] if pixels else ["--preprocessed"]))
     found = json.loads((tmp_path / "a.json").read_text())
     lost = (exact == labels).astype(int) - (integers == labels)
     assert ran.code == 0 and found == {
@@ -105,7 +106,7 @@ def test_an_exported_network_of_one_image_stands_beside_too(kcnn, folder, images
         np.savez(tmp_path / "t.npz", x=images,
                  y=network.module(torch.from_numpy(images)).argmax(1).numpy())
     ran = kcnn("accuracy", folder / "net.kbin", "--data", tmp_path / "t.npz", "--golden",
-               tmp_path / "net.pt2", "--json", tmp_path / "a.json")
+               tmp_path / "net.pt2", "--json", tmp_path / "a.json", "--preprocessed")
     assert ran.code == 0 and json.loads((tmp_path / "a.json").read_text())["float"] == 1.0
 
 
@@ -125,7 +126,7 @@ def test_what_does_not_fit_is_refused(kcnn, folder, images, tmp_path, change, go
     np.savez(tmp_path / "t.npz", **{name: v for name, v in values.items() if v is not None})
     beside = [] if golden is None else ["--golden", f"{folder}/model.py:{golden}"]
     ran = kcnn("accuracy", folder / "net.kbin", "--data", tmp_path / "t.npz", *beside, "--json",
-               tmp_path / "a.json")
+               tmp_path / "a.json", "--preprocessed")
     assert ran.code == 2 and said in ran.err and len(ran.err.splitlines()) == 1
     assert not (tmp_path / "a.json").exists()
 

@@ -41,7 +41,8 @@ def test_figures_add_up(kcnn, net, images, tmp_path):
     ran = kcnn("run", net, "--input", images, "--engine", "tlm", "-v", "--json",
                tmp_path / "f.json")
     figures = json.loads((tmp_path / "f.json").read_text())
-    assert set(figures) == {"cycles", "engine", "layers"} and figures["engine"] == "tlm"
+    assert set(figures) == {"cycles", "engine", "inputs_cut", "outputs_at_limit", "layers"}
+    assert figures["engine"] == "tlm" and figures["inputs_cut"] == 0
     assert [set(layer) for layer in figures["layers"]] == 2 * [{
         "name", "cycles", "taps", "macs", "issue_utilisation", "useful_utilisation", "bound"}]
     first, second = figures["layers"]
