@@ -144,7 +144,7 @@ class _Search:
         self.before = right(self.module, data)
         self.share = self.first = settings.step
         self.failures = 0
-        self.kept: list[State] = [_copy(self.module)]
+        self.kept: list[State] = [copied(self.module)]
         self.rounds: list[Round] = []
         self.finishing = self.done = False
         self.proposals = Proposals(self.module, self.images, self.labels, settings.methods,
@@ -168,7 +168,7 @@ class _Search:
             self.tune(self.module, number, True)
             found = self._round(False)
         if found.kept:
-            self.kept.append(_copy(self.module))
+            self.kept.append(copied(self.module))
             self.failures = 0
         else:
             self.failures += 1
@@ -186,7 +186,7 @@ class _Search:
             self.tune(self.module, number + AGAIN, True)
             found = self._round(True)
         if found.kept:
-            self.kept.append(_copy(self.module))
+            self.kept.append(copied(self.module))
             self.done = True
         else:
             self.kept.pop()
@@ -233,7 +233,8 @@ class _Search:
         self.finishing, self.done = state["finishing"], state["done"]
 
 
-def _copy(module: nn.Module) -> State:
+def copied(module: nn.Module) -> State:
+    """Parameters and buffers as they are now."""
     return {name: value.clone() for name, value in module.state_dict().items()}
 
 

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from . import checkpoint
 from .account import measure
-from .budget import State, Tune, bound, right
+from .budget import Tune, bound, copied, right
 from .clusters import weighted
 from .data import Data
 from .errors import CompressError
@@ -219,7 +219,7 @@ class _Search:
         self.before = right(self.module, data)
         self.number = self.stage = 0                # steps done; of this stage: below
         self.tried, self.keep = 0, settings.keep
-        self.now = self.best = _copy(self.module)
+        self.now = self.best = copied(self.module)
         self.best_left = left(self.module)
         self.best_loss = 0.0
         self.trials: list[Trial] = []
@@ -240,7 +240,7 @@ class _Search:
             self.tune(self.module, self.settings.seed * 1_000_003 + self.number, last)
         found = self._judge("all" if len(stage.layers) > 1 else stage.layers[0], stage.budget)
         if found.stands:
-            self.now = _copy(self.module)
+            self.now = copied(self.module)
         else:
             self.keep = math.sqrt(self.keep)
         self.number, self.tried = self.number + 1, self.tried + 1
@@ -263,7 +263,7 @@ class _Search:
                 for bounded in (most, *(trial.bound for trial in self.trials))]
         found = Trial(layers, left(self.module), loss, most, loss <= budget and any(sure))
         if most <= self.settings.budget and (found.left, loss) < (self.best_left, self.best_loss):
-            self.best, self.best_left, self.best_loss = _copy(self.module), found.left, loss
+            self.best, self.best_left, self.best_loss = copied(self.module), found.left, loss
         self.trials.append(found)
         return found
 
@@ -285,7 +285,3 @@ class _Search:
         for name in ("now", "best", "best_left", "best_loss", "number", "stage", "tried", "keep"):
             setattr(self, name, state[name])
         self.trials = [Trial(**found) for found in state["trials"]]
-
-
-def _copy(module: nn.Module) -> State:
-    return {name: value.clone() for name, value in module.state_dict().items()}
