@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .channels import Channels
-from .graph import Add, AvgPool, Conv, Graph, Input
+from .graph import Add, AvgPool, Conv, Graph
 from .quantised import Floats, Ints
 from .sensitivity import Noise, Seen
 
@@ -52,12 +52,11 @@ class Reader:
 
 
 def readers(graph: Graph, of: Channels, seen: Mapping[str, Seen], noise: Noise) -> list[Reader]:
-    """Every layer with every tensor of codes that it computes with."""
+    """Every layer with every tensor that it computes with."""
     return [Reader(node.name, source, of.of[source], seen[source].power,
                    noise.read[node.name, slot])
             for node in graph if isinstance(node.op, Conv | Add | AvgPool)
-            for slot, source in enumerate(graph.inputs(node.name))
-            if not isinstance(graph[source].op, Input)]
+            for slot, source in enumerate(graph.inputs(node.name))]
 
 
 def balanced(parts: Sequence[Reader], free: NDArray[np.bool_]) -> Floats:

@@ -104,10 +104,12 @@ def _fixed(graph: Graph, node: Node, own: dict[str, Ints], clusters: int
            ) -> Iterator[tuple[Ints, str]]:
     """Channels whose scale must stay, and why."""
     op = node.op
-    if isinstance(op, Input | Output):
-        yield own[node.name], f"{node.name} belongs to the host"
+    if isinstance(op, Input):
+        yield own[node.name], f"{node.name} comes from the host, which can scale it (preprocess)"
+    if isinstance(op, Output):
+        yield own[node.name], f"{node.name} goes to the host"
     if isinstance(op, Conv | AvgPool | Add) and not homogeneous(op.function):
-        yield own[node.name], f"{op.function} of {node.path} is not proportional"
+        yield own[node.name], f"{node.path} ends in {op.function}, which is not proportional"
     if isinstance(op, Conv) and _mixing(op).any() and kept(op.weight, clusters) is not None:
         read = columns(op)[_mixing(op)]
         yield (own[graph.inputs(node.name)[0]][np.unique(read)],

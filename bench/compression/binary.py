@@ -39,10 +39,10 @@ class Binary:
 
 
 def program(module: nn.Module, images: Tensor, clusters: int = 16) -> Program:
-    """The module compiled for `small`, calibrated on some of the images."""
+    """The module compiled for `small` with its weights as they are, calibrated on some images."""
     typical = images[::len(images) // CALIBRATION][:CALIBRATION]
     return pipeline.compile(module, (typical[:1],), typical.numpy(), Config.preset("small"),
-                            clusters=clusters).program
+                            clusters=clusters, equalise=False).program
 
 
 def measure(found: Program) -> Binary:

@@ -192,7 +192,7 @@ def clocks(module: nn.Module, part: Data) -> int | None:
     """Clocks of one image on `small`, by its model; None where the network does not fit."""
     try:
         program = pipeline.compile(module, (part.example,), part.x_train[:64].numpy(),
-                                   Config.load("small")).program
+                                   Config.load("small"), equalise=False).program
     except KcnnError as error:
         print(f"not on small: {error}", flush=True)
         return None

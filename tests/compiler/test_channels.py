@@ -43,8 +43,8 @@ def test_a_convolution_frees_what_it_reads() -> None:
     found = made(Function(lambda x, a, b: b(F.relu(a(x))), 2))
     assert why(found, "layers.0") == [""] * 4
     assert len(set(found.of["layers.0"].tolist())) == 4
-    assert why(found, "x") == ["x belongs to the host"] * 4
-    assert why(found, "layers.1") == ["output belongs to the host"] * 4
+    assert why(found, "x") == ["x comes from the host, which can scale it (preprocess)"] * 4
+    assert why(found, "layers.1") == ["output goes to the host"] * 4
     assert found.free.sum() == 4
 
 
@@ -76,7 +76,7 @@ def test_a_skip_tensor_is_tied_where_it_is_added() -> None:
     ("relu6", F.relu6), ("clamp(-1.0,1.0)", F.hardtanh), ("hardswish", F.hardswish)])
 def test_other_functions_keep_their_channels_and_what_is_added(name: str, function) -> None:
     found = made(Function(lambda x, a, b, c, d: d(function(c(F.relu(b(a(x)))) + a(x))), 4))
-    assert why(found, "layers.2") == [f"{name} of layers.2 is not proportional"] * 4
+    assert why(found, "layers.2") == [f"layers.2 ends in {name}, which is not proportional"] * 4
     assert why(found, "layers.1") == [""] * 4
 
 

@@ -123,7 +123,18 @@ def test_a_function_that_is_not_proportional_is_told() -> None:
     assert not found.exponents
     assert str(found.uneven[0]) == (
         f"2: the channels that it reads differ in range, which costs about {_told(found):.0f} dB, "
-        "and cannot be equalised, since relu6 of 0 is not proportional")
+        "and cannot be equalised, since 0 ends in relu6, which is not proportional")
+
+
+def test_channels_of_the_input_are_told() -> None:
+    module = spread.plain(1)
+    r = 100 ** torch.linspace(-0.5, 0.5, 3)
+    with torch.no_grad():
+        module[0].weight.div_(r[:, None, None])
+    found = equalise(graph_of(module), calibration() * r[:, None, None].numpy(), TINY)
+    assert str(found.uneven[0]) == (
+        f"0: the channels that it reads differ in range, which costs about {_told(found):.0f} dB, "
+        "and cannot be equalised, since input comes from the host, which can scale it (preprocess)")
 
 
 def test_channels_that_are_always_zero_do_no_harm() -> None:

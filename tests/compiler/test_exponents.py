@@ -15,7 +15,7 @@ from kcnn.compiler.passes import canonicalise, check
 from networks import networks
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(networks(), st.integers(0, 1 << 16))
 def test_any_scales_of_free_channels_change_no_bit(case: tuple, seed: int) -> None:
     module, shape = case
