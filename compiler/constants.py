@@ -24,7 +24,7 @@ class Constants:
     def __init__(self, exported: ExportedProgram) -> None:
         self._paths: dict[Fx, str] = {}
         self._values: dict[Fx, Any] = {}
-        named = _parameters(exported)
+        named = parameters(exported)
         for node in exported.graph.nodes:
             if node.op == "placeholder" and node.name in named:
                 self._paths[node], self._values[node] = named[node.name]
@@ -67,7 +67,7 @@ def _check(node: Fx) -> None:
         raise ValueError(f"it makes a constant of {tuple(value.shape)}, which is too large")
 
 
-def _parameters(exported: ExportedProgram) -> dict[str, tuple[str, torch.Tensor]]:
+def parameters(exported: ExportedProgram) -> dict[str, tuple[str, torch.Tensor]]:
     """Placeholder's name -> (path, value)."""
     signature = exported.graph_signature
     find: list[tuple[Any, Callable[[str], Any]]] = [

@@ -18,6 +18,7 @@ from torch.export import ExportedProgram
 from . import archive
 from .errors import CompileError, first_line
 from .quiet import quiet
+from .shapes import check_shapes
 
 
 class Model(NamedTuple):
@@ -53,6 +54,17 @@ def _load_export(path: str, trust: bool) -> ExportedProgram:
     data = _read(path)
     if not trust:
         data = archive.harmless(data, f"model {path}")
+    exported = _load_archive(path, data)
+    try:
+        with quiet():
+            check_shapes(exported)
+    except Exception as error:
+        raise CompileError(f"model {path}: the file contradicts itself ({first_line(error)}); "
+                           "write it again with torch.export.save") from error
+    return exported
+
+
+def _load_archive(path: str, data: bytes) -> ExportedProgram:
     try:
         with quiet():
             return torch.export.load(io.BytesIO(data))

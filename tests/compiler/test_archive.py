@@ -284,6 +284,18 @@ def test_odd_members_get_a_sentence(name: str, value: bytes, sentence: str) -> N
         load_model(unheard(added(name, lambda: value)))
 
 
+@pytest.mark.parametrize(("said", "true"), [
+    ('"as_int": 2}, {"as_int": 1}, {"as_int": 3}', '"as_int": 2}, {"as_int": 1}, {"as_int": 5}'),
+    ('{"as_int": 2}, {"as_int": 2}, {"as_int": 3}', '{"as_int": 2}, {"as_int": 4}, {"as_int": 3}'),
+    ('"as_tensor": {"name": "p_0_bias"}', '"as_tensor": {"name": "p_0_weight"}'),
+])
+def test_a_file_that_contradicts_itself_is_refused(said: str, true: str) -> None:
+    """In the shape of a weight, of a result, in what an operation reads."""
+    with pytest.raises(CompileError, match=r"^model net.pt2: (the file contradicts itself \(.*\)|"
+                                           r"torch.export cannot load it.*); write it "):
+        load_model(unheard(replaced(MODEL, said, true)))
+
+
 # ---- plain exports -------------------------------------------------------------------------------
 class Rich(nn.Module):
     """Shared weights, buffers that are saved and that are not, constants, a part without gradient,
