@@ -65,12 +65,13 @@ def equalise(graph: Graph, calibration: Floats, config: Config, clusters: int = 
     calibration, config, clusters: as for quantise. Raises CompileError for unfit calibration data.
     """
     check_calibration(graph, calibration)
+    of = channels(graph, clusters)
     with np.errstate(over="ignore", invalid="ignore"):
         seen = look(graph, _some(calibration, IMAGES))
-    if not all(np.isfinite(one.power).all() for one in seen.values()):
-        return Equalised(graph)         # quantise says why such a network cannot be compiled
-    of, counts = channels(graph, clusters), noise(graph, seen)
+        counts = noise(graph, seen)
     parts = readers(graph, of, seen, counts)
+    if not all(np.isfinite([part.power, part.weight]).all() for part in parts):
+        return Equalised(graph)         # quantise says what becomes infinite
     trial = Trial(graph, _some(calibration, TRIED), counts.sums, config, clusters)
     chosen = _chosen(of, parts, trial)
     exponents = of.by_node(chosen)

@@ -20,6 +20,9 @@ from .quantised import Floats, Ints
 
 # A slope is measured over so much of the root mean square of all sums of a layer.
 STEP = 1e-3
+# Variances are at least this share of the mean square; an output that is almost constant would count
+# too much otherwise.
+LEAST = 1e-6
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,7 +61,7 @@ def look(graph: Graph, x: Floats) -> dict[str, Seen]:
             else:
                 found = _moments(graph[name], y, sums.pop(name, None))
                 total[name] = total.get(name, 0.0) + found * (len(piece) / len(x))
-    return {name: Seen(power, power - np.square(mean), slope)
+    return {name: Seen(power, np.maximum(power - np.square(mean), LEAST * power), slope)
             for name, (mean, power, slope) in total.items()}
 
 
