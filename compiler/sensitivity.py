@@ -20,8 +20,8 @@ from .quantised import Floats, Ints
 
 # A slope is measured over so much of the root mean square of all sums of a layer.
 STEP = 1e-3
-# Variances are at least this share of the mean square; an output that is almost constant would count
-# too much otherwise.
+# Variances are at least this share of the mean square: an output that is almost constant would
+# count too much otherwise.
 LEAST = 1e-6
 
 
