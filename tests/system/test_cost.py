@@ -48,6 +48,7 @@ def test_instructions_that_nothing_blocks_take_what_the_tlm_takes(seed, name):
     config = CONFIGS[name]
     program, memory = random_program(seed, config, runs=4, positions=400)
     done = machine.simulate(program, memory, MemoryModel.fixed(config.latency))
+    assert 0.7 * done.cycles < cost.program_cycles(program) <= done.cycles
     clocks = done.ends - done.starts + 1
     streams = {clock.instruction: clock.stream for clock in done.runs}
     for index, ins in enumerate(program.instructions[:-1]):
