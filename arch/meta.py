@@ -98,6 +98,14 @@ AFFINE = alike(
 LIKENESS = alike(
     "low, high, and mean and spread of every feature", low=number(), high=number(),
     mean=several(number(), 1), spread=several(number(0.0), 1))
+DECIBEL = optional(number(-1e5, 1e5))
+FIGURES = record(images=integer(1, WIDE), outputs=several(record(
+    name=NAME, sqnr=DECIBEL, varying=DECIBEL, typical=DECIBEL, equal=TRUTH,
+    agreement=optional(integer(0, WIDE))), 1))
+FIDELITY = dataclasses.replace(
+    record(calibration=FIGURES, held_back=optional(FIGURES),
+           worst=optional(record(layer=NAME, step=NAME))),
+    wanted="the figures that compile measures: calibration, held_back, worst")
 
 
 def _known(rule: Rule) -> Any:
@@ -130,6 +138,8 @@ class Meta:
     # (arch.likeness)
     preprocess: Mapping[str, Any] | str | None = _known(either(one_of(preprocess.OTHER), AFFINE))
     likeness: Mapping[str, Any] | None = _known(LIKENESS)
+    # what compile measured (compiler/fidelity.py), on images calibrated on and on others
+    fidelity: Mapping[str, Any] | None = _known(FIDELITY)
     # node of the canonical graph that each tensor is the value of, "" for none
     nodes: tuple[str, ...] = _list(several(NAME_OR_NONE))
     # node whose channels are stored as other numbers than the network's -> e of each channel: the

@@ -37,6 +37,11 @@ def run(program: Program, inputs: Sequence[Ints]) -> dict[int, Ints]:
     return tensors
 
 
+def tensors(program: Program, inputs: Sequence[Ints]) -> dict[int, Ints]:
+    """Like `run` for any number of images; the machine's N is not used."""
+    return run(_for_images(program, np.shape(inputs[0])[1]), inputs)
+
+
 def outputs(program: Program, inputs: Sequence[Ints], at_once: int = AT_ONCE) -> list[Ints]:
     """Codes (planes, n, C, H, W) of every output for any number n of images.
 
@@ -45,8 +50,7 @@ def outputs(program: Program, inputs: Sequence[Ints], at_once: int = AT_ONCE) ->
     count = np.shape(inputs[0])[1]
     parts = []
     for first in range(0, count, at_once):
-        part = [np.asarray(codes)[:, first:first + at_once] for codes in inputs]
-        found = run(_for_images(program, part[0].shape[1]), part)
+        found = tensors(program, [np.asarray(codes)[:, first:first + at_once] for codes in inputs])
         parts.append([found[port.tensor] for port in program.outputs])
     return [np.concatenate(codes, axis=1) for codes in zip(*parts, strict=True)]
 

@@ -12,7 +12,7 @@ import typer
 from ..arch import host, kbin, reference
 from ..arch.config import Config
 from ..arch.errors import KcnnError
-from . import figures, inputs, io, options, report
+from . import figures, inputs, io, options, report, truth
 from .outputs import Outputs, write_bytes, write_json
 
 if TYPE_CHECKING:
@@ -43,16 +43,22 @@ def compile(
         "--equalise/--no-equalise", help="Scale channels of unequal range where the layers around "
         "can undo it and clustering then loses less.")] = True,
     explain: Annotated[bool, typer.Option(
-        "--explain", help="Print what every step costs each tensor, on the calibration images, as "
+        "--explain", help="Print what every step costs each tensor, on the images held back, as "
         "SQNR in dB: weights clustered, activations clustered, integers.")] = False,
     preprocessed: options.Preprocessed = False,
+    min_sqnr: Annotated[float, typer.Option(
+        "--min-sqnr", metavar="DB", help="Warn if less is left of an output, in dB: of what varies "
+        "from image to image, of all images together or of a typical one.")] = truth.LEAST,
+    strict: Annotated[bool, typer.Option(
+        "--strict", help="Exit with 1 where there is such a warning, after writing.")] = False,
     trust: options.Trust = False,
     json: options.Json = None,
 ) -> None:
     """Compile a trained network for a machine.
 
     Weights and activations are clustered, layers lowered to runs of taps, and everything that the
-    machine does is fixed. The same inputs give the same bytes.
+    machine does is fixed. The same inputs give the same bytes. Every fifth calibration image is
+    held back: what the integers keep of the float network is told on these.
 
     \b
     kcnn compile examples/digits/model.py:network --calibration X.npz --config tiny -o NET.kbin
@@ -62,21 +68,26 @@ def compile(
     if images.min() == images.max():
         raise KcnnError(f"{calibration}: all values are {images.min()}; give typical images, for "
                         "the codebooks of all tensors are made from what they show")
+    if math.isnan(min_sqnr):
+        raise KcnnError("--min-sqnr: give a number of dB")
     with Outputs(model, calibration, config) as outputs:
         place = outputs.file(output)
         figures_place = None if json is None else outputs.file(json)
         with report.progress(f"compiling {model}") as tell:
-            from ..compiler import pipeline
+            from ..compiler import fidelity, pipeline
             from ..compiler.model import load_model
             from ..tlm import machine as tlm
             network = load_model(model, trust)
             images, kept = inputs.taken(network, images, model, calibration, preprocessed)
-            compiled = pipeline.compile(network.module, network.example_inputs, images, machine,
-                                        batch, clusters, Path(model).name, progress=tell,
-                                        equalise=equalise)
-            compiled = inputs.remember(compiled, images, kept)
+            calibrated, held_back = fidelity.held(images)
+            compiled = pipeline.compile(network.module, network.example_inputs, calibrated,
+                                        machine, batch, clusters, Path(model).name, progress=tell,
+                                        equalise=equalise, held_back=held_back)
+            tell("measuring")
+            measured = fidelity.measure(compiled, calibrated, held_back)
+            compiled = fidelity.noted(inputs.remember(compiled, images, kept), measured)
             write_bytes(place, kbin.save(compiled.program, strip))
-            losses = _losses(compiled, images) if explain else []
+            losses = _losses(compiled, held_back if len(held_back) else images) if explain else []
             tell("counting cycles")
             cycles = tlm.cycles(compiled.program)
         size = place.stat().st_size
@@ -85,10 +96,17 @@ def compile(
         _show(compiled, output, size, cycles, losses)
         for line in inputs.describe(kept):
             report.say(line)
+    poor = truth.warning(measured, min_sqnr)
+    for line in truth.lines(measured.to_json()):
+        report.say(line)
+    for sentence in [poor, *map(str, compiled.equalised.uneven)] if poor else []:
+        report.say(f"warning: {sentence}")
+    if poor and strict:
+        raise typer.Exit(1)
 
 
 def _losses(compiled: Compiled, images: io.Floats) -> list[Loss]:
-    """Every step's loss, on the first calibration images."""
+    """Every step's loss, on the first of the images."""
     from ..compiler import emulate
     program = compiled.program
     images = images[:EXPLAINED_IMAGES]
@@ -109,6 +127,7 @@ def _to_json(compiled: Compiled, size: int, cycles: int, losses: list[Loss]) -> 
         "config": program.config.name, "bytes": size, "cycles": cycles,
         "float32_bytes": program.meta.float32_bytes,
         "instructions": len(program.instructions), "layers": len(program.layers),
+        "fidelity": program.meta.fidelity,
         "sqnr": [{"name": loss.name, "weights": _finite(loss.weights),
                   "activations": _finite(loss.activations), "integer": _finite(loss.integer),
                   "fixed_point": _finite(loss.fixed_point)} for loss in losses]}

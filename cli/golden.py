@@ -117,13 +117,11 @@ def fidelity(program: Program, graph: Graph, arrays: Sequence[io.Floats],
 
 
 def _row(tensor: int, name: str, exact: NDArray, found: NDArray, final: bool) -> Fidelity:
-    from ..compiler import emulate
+    from ..compiler import closeness, emulate
     error = np.abs(exact - found)
-    agreement = None
-    if final and exact.shape[1] > 1 and exact.shape[2:] == (1, 1):
-        agreement = float(np.mean(exact.argmax(axis=1) == found.argmax(axis=1)))
+    same = closeness.agreement(exact, found) if final else None
     return Fidelity(tensor, name, emulate.sqnr(exact, found), float(error.max(initial=0)),
-                    agreement)
+                    None if same is None else same / len(exact))
 
 
 def agreement_line(rows: Sequence[Fidelity]) -> str:

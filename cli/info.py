@@ -7,14 +7,15 @@ from typing import Any
 
 from ..arch import kbin
 from ..arch.program import Layer, Program
-from . import figures, options, report
+from . import figures, options, report, truth
 from .outputs import Outputs, write_json
 
 
 def info(net: options.Binary, json: options.Json = None) -> None:
     """Describe a compiled network.
 
-    Its machine, sizes, inputs, outputs, instructions and layers.
+    Its machine, sizes, inputs, outputs, instructions and layers, and what compile found to be left
+    of the float network.
 
     \b
     runs         groups of taps of one magnitude: a multiplication each at every position
@@ -45,6 +46,7 @@ def describe(program: Program, size: int) -> dict[str, Any]:
         "stream_bytes": len(program.streams),
         "table_bytes": len(program.tables),
         "memory_bytes": program.memory_bytes,
+        "fidelity": program.meta.fidelity,
         "batch": program.batch,
         "inputs": [_port(program, port) for port in program.inputs],
         "outputs": [_port(program, port) for port in program.outputs],
@@ -90,6 +92,8 @@ def _show(program: Program, values: dict[str, Any]) -> None:
                  ((layer["name"], layer["kind"], _shape(layer["output"]), layer["runs"],
                    layer["taps"], layer["issued"], layer["macs"], layer["dense_macs"])
                   for layer in values["layers"]), (0, 1))
+    for line in truth.lines(values["fidelity"]) if values["fidelity"] else ():
+        report.say(line)
 
 
 def _shape(shape: list[int]) -> str:

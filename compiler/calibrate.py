@@ -1,8 +1,10 @@
-"""What the float network's tensors look like on calibration data: ranges and histograms."""
+"""What the float network's tensors look like on calibration data: ranges, histograms, tails."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,8 +27,8 @@ class Histogram:
         self._sums = np.zeros(MOST_POINTS)
 
     def add(self, values: Floats) -> None:
-        """Count values, which must lie in low..high."""
-        values = values[values != 0]
+        """Count values; those beyond low or high count as these."""
+        values = np.clip(values[values != 0], self.low, self.high)
         span = max(self.high - self.low, np.finfo(float).tiny)
         at = ((values - self.low) / span * MOST_POINTS).astype(np.int64)
         at = np.clip(at, 0, MOST_POINTS - 1)
@@ -36,6 +38,31 @@ class Histogram:
     def points(self) -> Points:
         """The histogram as points, ascending."""
         return binned(self._counts, self._sums)
+
+
+@dataclasses.dataclass
+class Magnitudes:
+    """How many of some tensors' non-zero values are how large: STEPS bins an octave."""
+
+    STEPS: ClassVar[int] = 16
+
+    def __post_init__(self) -> None:
+        self._counts = np.zeros(MOST_POINTS)
+
+    def add(self, values: Floats) -> None:
+        """Count values."""
+        at = np.floor(self.STEPS * np.log2(np.abs(values[values != 0]))) + MOST_POINTS // 2
+        self._counts += np.bincount(np.clip(at, 0, MOST_POINTS - 1).astype(np.int64),
+                                    minlength=MOST_POINTS)
+
+    def limit(self, share: float) -> float:
+        """A magnitude that at most this share of the values exceeds, to a bin; infinite where that
+        is the largest."""
+        above = self._counts[::-1].cumsum()[::-1] > share * self._counts.sum()
+        last = int(above.sum()) - 1
+        if last < 0 or not self._counts[last + 1:].any():
+            return np.inf
+        return 2.0 ** ((last + 1 - MOST_POINTS // 2) / self.STEPS)
 
 
 def check_calibration(graph: Graph, x: Floats) -> None:
@@ -69,8 +96,8 @@ def ranges(graph: Graph, x: Floats) -> dict[str, tuple[float, float]]:
     return out
 
 
-def fill(graph: Graph, x: Floats, histograms: dict[str, Histogram]) -> None:
-    """Add every tensor to the histogram that stands under its name."""
+def fill(graph: Graph, x: Floats, histograms: Mapping[str, Histogram | Magnitudes]) -> None:
+    """Add every tensor to the counts that stand under its name."""
     for piece in pieces(graph, x):
         for name, y in execute(graph, piece, {}, {}):
             if name in histograms:

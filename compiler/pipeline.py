@@ -68,12 +68,13 @@ class Compiled:
 def compile(model: torch.nn.Module | ExportedProgram | Graph,
             example_inputs: Sequence[torch.Tensor], calibration: NDArray[np.floating],
             config: Config, batch: int = 1, clusters: int = 16, name: str = "network",
-            seed: int = 0, progress: Progress | None = None, equalise: bool = True) -> Compiled:
+            seed: int = 0, progress: Progress | None = None, equalise: bool = True,
+            held_back: NDArray[np.floating] | None = None) -> Compiled:
     """Compile a network (or a canonical graph) for a configuration and N = batch images at once.
 
-    calibration: (n, C, H, W) like what the network will see. name: what info shows. progress is
-    called with the name of each stage before it. equalise: scale channels of unequal range where
-    that gains. Raises CompileError.
+    calibration: (n, C, H, W) like what the network will see; held_back: more of it, see quantise.
+    name: what info shows. progress is called with the name of each stage before it. equalise:
+    scale channels of unequal range where that gains. Raises CompileError.
     """
     tell = progress or (lambda stage: None)
     check_batch(batch)
@@ -90,7 +91,8 @@ def compile(model: torch.nn.Module | ExportedProgram | Graph,
     else:
         equalised = Equalised(graph)
     tell("quantise")
-    quantised = quantise(equalised.graph, images, config, clusters)
+    quantised = quantise(equalised.graph, images, config, clusters,
+                         None if held_back is None else np.asarray(held_back, np.float64))
     meta = dataclasses.replace(_meta(quantised, clusters, name, seed),
                                exponents=to_plain(equalised.exponents))
     program = back(quantised, config, batch, meta, tell)

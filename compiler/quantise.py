@@ -14,6 +14,7 @@ import numpy as np
 
 from ..arch.config import Config
 from .calibrate import Histogram, check_calibration, fill, ranges
+from .clipping import Limits, clipped
 from .cluster import Clusterings, Points
 from .correct import correct_biases
 from .errors import CompileError, InternalError
@@ -31,38 +32,51 @@ HEADROOM = 2.0
 LEVELS = 127
 
 
-def quantise(graph: Graph, calibration: Floats, config: Config, clusters: int = 16) -> Quantised:
+def quantise(graph: Graph, calibration: Floats, config: Config, clusters: int = 16,
+             held_back: Floats | None = None) -> Quantised:
     """Quantise a canonical graph.
 
-    calibration: floating point (n, C, H, W), finite, like what the network will see. clusters:
-    weight magnitudes a layer. Raises CompileError for unfit calibration data or clusters.
+    calibration: floating point (n, C, H, W), finite, like what the network will see. held_back:
+    more of the same kind, not calibrated on; where the network is poor on them, they decide
+    whether rare large values are cut off. clusters: weight magnitudes a layer. Raises CompileError
+    for unfit calibration data or clusters.
     """
     if clusters < 1:
         raise CompileError(f"clusters must be at least 1, found {clusters}; 16 is usual")
     check_calibration(graph, calibration)
     seen = ranges(graph, calibration)
-    tensors = _tensors(graph, calibration, config, seen)
     weights = {node.name: cluster_weights(node.op.weight, clusters)
                for node in graph if isinstance(node.op, Conv)}
-    weights = correct_biases(graph, calibration, weights, tensors)
-    return Quantised(graph, tensors, weights, seen)
+
+    def within(limits: Limits) -> Quantised:
+        tensors = _tensors(graph, calibration, config, seen, limits)
+        return Quantised(graph, tensors, correct_biases(graph, calibration, weights, tensors),
+                         seen)
+
+    if held_back is None or not len(held_back):
+        return within({})
+    check_calibration(graph, held_back)
+    return clipped(graph, calibration, held_back, within)
 
 
 # ---- tensors -------------------------------------------------------------------------------
 def _tensors(graph: Graph, calibration: Floats, config: Config,
-             seen: dict[str, tuple[float, float]]) -> dict[str, Codebook | Radix]:
+             seen: dict[str, tuple[float, float]], limits: Limits
+             ) -> dict[str, Codebook | Radix]:
+    """limits: the largest magnitude that an input or a codebook stands for, where it is limited."""
     out: dict[str, Codebook | Radix] = {}
     coded: list[str] = []
     for node in graph:
         largest = max(abs(limit) for limit in seen[node.name])
         if isinstance(node.op, Input):
+            largest = min(largest, limits.get(node.name, np.inf))
             out[node.name] = radix(largest, input_bits(config), config)
         elif is_radix_output(graph, node):
             out[node.name] = radix(largest * HEADROOM, OUTPUT_BITS, config)
         elif not isinstance(node.op, Output):
             coded.append(node.name)
     together = list(groups(graph, coded))
-    histograms = [_histogram(graph, group, seen) for group in together]
+    histograms = [_histogram(graph, group, seen, limits) for group in together]
     fill(graph, calibration, {name: histogram
                               for group, histogram in zip(together, histograms, strict=True)
                               for name in measured(graph, group)})
@@ -108,9 +122,12 @@ def measured(graph: Graph, group: list[str]) -> list[str]:
             if any(not isinstance(graph[r].op, MaxPool | Concat) for r in graph.readers(name))]
 
 
-def _histogram(graph: Graph, group: list[str], seen: dict[str, tuple[float, float]]) -> Histogram:
-    limits = [seen[name] for name in measured(graph, group)]
-    return Histogram(min(low for low, _ in limits), max(high for _, high in limits))
+def _histogram(graph: Graph, group: list[str], seen: dict[str, tuple[float, float]],
+               limits: Limits) -> Histogram:
+    names = measured(graph, group)
+    most = max(limits.get(name, np.inf) for name in names)
+    return Histogram(max(-most, min(seen[name][0] for name in names)),
+                     min(most, max(seen[name][1] for name in names)))
 
 
 def functions(graph: Graph, group: list[str]) -> set[str]:

@@ -14,8 +14,12 @@ LEGAL = {
     "exponents": {"conv": (0, -3, 60)},
     "preprocess": {"order": (1, 0), "scale": (0.5, 2.0), "offset": (-1.0, 0.0), "channels": 2,
                    "channels_last": True},
-    "likeness": {"low": -1.0, "high": 2.5, "mean": (0.0, 1.0), "spread": (0.1, 0.2)}}
-AFFINE, LIKENESS = LEGAL["preprocess"], LEGAL["likeness"]
+    "likeness": {"low": -1.0, "high": 2.5, "mean": (0.0, 1.0), "spread": (0.1, 0.2)},
+    "fidelity": {"calibration": {"images": 3, "outputs": ({
+        "name": "output", "sqnr": 20.5, "varying": None, "typical": 19.0, "equal": False,
+        "agreement": 3},)}, "held_back": None,
+        "worst": {"layer": "conv", "step": "fixed point"}}}
+AFFINE, LIKENESS, FIDELITY = LEGAL["preprocess"], LEGAL["likeness"], LEGAL["fidelity"]
 ILLEGAL = [
     ("source", 3), ("source", ""), ("source", "\x1b[2J"), ("source", "x" * 256), ("kcnn", ["0.1"]),
     ("clusters", 0), ("clusters", 1.0), ("clusters", True), ("seed", 1 << 63), ("seed", "0"),
@@ -30,7 +34,11 @@ ILLEGAL = [
     ("preprocess", AFFINE | {"scale": [1.0]}), ("preprocess", AFFINE | {"channels": 0}),
     ("preprocess", AFFINE | {"channels_last": 1}), ("preprocess", AFFINE | {"offset": [None, 0.0]}),
     ("likeness", LIKENESS | {"low": float("nan")}), ("likeness", LIKENESS | {"spread": [1.0]}),
-    ("likeness", LIKENESS | {"spread": [-1.0, 1.0]}), ("likeness", [0.0])]
+    ("likeness", LIKENESS | {"spread": [-1.0, 1.0]}), ("likeness", [0.0]),
+    ("fidelity", [20.5]),
+    ("fidelity", FIDELITY | {"held_back": {}}), ("fidelity", FIDELITY | {"worst": "conv"}),
+    ("fidelity", FIDELITY | {"calibration": {"images": 0, "outputs": []}}),
+    ("fidelity", FIDELITY | {"calibration": {"images": 3, "outputs": [{"name": "y"}]}})]
 
 
 def test_every_key_has_a_legal_value_here():

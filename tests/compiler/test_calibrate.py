@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from kcnn.compiler import calibrate, emulate
-from kcnn.compiler.calibrate import Histogram, check_calibration, fill, ranges
+from kcnn.compiler.calibrate import Histogram, Magnitudes, check_calibration, fill, ranges
 from kcnn.compiler.errors import CompileError
 from kcnn.compiler.frontend import trace
 from kcnn.compiler.graph import Graph
@@ -84,3 +84,23 @@ def test_networks_that_overflow_are_refused() -> None:
     graph = canonicalise(trace(nn.Sequential(nn.ReLU(), module), (torch.zeros(1, 1, 4, 5),)))
     with pytest.raises(CompileError, match="^1: its values become infinite or NaN on the calibr"):
         ranges(graph, images(2) + 10)
+
+
+def test_limits_of_magnitudes_leave_at_most_a_share_above() -> None:
+    rng = np.random.default_rng(0)
+    values = np.concatenate([rng.normal(size=99_000), 500 * rng.normal(size=1000), np.zeros(10)])
+    size = Magnitudes()
+    for part in np.array_split(values, 7):
+        size.add(part)
+    for share in (0.3, 1e-2, 1e-3):
+        limit = size.limit(share)
+        exact = np.quantile(np.abs(values[values != 0]), 1 - share)
+        assert exact <= limit <= exact * 2 ** (1 / 16)
+        assert (np.abs(values) > limit).sum() <= share * 100_000
+
+
+def test_nothing_is_limited_where_nothing_is_cut() -> None:
+    size = Magnitudes()
+    assert size.limit(0.1) == np.inf
+    size.add(np.array([1.0, -2.0, 1e300, 1e-300, 0.0]))
+    assert size.limit(0) == np.inf and size.limit(0.3) < np.inf

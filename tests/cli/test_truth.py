@@ -1,0 +1,174 @@
+"""What compile says of what is left: the figures, the warning, the exit code."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+
+import numpy as np
+import pytest
+from kcnn.arch import kbin
+from kcnn.cli import truth
+from kcnn.compiler import pipeline
+from kcnn.compiler.closeness import Closeness
+from kcnn.compiler.fidelity import STEPS, Fidelity, Figures, Loss
+
+MODEL = """
+    import torch
+    from torch import nn
+
+    def network():
+        torch.manual_seed(3)
+        return nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Conv2d(4, 4, 3), nn.ReLU(),
+                             nn.Flatten(), nn.Linear(64, 3)).eval(), (torch.zeros(1, 1, 8, 8),)
+
+    def maps():
+        return nn.Sequential(*list(network()[0])[:3]), network()[1]
+
+    def uneven():
+        torch.manual_seed(3)
+        module = nn.Sequential(nn.Conv2d(1, 8, 3), nn.Hardtanh(-9, 9), nn.Conv2d(8, 2, 3)).eval()
+        ranges = 10.0 ** torch.linspace(-3, 0, 8)
+        with torch.no_grad():
+            module[0].weight.mul_(ranges[:, None, None, None])
+            module[0].bias.mul_(ranges)
+            module[2].weight.div_(ranges[None, :, None, None])
+        return module, (torch.zeros(1, 1, 8, 8),)
+
+    def still():
+        module, example = network()
+        nn.init.zeros_(module[5].weight)
+        return module, example
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("truth")
+    (folder / "model.py").write_text(textwrap.dedent(MODEL))
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(20, 1, 8, 8)).astype(np.float32)
+    for count in (1, 20):
+        np.savez(folder / f"x{count}.npz", x=x[:count])
+    # calibrated on ordinary images, what is held back is a hundred times larger
+    other = np.where(np.arange(20)[:, None, None, None] % 5 == 4, 100 * x, x)
+    np.savez(folder / "unlike.npz", x=other.astype(np.float32))
+    return folder
+
+
+def compile(kcnn, folder, place, *more, images="x20", model="network"):
+    return kcnn("compile", f"{folder}/model.py:{model}", "--calibration",
+                folder / f"{images}.npz", "--config", "tiny", "-o", place / "net.kbin", "--json",
+                place / "net.json", *more)
+
+
+def test_every_compile_ends_with_what_is_left(kcnn, folder, tmp_path):
+    ran = compile(kcnn, folder, tmp_path)
+    told = ran.out.splitlines()[-3:]
+    assert ran.code == 0 and "warning" not in ran.out
+    assert told[0].startswith("4 images held back: output keeps ")
+    assert told[0].endswith(", and the same largest element in 4")
+    assert told[1].startswith("16 images calibrated on: output keeps ")
+    assert told[2].startswith("most is lost in layer ")
+    figures = json.loads((tmp_path / "net.json").read_text())["fidelity"]
+    (output,) = figures["held_back"]["outputs"]
+    assert (f"{output['varying']:.1f} dB of what varies, {output['typical']:.1f} dB in a typical "
+            f"image, SQNR {output['sqnr']:.1f} dB") in told[0]
+    info = kcnn("info", tmp_path / "net.kbin", "--json", tmp_path / "info.json")
+    assert info.out.splitlines()[-3:] == told
+    assert json.loads((tmp_path / "info.json").read_text())["fidelity"] == figures
+
+
+def test_what_is_held_back_is_not_calibrated_on(kcnn, folder, tmp_path, monkeypatch):
+    seen = {}
+    whole = pipeline.compile
+
+    def watched(module, examples, images, *rest, held_back, **more):
+        seen.update(calibration=images, held_back=held_back)
+        return whole(module, examples, images, *rest, held_back=held_back, **more)
+
+    monkeypatch.setattr(pipeline, "compile", watched)
+    compile(kcnn, folder, tmp_path)
+    x = np.load(folder / "x20.npz")["x"]
+    np.testing.assert_array_equal(seen["held_back"], x[4::5])
+    np.testing.assert_array_equal(seen["calibration"], np.delete(x, np.s_[4::5], axis=0))
+
+
+def test_a_network_that_is_lost_on_new_images_is_told(kcnn, folder, tmp_path):
+    ran = compile(kcnn, folder, tmp_path, "--strict", images="unlike")
+    assert ran.code == 1 and ran.err == ""
+    last = ran.out.splitlines()[-1]
+    assert last.startswith("warning: output 'output' keeps ") and last.endswith(
+        "and the images held back are unlike them")
+    assert "less than --min-sqnr 6, and most is lost in the input; calibrate on more im" in last
+    assert kbin.read(tmp_path / "net.kbin").meta.fidelity is not None
+    assert (tmp_path / "net.json").exists()
+    assert compile(kcnn, folder, tmp_path, images="unlike").code == 0
+
+
+def test_the_least_is_the_users(kcnn, folder, tmp_path):
+    ran = compile(kcnn, folder, tmp_path, "--min-sqnr", "90", "--strict")
+    assert ran.code == 1 and "less than --min-sqnr 90" in ran.out
+    ran = compile(kcnn, folder, tmp_path, "--min-sqnr", "-200", "--strict", images="unlike")
+    assert ran.code == 0 and "warning" not in ran.out
+    ran = compile(kcnn, folder, tmp_path, "--min-sqnr", "nan")
+    assert (ran.code, ran.err) == (2, "kcnn: --min-sqnr: give a number of dB\n")
+
+
+def test_an_output_that_never_varies_is_told(kcnn, folder, tmp_path):
+    ran = compile(kcnn, folder, tmp_path, "--strict", model="still")
+    assert ran.code == 1 and ran.out.splitlines()[-1] == (
+        "warning: output 'output' of the float network is the same for all images, so nothing "
+        "tells whether it is right; calibrate on images that it tells apart")
+
+
+def test_layers_that_could_not_be_equalised_are_told_with_a_poor_network(kcnn, folder, tmp_path):
+    said = "warning: 2: the channels that it reads differ in range"
+    ran = compile(kcnn, folder, tmp_path, model="uneven")
+    assert ran.code == 0 and any(line.startswith(said) for line in ran.out.splitlines())
+    ran = compile(kcnn, folder, tmp_path, "--min-sqnr", "-100", model="uneven")
+    assert ran.code == 0 and said not in ran.out
+
+
+def test_one_image_and_maps(kcnn, folder, tmp_path):
+    ran = compile(kcnn, folder, tmp_path, "--batch", "3", images="x1", model="maps")
+    told = ran.out.splitlines()[-2]
+    assert told.startswith("1 image calibrated on, none held back: output has an SQNR of ")
+    assert "largest" not in told
+    assert "NaN" not in (tmp_path / "net.json").read_text()
+
+
+# ---- sentences ----------------------------------------------------------------------------------
+def fidelity(held, calibrated=10.0, step=STEPS[0], is_input=False):
+    figures = [Figures(4, {"y": Closeness(30.0, least, least, None)})
+               for least in (calibrated, held)]
+    return Fidelity(*figures, Loss("conv", step, is_input))
+
+
+@pytest.mark.parametrize("step, cure", [
+    (STEPS[0], "raise --clusters"), (STEPS[1], "take a machine with more code_bits"),
+    (STEPS[2], "take a machine with more factor_bits")])
+def test_what_to_do_depends_on_the_step(step, cure):
+    said = truth.warning(fidelity(5.0, step=step), 6.0)
+    assert said.startswith("output 'y' keeps 5.0 dB, less than --min-sqnr 6, and most is lost in "
+                           f"layer conv; {cure}")
+
+
+def test_an_input_and_too_few_images_have_cures_of_their_own():
+    assert truth.warning(fidelity(5.0, is_input=True), 6.0).endswith(
+        "lost in the input; keep rare large values out of the input, or compress its range")
+    assert truth.warning(fidelity(5.0, 20.0), 6.0).endswith(
+        "; calibrate on more images, for those calibrated on keep 20.0 dB and the images held "
+        "back are unlike them")
+    assert truth.warning(fidelity(6.0), 6.0) is None
+    assert truth.warning(fidelity(-math.inf), -1e9) is not None
+    lost = Figures(4, {"y": Closeness(30.0, 9.0, -math.inf, None)})
+    assert truth.warning(Fidelity(lost, None, None), 6.0).startswith(
+        "output 'y' keeps nothing of a typical image, less than --min-sqnr 6; ")
+
+
+def test_equal_outputs_are_told_as_such():
+    same = Figures(4, {"y": Closeness(math.inf, math.inf, math.inf, 4)})
+    assert truth.lines(Fidelity(same, None, None).to_json()) == [
+        "4 images calibrated on, none held back: y is equal to that of the float network"]
