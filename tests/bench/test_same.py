@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +65,34 @@ def test_exit_code_tells_whether_all_is_the_same(
         assert stopped.value.code == code
     assert json.loads(file.read_text())["net"] == "digest"
     assert capsys.readouterr().out.splitlines()[-1] == "1 of 2 are the same"
+
+
+STUB = """
+import json, os, sys
+import kcnn.there
+from pathlib import Path
+out = Path(sys.argv[sys.argv.index("-o") + 1])
+out.write_text(json.dumps({"from": kcnn.there.NAME, "rest": " ".join(sys.argv[3:])}))
+"""
+
+
+def test_a_commit_is_recorded_once_by_its_own_script(
+        tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    files = {"bench/same.py": STUB, "there.py": "NAME = 'the commit'"}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    asked = []
+
+    def git(*words: str) -> bytes:
+        asked.append(words[0])
+        return packed.getvalue() if words[0] == "archive" else b"0123abcd\n"
+    monkeypatch.setattr(same, "_git", git)
+    monkeypatch.setattr(same, "KEPT", tmp_path / "kept")
+    expected = {"from": "the commit", "rest": "--all"}
+    assert same.of_commit("HEAD", True) == same.of_commit("HEAD", True) == expected
+    assert asked == ["rev-parse", "archive", "rev-parse"]
+    assert (tmp_path / "kept" / "0123abcd_all.json").exists()
