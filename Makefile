@@ -23,7 +23,7 @@ export OMP_NUM_THREADS := 1
 export MPLBACKEND := Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long bench lint tools docs clean
+.PHONY: help demo test test-long mutants bench lint tools docs clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -47,6 +47,10 @@ test: lint tools
 ## make test-long  the tests that take minutes too
 test-long: lint tools
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+
+## make mutants    changes of the central files that their tests do not notice; fails above a tenth
+mutants: $(STAMP)
+	nice -n 15 $(BIN)/python bench/mutation/survivors.py --jobs $(JOBS)
 
 ## make lint       ruff, mypy and the import contract
 lint: $(STAMP)
