@@ -29,8 +29,9 @@ MODEL = "models/model.json"
 SAMPLES = "data/sample_inputs/model.pt"
 TENSORS = {"data/weights/": "data/weights/model_weights_config.json",
            "data/constants/": "data/constants/model_constants_config.json"}
-KNOWN = re.compile(r"data/(weights/(weight_\d+|model_weights_config\.json)"
-                   r"|constants/(tensor_\d+|model_constants_config\.json))|models/model\.json"
+KNOWN = re.compile(r"data/(weights/(weight_\d+|model_weights_config\.json|model\.pt)"
+                   r"|constants/(tensor_\d+|model_constants_config\.json|model\.pt))"
+                   r"|models/model\.json"
                    r"|archive_format|archive_version|byteorder|(\.data/)?version"
                    r"|\.format_version|\.storage_alignment|\.data/serialization_id")
 EXTRA = "extra/"                  # the user's notes
@@ -116,7 +117,11 @@ class _Archive:
             raise self.refuse(f"it holds the member {odd!r}, which can run code and no plain "
                               "export has")
         for folder, config in TENSORS.items():
-            out[config] = self._tensors(out, folder, config)
+            if f"{folder}model.pt" in out:         # as torch 2.8 has them
+                out[f"{folder}model.pt"] = self._pickle(out[f"{folder}model.pt"],
+                                                        f"{folder}model.pt")
+            else:
+                out[config] = self._tensors(out, folder, config)
         out[MODEL] = self._model(out, MODEL)
         return {f"model/{name}": value for name, value in (out | {SAMPLES: b""}).items()}
 

@@ -113,6 +113,9 @@ ADVICE: dict[str, str] = {
                      "adaptive_avg_pool1d", "adaptive_max_pool1d"), ONE_DIMENSION),
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), RECURRENT),
     **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "rms_norm"), STATISTICS),
+    **dict.fromkeys(("argmax", "topk", "sort"), "leave it to whoever reads the output"),
+    **dict.fromkeys(("permute", "transpose"), "maps stay (N, C, H, W); put the order into the "
+                    "weights of the layer behind"),
     "conv3d": "maps have two dimensions; use Conv2d",
     "select": "it takes a dimension away; keep it with a slice, x[:, i:i + 1]",
     "max": "use amax over height and width, or MaxPool2d",
