@@ -5,7 +5,7 @@ from __future__ import annotations
 from myhdl import Signal, always_comb, always_seq, block, intbv, modbv
 
 from ..arch.isa import HEAD, Unit
-from ..arch.order import COUNTER_BITS
+from ..arch.order import COUNTER_BITS, LINKS
 
 POP_PREV, POP_NEXT, PUSH_PREV, PUSH_NEXT = range(4)      # bits of `flags`
 FLAGS_LO, FLAGS_HI = HEAD[1].lo, HEAD[4].hi
@@ -58,17 +58,10 @@ def units(clk, reset, load_box, compute_box, store_box, load, compute, store, st
     load_box, ...: Mailbox, of which full and word are read and take is driven (combinational);
     load, ...: UnitState, idle is driven. started, ended: a bit per unit (isa.Unit), combinational.
     """
-    load_to_compute = Signal(modbv(0)[COUNTER_BITS:])
-    compute_to_load = Signal(modbv(0)[COUNTER_BITS:])
-    compute_to_store = Signal(modbv(0)[COUNTER_BITS:])
-    store_to_compute = Signal(modbv(0)[COUNTER_BITS:])
-    load_flags = Signal(intbv(0)[4:])
-    compute_flags = Signal(intbv(0)[4:])
-    store_flags = Signal(intbv(0)[4:])
-    load_gives = Signal(bool(0))
-    compute_gives_prev = Signal(bool(0))
-    compute_gives_next = Signal(bool(0))
-    store_gives = Signal(bool(0))
+    load_to_compute, compute_to_load, compute_to_store, store_to_compute = (
+        Signal(modbv(0)[COUNTER_BITS:]) for _ in LINKS)
+    load_flags, compute_flags, store_flags = (Signal(intbv(0)[4:]) for _ in Unit)
+    load_gives, compute_gives_prev, compute_gives_next, store_gives = _bits()
     load_gives_now, load_takes_now, store_gives_now, store_takes_now = _bits()
     compute_gives_back, compute_takes_back, compute_gives_on, compute_takes_on = _bits()
     of_load, of_compute, of_store = int(Unit.LOAD), int(Unit.COMPUTE), int(Unit.STORE)
