@@ -1,5 +1,7 @@
 """The recurrences against models that step clock by clock, or place by place."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -198,3 +200,25 @@ def test_runs_of_one_tap_take_m_clocks(share, clocks):
                          int(lengths.tail[0]), [16])
     assert state.issued == 3 + clocks - share
     assert state.multiplier == clocks - share + 1 - 4
+
+
+@pytest.mark.parametrize("lanes, share, bits, total, drain", [
+    (4, 1, 4, 10, 14), (4, 2, 4, 12, 14), (16, 2, 5, 13, 15), (16, 16, 8, 13, 18),
+    (64, 4, 4, 14, 14), (64, 1, 8, 12, 18)])
+def test_latencies_by_hand(lanes, share, bits, total, drain):
+    """An aligner level for two bits of the lane number; M = 1 has no sums; the search takes AB."""
+    machine = dataclasses.replace(config(share), lanes=lanes, code_bits=bits, memory_codes=4096)
+    assert timing.total_latency(machine) == total
+    assert timing.drain_latency(machine) == drain
+
+
+def test_masters_by_priority():
+    """The table of docs/machine.md: the arbiter's index is the priority."""
+    assert [(int(m), m.name) for m in timing.Master] == [
+        (0, "STREAM"), (1, "LOAD"), (2, "STORE"), (3, "SEQUENCER")]
+
+
+def test_lengths_do_not_change():
+    found = timing.lengths(np.array([0, 1]), np.array([0, 3]), 2)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.slots = found.rest

@@ -1,6 +1,7 @@
 """Integer factors, scales and thresholds: close to the real layer, inside their fields."""
 
 import dataclasses
+from fractions import Fraction
 
 import canonical
 import numpy as np
@@ -8,12 +9,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kcnn.arch import fixed
+from kcnn.arch.isa import Mode
+from kcnn.arch.program import Source
 from kcnn.compiler.errors import CompileError
-from kcnn.compiler.graph import AvgPool
+from kcnn.compiler.graph import AvgPool, MaxPool
 from kcnn.compiler.lower import lower, taps
 from kcnn.compiler.prove import bounds
 from kcnn.compiler.quantised import Codebook, Radix
-from kcnn.compiler.scaling import WIDE_RUNS, _clustering, _parts, group, scale
+from kcnn.compiler.scaling import (
+    WIDE_RUNS,
+    _bounded,
+    _clustering,
+    _parts,
+    _rounded_best,
+    group,
+    scale,
+)
 
 MACHINE = canonical.config()
 
@@ -144,10 +155,11 @@ def test_areas_of_an_average_differ_in_scale_as_their_divisors_do():
 
 
 def test_thresholds_round_to_the_nearest_step_of_v():
+    """v = floor(real / unit + 1/2) passes n from (n - 1/2) units on."""
     places = np.array([-1.0, -0.24, 0.26, 1.0])
-    thresholds, codes = _clustering(places, np.arange(5), 0.1, 0.0, MACHINE)
-    # v >= n stands for at least (n - 1/2) * 0.1
-    assert thresholds[:4] == (-10, -2, 3, 10) or thresholds[:4] == (-9, -2, 3, 11)
+    thresholds, codes = _clustering(places + 7.0, np.arange(5), 0.1, 7.0, MACHINE)
+    assert thresholds[1:3] == (-2, 3)                  # -2.4 and 2.6 units
+    assert thresholds[0] in (-10, -9) and thresholds[3] in (10, 11)         # half way
     assert len(thresholds) == 15 and set(thresholds[4:]) == {1023}
     assert codes == (0, 1, 2, 3, 4, *[4] * 11)
 
@@ -264,3 +276,86 @@ def test_a_sum_far_from_zero_meets_a_bias_that_takes_it_back(bias):
         expected = part * reached + net.graph[conv].op.bias[0]
         value = value_at(found[conv], meaning, part * total)
         assert abs(value - nearest(meaning, expected)) <= 17.1 * meaning.scale
+
+
+# ---- s_k -------------------------------------------------------------------------------------
+def random_terms(seed, channels=3):
+    """Taps of a few distinct coefficients a channel, and the values that they can read."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 60))
+    k = rng.integers(0, channels, count)
+    found = taps(k, np.arange(count), coefficient=rng.choice(rng.uniform(0.01, 2, 4), count))
+    high = rng.integers(1, 128, count)
+    return found, -rng.integers(0, 128, count), high
+
+
+@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("bits", [20, 25])
+def test_s_k_is_the_largest_that_factors_and_totals_allow(seed, bits):
+    terms, low, high = random_terms(seed)
+    low, high = low * 9, high * 9
+    found = _bounded(terms, low, high, 3, bits, MACHINE)
+    for k in range(3):
+        mine = terms.k == k
+        if not mine.any():
+            assert np.isinf(found[k])
+            continue
+        for gain, fits in ((found[k], True), (found[k] * 1.001, False)):
+            factor = terms.coefficient[mine] * gain
+            # of whole numbers, each up to a half away
+            rounded = np.maximum(high, -low)[mine].sum() / 2
+            total = max((factor * high[mine]).sum(), (factor * -low[mine]).sum()) + rounded
+            assert (factor.max() <= 255 + 1e-9 and total <= (1 << bits - 1) - 1 + 1e-6) == fits
+
+
+def test_factors_that_would_be_lost_are_refused():
+    """T of 20 bits, sums of up to 127 x n: the largest factor is 8 for 512 taps or a few less."""
+    for count, fits in ((480, True), (520, False)):
+        terms = taps(np.zeros(count, int), np.arange(count), coefficient=np.full(count, 0.5))
+        high = np.full(count, 127)
+        found = _bounded(terms, -high, high, 1, 20, MACHINE)
+        assert (found is not None) == fits
+        if fits:
+            assert 8 <= 0.5 * found[0] < 8.6
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_best_s_k_of_64_loses_least_by_rounding(seed):
+    terms, _, _ = random_terms(seed)
+    gain = np.array([200.0, 37.0, 100.0])
+    found = _rounded_best(terms, gain)
+    for k in np.unique(terms.k):
+        coefficient = [Fraction(c) for c in terms.coefficient[terms.k == k].tolist()]
+        tried = [Fraction(float(s)) for s in gain[k] * np.linspace(1, 0.6, 64)]
+        loss = [sum((Fraction(round(c * s)) / s - c) ** 2 for c in coefficient) for s in tried]
+        mine = sum((Fraction(round(c * Fraction(float(found[k])))) / Fraction(float(found[k])) - c)
+                   ** 2 for c in coefficient)
+        assert 0.6 * gain[k] * (1 - 1e-12) <= found[k] <= gain[k]
+        assert float(mine) <= float(min(loss)) * (1 + 1e-6)
+
+
+def test_a_maximum_passes_codes_with_factor_one():
+    net = canonical.Builder(MACHINE, (2, 6, 6), seed=5)
+    conv = net.conv("x", 3)
+    pool = net.pool(conv, MaxPool((2, 2), (2, 1)))
+    net.output(pool)
+    scaled = scale(lower(net.quantised()), MACHINE, 4)
+    layer = scaled.layers[-1]
+    assert (layer.op, layer.mode, layer.shift, layer.pieces) == ("max", int(Mode.PASS), 0, ())
+    (source,) = layer.sources
+    assert source == Source(source.tensor, 2, 1)
+    assert layer.taps.run_factor.tolist() == [1, 1, 1]
+    assert np.diff(layer.taps.run_taps).tolist() == [4, 4, 4]
+    steps = lower(net.quantised()).steps
+    assert [s.macs * 4 for s in steps] == [x.macs for x in scaled.layers]
+    assert [s.dense_macs * 4 for s in steps] == [x.dense_macs for x in scaled.layers]
+    assert scaled.paths == tuple(step.path for step in steps)
+
+
+def test_only_radix_layers_have_digits():
+    for radix in (False, True):
+        net, conv = one_conv(radix=radix)
+        layer = layers(net)[1][conv]
+        assert (layer.mode, layer.digits, layer.radix_width) == (
+            (int(Mode.RADIX), 4, 16) if radix else (int(Mode.CODE), 1, 0))
+        assert bool(layer.thresholds) != radix and bool(layer.codes) != radix
