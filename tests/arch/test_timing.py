@@ -204,7 +204,7 @@ def test_runs_of_one_tap_take_m_clocks(share, clocks):
 
 @pytest.mark.parametrize("lanes, share, bits, total, drain", [
     (4, 1, 4, 10, 14), (4, 2, 4, 12, 14), (16, 2, 5, 13, 15), (16, 16, 8, 13, 18),
-    (64, 4, 4, 14, 14), (64, 1, 8, 12, 18)])
+    (64, 4, 4, 14, 14), (16, 1, 4, 11, 14)])
 def test_latencies_by_hand(lanes, share, bits, total, drain):
     """An aligner level for two bits of the lane number; M = 1 has no sums; the search takes AB."""
     machine = dataclasses.replace(config(share), lanes=lanes, code_bits=bits, memory_codes=4096)
