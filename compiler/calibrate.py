@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from ..arch.check import SCALES
 from .cluster import MOST_POINTS, Points, binned
 from .emulate import execute, pieces
 from .errors import CompileError
@@ -80,6 +81,9 @@ def check_calibration(graph: Graph, x: Floats) -> None:
     if bad:
         raise CompileError(f"calibration: {bad} of {x.size} values are NaN or infinite; clean the "
                            "data")
+    if np.abs(x).max() > SCALES[1]:
+        raise CompileError(f"calibration: its values reach {np.abs(x).max():.3g}, more than "
+                           f"{SCALES[1]:.3g}; scale the images as for the network")
 
 
 def ranges(graph: Graph, x: Floats) -> dict[str, tuple[float, float]]:
@@ -93,6 +97,10 @@ def ranges(graph: Graph, x: Floats) -> dict[str, tuple[float, float]]:
         if not np.isfinite([low, high]).all():
             raise CompileError(f"{graph[name].path}: its values become infinite or NaN on the "
                                "calibration data; check the network and the scale of the data")
+        if max(-low, high) > SCALES[1]:
+            raise CompileError(f"{graph[name].path}: its values reach {max(-low, high):.3g} on the "
+                               f"calibration data, more than {SCALES[1]:.3g}; check the network "
+                               "and the scale of the data")
     return out
 
 

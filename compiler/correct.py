@@ -66,7 +66,8 @@ def shift(errors: Floats) -> Floats:
         return np.zeros(errors.shape[1])
     mean = errors.mean(axis=0)
     doubt = errors.var(axis=0, ddof=1) / len(errors)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sure = np.where(mean != 0, np.maximum(0, 1 - doubt / np.square(mean)), 0.0)
+    power = np.square(mean)         # zero too where the mean is below the root of the least double
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        sure = np.where(power > 0, np.maximum(0, 1 - doubt / power), 0.0)
     # to float32, so that the last bits of a sum's order do not count
     return (mean * sure).astype(np.float32).astype(np.float64)

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import networkx as nx
 import numpy as np
 
+from ..arch.check import SCALES
 from ..arch.config import Config
 from .calibrate import Histogram, check_calibration, fill, ranges
 from .clipping import Limits, clipped
@@ -100,7 +101,7 @@ def input_bits(config: Config) -> int:
 
 def radix(largest: float, bits: int, config: Config) -> Radix:
     """A radix tensor whose greatest integer stands for `largest`."""
-    scale = (largest or 1.0) / ((1 << (bits - 1)) - 1)
+    scale = max((largest or 1.0) / ((1 << (bits - 1)) - 1), SCALES[0])
     return Radix(scale, bits, -(-bits // config.code_bits))
 
 
@@ -173,5 +174,6 @@ def rounded_codebook(values: Floats, largest: int) -> Codebook:
     scale = float(np.abs(values).max(initial=0)) / largest
     if scale == 0:
         return Codebook(1.0 / largest, np.array([0, largest], np.int64))
+    scale = max(scale, SCALES[0])
     integers = np.rint(values / scale).astype(np.int64)
     return Codebook(scale, np.unique(np.append(integers, 0)))

@@ -12,6 +12,7 @@ import dataclasses
 
 import numpy as np
 
+from ..arch.check import SCALES
 from ..arch.config import Config
 from ..arch.fixed import BIAS_BITS, CLUSTER_BITS, PRODUCT_SHIFT, SCALE_BITS, SHIFTS, U_BITS
 from ..arch.isa import Mode
@@ -20,14 +21,14 @@ from .errors import CompileError, InternalError
 from .lowered import Floats, Ints, Lowered, Step, Terms, Value
 from .prove import prove, split_runs, tap_ranges
 from .quantised import Codebook, Radix
-from .segments import segments
+from .segments import Segments, segments
 
 # a skip connection may have the factor of this many runs (docs/decisions/0008)
 WIDE_RUNS = 4
 # s_k is chosen among this many values, from the largest possible down to this part of it
 GAINS = 64
 LEAST_GAIN = 0.6
-# below this largest factor a layer's weights are no longer told apart
+# below this largest factor (narrow fields: half of what they hold) weights are no longer told apart
 LEAST_FACTOR = 8
 TOTAL_BITS_MAX = 32
 SCALE_MAX = (1 << SCALE_BITS) - 1
@@ -129,9 +130,10 @@ def _sum_layer(step: Step, values: list[Value], config: Config) -> tuple[Layer, 
     terms = dataclasses.replace(terms, coefficient=terms.coefficient * source_scale[terms.source])
     low, high = tap_ranges(terms, [values[r.value] for r in step.reads], config)
     channels = values[step.output].shape[0]
-    worst = _worst(terms, low, high, channels)
+    reach = _reach(terms, low, high, channels)
+    worst = _largest(reach)
     gain = _rounded_best(terms, _gains(step, terms, low, high, channels, config))
-    target = _target(step, values[step.output].meaning, gain, worst, config)
+    target = _target(step, values[step.output].meaning, gain, reach, config)
     shift = _shift(gain, target.unit, step)
     gain = _keep_unsaturated(gain, worst, target, shift)
     factor = np.rint(terms.coefficient * gain[terms.k]).astype(np.int64)
@@ -152,10 +154,18 @@ def _per_channel(k: Ints, x: Floats, channels: int) -> Floats:
     return out
 
 
-def _worst(terms: Terms, low: Ints, high: Ints, channels: int) -> Floats:
-    """Largest |real sum| of each channel over all codes: (K,)."""
-    return np.maximum(np.bincount(terms.k, terms.coefficient * high, channels),
-                      np.bincount(terms.k, terms.coefficient * -low, channels))
+Reach = tuple[Floats, Floats]
+
+
+def _reach(terms: Terms, low: Ints, high: Ints, channels: int) -> Reach:
+    """Least and largest real sum of each channel over all codes: (K,) each."""
+    return (np.bincount(terms.k, terms.coefficient * low, channels).astype(np.float64),
+            np.bincount(terms.k, terms.coefficient * high, channels).astype(np.float64))
+
+
+def _largest(reach: Reach) -> Floats:
+    """Largest |real sum| of each channel: (K,)."""
+    return np.maximum(np.abs(reach[0]), reach[1])
 
 
 def _gains(step: Step, terms: Terms, low: Ints, high: Ints, channels: int, config: Config
@@ -175,6 +185,7 @@ def _bounded(terms: Terms, low: Ints, high: Ints, channels: int, bits: int, conf
              ) -> Floats | None:
     """s_k for a T of so many bits, or None where the factors would become too small."""
     factor_max = (1 << (config.factor_bits - 1)) - 1
+    least = min(LEAST_FACTOR, (factor_max + 1) // 2)
     narrow = _per_channel(terms.k[~terms.wide], terms.coefficient[~terms.wide], channels)
     wide = _per_channel(terms.k[terms.wide], terms.coefficient[terms.wide], channels) / WIDE_RUNS
     largest = np.maximum(narrow, wide)
@@ -183,9 +194,9 @@ def _bounded(terms: Terms, low: Ints, high: Ints, channels: int, bits: int, conf
     room = np.maximum((1 << (bits - 1)) - 1 - rounding, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         wanted = factor_max / largest
-        allowed = room / _worst(terms, low, high, channels)
+        allowed = room / _largest(_reach(terms, low, high, channels))
         gain = np.fmin(wanted, allowed)
-        lost = (gain < wanted) & (largest * gain < LEAST_FACTOR)
+        lost = (gain < wanted) & (largest * gain < least)
     return None if lost.any() else gain
 
 
@@ -208,13 +219,11 @@ def _rounded_best(terms: Terms, gain: Floats) -> Floats:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class _Target:
-    """Unit and middle of v; far: sums further from zero than this, (K,), leave what v can be.
-
-    thresholds, codes: of mode CODE.
-    """
+    """unit: of v, in real numbers; bias: (K,), from the middle of v on; far: sums further from zero
+    than this, (K,), leave what v can be; thresholds, codes: of mode CODE."""
 
     unit: float
-    middle: float
+    bias: Floats
     far: Floats
     thresholds: tuple[int, ...] = ()
     codes: tuple[int, ...] = ()
@@ -229,32 +238,76 @@ def _unit(step: Step, wanted: float, gain: Floats, worst: Floats, far: Floats, b
     least = min(area.divisor for area in step.areas)
     coarsest = (1 << PRODUCT_SHIFT) / SCALE_MAX / (gain.min(initial=np.inf) * least)
     held = np.minimum(worst, far).max(initial=0) / (SCALE_MAX * least)
-    return max(wanted, coarsest * (1 + 1e-9), held, float(np.abs(bias).max(initial=0)) / BIAS_REACH)
+    return max(wanted, coarsest * (1 + 1e-9), held, _size(bias) / BIAS_REACH)
 
 
-def _target(step: Step, meaning: Codebook | Radix, gain: Floats, worst: Floats, config: Config
+def _target(step: Step, meaning: Codebook | Radix, gain: Floats, reach: Reach, config: Config
             ) -> _Target:
-    most = max(area.divisor for area in step.areas)
+    worst = _largest(reach)
+    most, least = (choice(area.divisor for area in step.areas) for choice in (max, min))
     if isinstance(meaning, Radix):
-        if step.function != "identity":
-            raise InternalError(f"{step.path}: {step.function} cannot be written as radix planes")
-        far = (meaning.scale * (1 << (meaning.bits - 1)) + np.abs(step.bias)) * most
-        return _Target(_unit(step, meaning.scale, gain, worst, far, step.bias), 0.0, far)
+        return _radix_target(step, meaning, gain, worst)
+    low, high = reach[0] / least, reach[1] / least
+    found = _reached(_segments(step, meaning, config), float((step.bias + low).min()),
+                     float((step.bias + high).max()))
+    places, codes = found.starts, (found.ranks - meaning.order) % config.codes
+    first, last = _ends(places)
+    middle, half = (first + last) / 2, (last - first) / 2
+    bias = step.bias - middle
+    far = (half + np.abs(bias)) * most
+    # with a bias beyond these all sums have the code of the first segment, or of the last
+    below, above = -half - 2 * high, half - 2 * low
+    unit = (_unit(step, half / V_REACH, gain, worst, far, np.clip(bias, below, above))
+            or _least_distance(bias))
+    if _size(bias) > unit * BIAS_REACH:
+        bias = np.clip(bias, below - 4 * unit, above + 4 * unit)
+    # a threshold may lie up to a unit beyond its place, and a sum must pass it
+    return _Target(unit, bias, far + 2 * unit * most,
+                   *_clustering(places, codes, unit, middle, config))
+
+
+def _radix_target(step: Step, meaning: Radix, gain: Floats, worst: Floats) -> _Target:
+    if step.function != "identity":
+        raise InternalError(f"{step.path}: {step.function} cannot be written as radix planes")
+    most = max(area.divisor for area in step.areas)
+    far = (meaning.scale * (1 << (meaning.bits - 1)) + np.abs(step.bias)) * most
+    unit = _unit(step, meaning.scale, gain, worst, far, step.bias)
+    if unit > SCALES[1]:
+        raise CompileError(f"layer {step.path}: one step of its output would be {unit:.3g}, more "
+                           f"than {SCALES[1]:.3g}; make its weights or its inputs smaller")
+    return _Target(unit, step.bias, far)
+
+
+def _segments(step: Step, meaning: Codebook, config: Config) -> Segments:
+    """The segments of the step's function on its codebook; no more than the machine's table has."""
     found = segments(step.function, meaning)
     if len(found) > config.codes:
         raise CompileError(
             f"layer {step.path}: {step.function} crosses its codebook {len(found)} times, but "
             f"configuration {config.name!r} has code_bits = {config.code_bits}; use code_bits = "
             f"{(len(found) - 1).bit_length()} or a function that does not fall")
-    places, codes = found.starts, (found.ranks - meaning.order) % config.codes
-    middle = (float(places[0]) + float(places[-1])) / 2 if len(places) else 0.0
-    span = float(places[-1]) - float(places[0]) if len(places) else 0.0
-    bias = step.bias - middle
-    far = (span / 2 + np.abs(bias)) * most
-    unit = _unit(step, max(span / (2 * V_REACH), 1e-30), gain, worst, far, bias)
-    # a threshold may lie up to a unit beyond its place, and a sum must pass it
-    return _Target(unit, middle, far + 2 * unit * most,
-                   *_clustering(places, codes, unit, middle, config))
+    return found
+
+
+def _reached(found: Segments, low: float, high: float) -> Segments:
+    """The segments without those that no x reaches, if v has to span half as much then."""
+    (first, last), less = _ends(found.starts), found.within(low, high)
+    ends = _ends(less.starts)
+    return less if 2 * (ends[1] - ends[0]) < last - first else found
+
+
+def _ends(places: Floats) -> tuple[float, float]:
+    return (float(places[0]), float(places[-1])) if len(places) else (0.0, 0.0)
+
+
+def _size(x: Floats) -> float:
+    return float(np.abs(x).max(initial=0))
+
+
+def _least_distance(bias: Floats) -> float:
+    """A unit for a layer without taps: its biases must fall on the right side of the middle."""
+    distance = np.abs(bias)[bias != 0]
+    return float(distance.min()) if len(distance) else 1.0
 
 
 def _clustering(places: Floats, codes: Ints, unit: float, middle: float, config: Config
@@ -325,7 +378,7 @@ def _pieces(step: Step, gain: Floats, target: _Target, shift: int) -> tuple[Piec
     pieces = []
     for area in step.areas:
         scales = _scales(step, gain, target.unit, shift, area.divisor)
-        bias = (((step.bias - target.middle) / target.unit + 0.5) * 2.0 ** PRODUCT_SHIFT
+        bias = ((target.bias / target.unit + 0.5) * 2.0 ** PRODUCT_SHIFT
                 + scales * (1 - 2.0 ** -shift) / 2)
         pieces.append(Piece(area.y, area.x, area.height, area.width,
                             tuple(scales.astype(np.int64).tolist()),

@@ -9,8 +9,8 @@ import numpy as np
 from . import layers
 from .quantised import Codebook, Floats, Ints
 
-# halvings that take the widest bracket below the spacing of doubles
-HALVINGS = 120
+# halvings after which two doubles, of all, are neighbours
+HALVINGS = 64
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -28,6 +28,11 @@ class Segments:
 
     def __call__(self, x: Floats) -> Ints:
         return self.ranks[np.searchsorted(self.starts, x, side="right")]
+
+    def within(self, low: float, high: float) -> Segments:
+        """The segments in which low <= x <= high can lie; the outer two have no end."""
+        first, end = np.searchsorted(self.starts, [low, high], side="right")
+        return Segments(self.starts[first:end], self.ranks[first:end + 1])
 
 
 def boundaries(codebook: Codebook) -> Floats:
@@ -70,14 +75,30 @@ def _edges(f: layers.Function, between: Floats) -> tuple[Floats, Ints]:
 
 
 def _crossings(f: layers.Function, levels: Floats, low: float, high: float, rises: bool) -> Floats:
-    """The least x in [low, high], where f is monotone, with f(x) >= level (falling: < level)."""
-    lows, highs = np.full(len(levels), low), np.full(len(levels), high)
+    """The least x in [low, high], where f is monotone, with f(x) >= level (falling: < level).
+
+    The doubles in order are halved, not the stretch: near zero they lie closer than any stretch.
+    """
+    lows = np.full(len(levels), _rank_of_double(np.float64(low)))
+    highs = np.full(len(levels), _rank_of_double(np.float64(high)))
     for _ in range(HALVINGS):
-        middle = (lows + highs) / 2
-        reached = (f.apply(middle) >= levels) == rises
+        middle = (lows & highs) + ((lows ^ highs) >> 1)      # (lows + highs) >> 1 in 64 bits
+        reached = (f.apply(_double_of_rank(middle)) >= levels) == rises
         highs = np.where(reached, middle, highs)
         lows = np.where(reached, lows, middle)
-    return highs
+    return _double_of_rank(highs)
+
+
+def _rank_of_double(x: np.float64) -> np.int64:
+    """Doubles as integers of the same order; 0 for both zeros."""
+    bits = x.view(np.int64)
+    return bits if bits >= 0 else np.iinfo(np.int64).min - bits
+
+
+def _double_of_rank(rank: Ints) -> Floats:
+    """Inverse of `_rank_of_double`."""
+    bits = np.where(rank >= 0, rank, np.iinfo(np.int64).min - np.minimum(rank, 0))
+    return bits.view(np.float64)
 
 
 def _without_empty(starts: Floats, ranks: Ints) -> Segments:

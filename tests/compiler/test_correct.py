@@ -83,3 +83,9 @@ def test_errors_without_a_mean_move_a_bias_by_less_than_they_seem_to() -> None:
     errors = np.random.default_rng(0).normal(size=(20, 5000))
     assert np.abs(shift(errors)).mean() < 0.45 * np.abs(errors.mean(axis=0)).mean()
     np.testing.assert_allclose(shift(errors + 3), errors.mean(axis=0) + 3, rtol=0.02)
+
+
+def test_errors_too_small_to_be_squared_move_nothing():
+    for size in (0.0, 5e-324, 1e-170, 1e-150):
+        errors = np.array([[size], [2 * size]])
+        assert shift(errors) == 0
