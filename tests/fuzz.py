@@ -4,9 +4,9 @@
     python tests/fuzz.py --first 4711 --count 1         the network of one number again
     python tests/fuzz.py --verilator --count 50         as Verilog too, on three machines
 
-Every network compiles or is refused by a sentence, and all engines find the same tensors in the same
-cycles. A failing network is told by its number, which is all that it depends on. The exit code is 1
-if any fails.
+Every network compiles or is refused by a sentence, and all engines find the same tensors in the
+same cycles. A failing network is told by its number, which is all that it depends on. The exit code
+is 1 if any fails.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     found: dict[str, list[str]] = {"compiled": [], "refused": [], "failed": []}
     screen = Console(stderr=True)
     with multiprocessing.get_context("spawn").Pool(options.jobs, _quiet) as pool:
-        results = pool.imap_unordered(functools.partial(tried, verilator=options.verilator), numbers)
+        results = pool.imap_unordered(functools.partial(tried, verilator=options.verilator),
+                                      numbers)
         for kind, text in progress.track(results, "networks", len(numbers), console=screen,
                                          disable=not screen.is_terminal):
             found[kind].append(text)

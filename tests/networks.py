@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -70,28 +71,41 @@ def randomise(module: nn.Module, seed: int) -> nn.Module:
     return module.eval()
 
 
-class _Builder:
-    """Draws layers one after the other and keeps the shape that they make."""
+class Drawn:
+    """What hypothesis draws."""
 
-    def __init__(self, draw: Any, shape: tuple[int, int, int], activations: list[str]) -> None:
+    def __init__(self, draw: Any) -> None:
         self.draw = draw
-        self.shape = shape
-        self.activations = activations
 
     def number(self, low: int, high: int) -> int:
         return self.draw(st.integers(low, high))
 
+    def choose(self, options: Sequence[Any]) -> Any:
+        return self.draw(st.sampled_from(options))
+
     def flag(self) -> bool:
         return self.draw(st.booleans())
 
+
+class Builder:
+    """Draws layers one after the other and keeps the shape that they make."""
+
+    KINDS: tuple[str, ...] = ("conv", "conv", "conv", "residual", "shortcut", "join", "maximum",
+                              "average", "pad", "norm", "function")
+
+    def __init__(self, source: Any, shape: tuple[int, int, int],
+                 activations: Sequence[str] = tuple(ACTIVATIONS)) -> None:
+        self.number, self.choose, self.flag = source.number, source.choose, source.flag
+        self.shape = shape
+        self.activations = activations
+
     def function(self) -> nn.Module:
-        kind = ACTIVATIONS[self.draw(st.sampled_from(self.activations))]
+        kind = ACTIVATIONS[self.choose(self.activations)]
         return nn.Identity() if kind is None else kind()
 
     def layer(self) -> nn.Module:
-        kinds = ("conv", "conv", "conv", "residual", "shortcut", "join", "maximum", "average",
-                 "pad", "norm", "function")
-        made = getattr(self, self.draw(st.sampled_from(kinds)))()
+        """A layer of any kind that fits the shape; nothing where it does not."""
+        made = getattr(self, self.choose(self.KINDS))()
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Using padding='same'")    # it is only slower
             try:
@@ -105,8 +119,8 @@ class _Builder:
 
     def conv(self) -> nn.Module:
         channels, out = self.shape[0], self.number(1, 4) * 2
-        groups = self.draw(st.sampled_from(
-            [g for g in range(1, channels + 1) if channels % g == 0 and out % g == 0]))
+        groups = self.choose(
+            [g for g in range(1, channels + 1) if channels % g == 0 and out % g == 0])
         kernel = (self.number(1, 4), self.number(1, 4))
         same = self.flag()
         conv = nn.Conv2d(
@@ -144,7 +158,7 @@ class _Builder:
         return nn.AvgPool2d(kernel, (self.number(1, 3), self.number(1, 3)),
                             (self.number(0, kernel[0] // 2), self.number(0, kernel[1] // 2)),
                             ceil_mode=self.flag(), count_include_pad=self.flag(),
-                            divisor_override=self.draw(st.sampled_from([None, 3])))
+                            divisor_override=self.choose([None, 3]))
 
     def pad(self) -> nn.Module:
         return nn.ZeroPad2d([self.number(0, 2) for _ in range(4)])
@@ -164,7 +178,7 @@ class _Builder:
             nn.Sequential(nn.AdaptiveMaxPool2d(1), nn.Flatten()),
             nn.Sequential(nn.Conv2d(channels, 3, 1)),
         ]
-        return self.draw(st.sampled_from(ends))
+        return self.choose(ends)
 
 
 @st.composite
@@ -172,7 +186,7 @@ def networks(draw: Any, activations: tuple[str, ...] = tuple(ACTIVATIONS), layer
              ) -> tuple[nn.Module, tuple[int, int, int]]:
     """(network in evaluation mode, (C, H, W) of its input) of up to `layers` layers and an end."""
     shape = draw(st.tuples(st.integers(1, 3), st.integers(4, 9), st.integers(4, 9)))
-    builder = _Builder(draw, shape, list(activations))
+    builder = Builder(Drawn(draw), shape, list(activations))
     count = draw(st.integers(1, layers))
     body = [builder.layer() for _ in range(count)]
     seed = draw(st.integers(0, 1 << 16))
