@@ -23,7 +23,7 @@ export OMP_NUM_THREADS := 1
 export MPLBACKEND := Agg
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long mutants bench lint tools docs clean
+.PHONY: help demo test test-long mutants fuzz bench lint tools docs clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -51,6 +51,11 @@ test-long: lint tools
 ## make mutants    changes of the central files that their tests do not notice; fails above a tenth
 mutants: $(STAMP)
 	nice -n 15 $(BIN)/python bench/mutation/survivors.py --jobs $(JOBS)
+
+## make fuzz       1,000 random networks on random machines; 50 of them as Verilog, on three machines
+fuzz: $(STAMP) tools
+	$(BIN)/python tests/fuzz.py --jobs $(JOBS)
+	$(BIN)/python tests/fuzz.py --jobs $(JOBS) --count 50 --verilator
 
 ## make lint       ruff, mypy and the import contract
 lint: $(STAMP)

@@ -38,6 +38,14 @@ def test_what_a_tensor_shows() -> None:
     assert (found["2"].slope == 1).all()
 
 
+def test_a_variance_is_never_negative() -> None:
+    """Sums of values that are all alike round to either side."""
+    graph = graph_of(nn.Conv2d(SHAPE[0], 3, 1))
+    for value in np.linspace(0.1, 0.9, 20):
+        for seen in look(graph, np.full((3, *SHAPE), value)).values():
+            assert seen.variance.min() >= 0
+
+
 def test_images_in_pieces_show_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     graph = graph_of(nn.Conv2d(4, 6, 3), nn.Tanh(), nn.Conv2d(6, 2, 3))
     whole = look(graph, images(5))
