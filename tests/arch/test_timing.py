@@ -222,3 +222,26 @@ def test_lengths_do_not_change():
     found = timing.lengths(np.array([0, 1]), np.array([0, 3]), 2)
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.slots = found.rest
+
+
+@given(seeds, st.sampled_from([1, 2, 4]), st.integers(-500, 500), st.integers(0, 3))
+def test_a_moved_issue_goes_on_as_one_that_came_later(seed, share, clocks, rounds):
+    rng = np.random.default_rng(seed)
+    sizes = [rng.integers(1, 9, rng.integers(1, 5)).tolist() for _ in range(6)]
+    plans = [(timing.lengths(np.array([0, len(runs)]), np.cumsum([0, *runs]), share),
+              rng.integers(1, 30, 3).tolist(), int(rng.integers(0, 40))) for runs in sizes]
+
+    def go_on(state, plans, since):
+        return [timing.issue_channel(state, config(share), since + full, int(of.slots[0]),
+                                     int(of.first[0]), int(of.rest[0]), int(of.tail[0]), drains)
+                for of, drains, full in plans]
+    state = timing.Issue.taken(600, 4)
+    go_on(state, plans[:3], 600)
+    moved = dataclasses.replace(state, ring=list(state.ring), drain_starts=[])
+    moved.move(clocks, 4 * rounds)
+    assert moved.times() == [t + clocks for t in state.times()]
+    assert moved.chunk == state.chunk + 4 * rounds
+    since = state.issued
+    one, other = go_on(state, plans[3:], since), go_on(moved, plans[3:], since + clocks)
+    assert other == [t + clocks for t in one]
+    assert moved.times() == [t + clocks for t in state.times()]
