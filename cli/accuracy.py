@@ -61,8 +61,9 @@ def accuracy(
         if network is not None:
             found["float"] = float_classes(network, str(model), x, _class_count(program))
         inputs.warn(program, [x])
-        found["integers"] = classes(program, x)
-        figures = describe(found, y)
+        found["integers"], limits = classes(program, x)
+        figures = describe(found, y) | {"inputs_cut": inputs.cut(program, [x]),
+                                        "outputs_at_limit": limits}
         report.table(f"{net} on {len(y):,} images of {data}", ("network", "right", "accuracy"),
                      [(name, int((one == y).sum()), f"{100 * figures[name]:.2f} %")
                       for name, one in found.items()])
@@ -104,10 +105,11 @@ def describe(found: dict[str, Ints], y: Ints) -> dict[str, Any]:
     return figures
 
 
-def classes(program: Program, x: Floats) -> Ints:
-    """The largest logit of every image, (n,)."""
+def classes(program: Program, x: Floats) -> tuple[Ints, int]:
+    """The largest logit of every image, (n,), and how many logits are at their limits."""
     with report.progress("integers") as tell:
-        return logits(program, x, tell).argmax(axis=1)
+        found = logits(program, x, tell)
+    return found.argmax(axis=1), inputs.warn_outputs(program, [found])
 
 
 def float_classes(network: Model, spec: str, x: Floats, count: int) -> Ints:

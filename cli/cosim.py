@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from numpy.typing import NDArray
 
 from ..arch import kbin
 from ..arch.errors import KcnnError
 from ..arch.program import Program
-from . import compare, engines, failing, golden, inputs, options, report
+from . import compare, engines, failing, golden, inputs, io, options, report
 from .golden import Fidelity
 from .outputs import Outputs, write_json
+from .run import joined
 from .verdict import Verdict, judge
 
 
@@ -70,11 +72,13 @@ def cosim(
         if network is not None and all(verdict.outcomes):
             fidelities = golden.fidelity(program, network, arrays, verdict.outcomes)
         show(program, verdict, fidelities)
+        limits = inputs.warn_outputs(program, list(_outputs(program, verdict, arrays).values()))
         if folder is not None and not verdict.equal:
             for line in failing.write(folder, program, verdict, memory):
                 report.say(line)
         if place is not None:
-            write_json(place, to_json(program, verdict, fidelities))
+            write_json(place, to_json(program, verdict, fidelities) | {
+                "inputs_cut": inputs.cut(program, arrays), "outputs_at_limit": limits})
     least = min((row.sqnr for row in fidelities), default=math.inf)
     if min_sqnr is not None and least < min_sqnr:
         report.say(f"a tensor has {least:.1f} dB, less than {min_sqnr} dB")
@@ -104,6 +108,15 @@ def show(program: Program, verdict: Verdict, fidelities: Sequence[Fidelity]) -> 
         report.say(str(finding))
     if verdict.equal:
         report.say(_equal(program, verdict))
+
+
+def _outputs(program: Program, verdict: Verdict, arrays: Sequence[io.Floats]
+             ) -> dict[str, NDArray]:
+    """What the first engine made of the images, by name of output; nothing if none came to an end.
+    """
+    first = [next(iter(batch.values())) for batch in verdict.outcomes if batch]
+    count = min(len(arrays[0]), len(first) * program.batch)
+    return joined(program, first, count, False) if first else {}
 
 
 def _equal(program: Program, verdict: Verdict) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ..arch import kbin
+from ..arch import kbin, preprocess
 from ..arch.program import Layer, Program
 from . import figures, options, report, truth
 from .outputs import Outputs, write_json
@@ -51,6 +51,7 @@ def describe(program: Program, size: int) -> dict[str, Any]:
         "inputs": [_port(program, port) for port in program.inputs],
         "outputs": [_port(program, port) for port in program.outputs],
         "instructions": len(program.instructions),
+        "preprocess": program.meta.preprocess,
         "kinds": dict(sorted(kinds.items())),
         "layers": [_layer(program, layer) for layer in program.layers],
     }
@@ -84,6 +85,9 @@ def _show(program: Program, values: dict[str, Any]) -> None:
         sizes += [("weights of the compiled network as float32, bytes", values["float32_bytes"]),
                   ("times fewer", f"{values['float32_bytes'] / values['bytes']:.2f}")]
     sizes += [(f"input {port['name']}", _shape(port["shape"])) for port in values["inputs"]]
+    kept = preprocess.from_plain(program.meta.preprocess)
+    if kept is not None:
+        sizes.append(("preprocess of the input", str(kept)))
     sizes += [(f"output {port['name']}", _shape(port["shape"])) for port in values["outputs"]]
     report.table("network", ("", ""), sizes)
     report.table(f"{values['instructions']} instructions", ("", ""), values["kinds"].items())

@@ -93,9 +93,9 @@ def run(
             report.say(figures.speed(outcomes[0].result.cycles, program.batch, clock))
         show_clocks(program, clocks)
         if place is not None:
-            io.write_arrays(place, _joined(program, outcomes, len(arrays[0]), raw),
+            io.write_arrays(place, joined(program, outcomes, len(arrays[0]), raw),
                             len(program.outputs) > 1)
-        real = _joined(program, outcomes, len(arrays[0]), False)
+        real = joined(program, outcomes, len(arrays[0]), False)
         limits = inputs.warn_outputs(program, list(real.values()))
         if figures_place is not None:
             write_json(figures_place, {
@@ -123,7 +123,7 @@ def encode(program: Program, arrays: Sequence[io.Floats]) -> list[Ints]:
             for port, array in zip(program.inputs, arrays, strict=True)]
 
 
-def _joined(program: Program, outcomes: Sequence[Outcome], count: int, raw: bool
+def joined(program: Program, outcomes: Sequence[Outcome], count: int, raw: bool
             ) -> dict[str, NDArray]:
     """Every output of the first `count` images, by name; of the shape that torch gives it."""
     dims = program.meta.output_dims

@@ -72,7 +72,8 @@ def test_what_is_right_is_counted(kcnn, folder, images, integers, tmp_path):
     assert ran.code == 0 and ran.err == ""
     (line,) = (line for line in ran.out.splitlines() if "integers" in line)
     assert line.split() == ["integers", "91", "70.00", "%"]
-    assert json.loads((tmp_path / "a.json").read_text()) == {"images": COUNT, "integers": 0.7}
+    assert json.loads((tmp_path / "a.json").read_text()) == {
+        "images": COUNT, "integers": 0.7, "inputs_cut": 0, "outputs_at_limit": 0}
 
 
 @pytest.mark.parametrize("pixels", [False, True], ids=["as taken", "pixels"])
@@ -93,6 +94,7 @@ def test_the_float_network_stands_beside(kcnn, folder, images, integers, tmp_pat
     lost = (exact == labels).astype(int) - (integers == labels)
     assert ran.code == 0 and found == {
         "images": COUNT, "integers": np.mean(integers == labels), "float": 0.8,
+        "inputs_cut": 0, "outputs_at_limit": 0,
         "loss": lost.mean(), "error": pytest.approx(np.std(lost) / COUNT ** 0.5),
         "same": np.mean(exact == integers)}
     assert f"the same class for {100 * found['same']:.2f} % of the images" in ran.out

@@ -123,6 +123,8 @@ def test_compile_says_what_the_binary_holds(kcnn, folder, tmp_path):
     assert "channels last: give" in said["last"]
     assert "does not hold it: run, cosim and accuracy take data after it" in said["other"]
     assert "preprocess" not in said["prepared"]
+    assert "0.01569 * x[2] - 2, 0.01569 * x[1]" in kcnn("info", folder / "plain.kbin").out
+    assert "other" in kcnn("info", folder / "other.kbin").out
     assert kbin.read(folder / "prepared.kbin").meta.preprocess is None
 
 
@@ -195,14 +197,17 @@ def test_data_that_look_otherwise_are_told(kcnn, folder, tmp_path, verb):
     assert "the least value of an image is 0 on average, there " in unlike
 
 
-def test_what_is_cut_is_counted(kcnn, folder, tmp_path):
+@pytest.mark.parametrize("verb, more", [
+    ("run", ["--engine", "reference", "--input"]), ("cosim", ["--engines", "reference", "--input"]),
+    ("accuracy", ["--data"])])
+def test_what_is_cut_is_counted(kcnn, folder, tmp_path, verb, more):
     x = np.load(folder / "ready.npy")
     program = kbin.read(folder / "prepared.kbin")
     limit = 127.5 * program.tensors[0].scale
     x[0, 0, 0, :4] = [limit * 1.001, limit * 0.999, -limit * 1.1, 1e30]
-    np.save(tmp_path / "x.npy", x)
-    ran = kcnn("run", folder / "prepared.kbin", "--engine", "reference", "--input",
-               tmp_path / "x.npy", "--json", tmp_path / "f.json")
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(5) % 4)
+    ran = kcnn(verb, folder / "prepared.kbin", *more, tmp_path / "x.npz", "--json",
+               tmp_path / "f.json")
     wanted = 3 + np.count_nonzero(np.abs(np.load(folder / "ready.npy")) > limit)
     assert json.loads((tmp_path / "f.json").read_text())["inputs_cut"] == wanted
     assert f"{wanted} of 960 values of input 'input' lie outside " in ran.err
