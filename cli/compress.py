@@ -13,6 +13,7 @@ from rich import progress as bars
 from rich.console import Console
 
 from ..arch.errors import KcnnError
+from ..arch.preprocess import OTHER, Affine
 from . import options, report
 from .outputs import Outputs, write_bytes, write_json
 from .stopping import Stopped
@@ -76,17 +77,21 @@ def compress(
         chosen = tuple(compose.METHODS) if methods is None else tuple(methods.split(","))
         settings = compose.Settings(budget, chosen, finetune_epochs, seed)
         settings.check()
-        network, images = _read(model, trust, data, test, preprocessed)
+        network, images, kept = _read(model, trust, data, test, preprocessed)
         try:
             with _bars(len(chosen)) as tell:
                 found = compose.compose(network, images, settings, folder, tell)
         except Stopped as stopped:
             raise Stopped(stopped.number, f"stopped; {folder} holds what is done, and the same "
                           "command goes on from there") from None
-        write_bytes(place, exported_bytes(found.module, images.example))
+        write_bytes(place, exported_bytes(
+            found.module, images.example, kept if isinstance(kept, Affine) else None))
         if told is not None:
             write_json(told, {"model": Path(model).name, **found.report})
         _show(found.report, output)
+        if kept == OTHER:
+            report.say("the model's preprocess is not one factor and offset a channel, so "
+                       f"{output} does not hold it: it takes images after it")
     shutil.rmtree(folder)
 
 
@@ -101,17 +106,20 @@ def _partial(output: Path, *reads: str | Path | None) -> Path:
 
 
 def _read(model: str, trust: bool, data: Path, test: Path | None, preprocessed: bool
-          ) -> tuple[nn.Module, Data]:
-    """The network as torch layers, and its data."""
+          ) -> tuple[nn.Module, Data, Affine | str | None]:
+    """The network as torch layers, its data, and what is kept of its preprocess."""
     from torch import nn
 
-    from ..compiler.compress.data import load
+    from ..compiler.compress.data import load, sample
     from ..compiler.compress.layered import layered
     from ..compiler.model import load_model
+    from ..compiler.preprocess import kept_of
     network = load_model(model, trust)
-    images = load(data, test, None if preprocessed else network.preprocess)
+    function = None if preprocessed else network.preprocess
+    images = load(data, test, function)
+    kept = None if function is None else kept_of(function, sample(data))
     module = network.module
-    return module if isinstance(module, nn.Module) else layered(module), images
+    return module if isinstance(module, nn.Module) else layered(module), images, kept
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 
 from . import archive
 from .errors import CompileError, first_line
+from .preprocess import noted
 from .quiet import quiet
 from .shapes import check_shapes
 
@@ -25,7 +26,8 @@ class Model(NamedTuple):
     """A network as the user gives it.
 
     example_inputs: tensors that it takes; none for a .pt2 file, which says itself what it takes.
-    preprocess: what turns raw data into the network's input, None where nothing does.
+    preprocess: what turns raw data into the network's input, None where nothing does; a .pt2 file
+    that `kcnn compress` wrote has a note of it.
     """
 
     module: torch.nn.Module | ExportedProgram
@@ -41,7 +43,8 @@ def load_model(spec: str, trust: bool = False) -> Model:
     runs none, unless it is trusted. Raises CompileError.
     """
     if spec.endswith(".pt2"):
-        return Model(_load_export(spec, trust), ())
+        data = _read(spec)
+        return Model(_load_export(spec, data, trust), (), noted(data, f"model {spec}"))
     source, colon, name = spec.rpartition(":")
     if not colon or not source or not name.isidentifier():
         raise CompileError(f"model {spec!r}: neither a .pt2 file nor module:function; write for "
@@ -50,8 +53,7 @@ def load_model(spec: str, trust: bool = False) -> Model:
         return _checked(spec, _call(spec, _import(spec, source), name))
 
 
-def _load_export(path: str, trust: bool) -> ExportedProgram:
-    data = _read(path)
+def _load_export(path: str, data: bytes, trust: bool) -> ExportedProgram:
     if not trust:
         data = archive.harmless(data, f"model {path}")
     exported = _load_archive(path, data)

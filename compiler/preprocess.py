@@ -6,6 +6,9 @@ user's files hold them, and returns what the network takes, float32 (N, C, H, W)
 
 from __future__ import annotations
 
+import io
+import zipfile
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,14 +16,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ..arch.errors import KcnnError
-from ..arch.preprocess import Affine, planes_first
+from ..arch import records
+from ..arch.errors import FormatError, KcnnError
+from ..arch.meta import Meta
+from ..arch.preprocess import OTHER, Affine, planes_first, to_plain
 from .errors import CompileError, first_line
 
 Preprocess = Callable[[torch.Tensor], torch.Tensor]
 Images = NDArray[np.float32]
 # of the largest scale * x and of offset, what float32 arithmetic in a few steps may be off
 ROUNDING = 2.0 ** -20
+# the file of a .pt2 archive that holds a preprocess
+NOTE = "kcnn_preprocess.json"
+NOTE_BYTES = 1 << 20
 SHOWN = 4           # calibration images that are looked at one by one
 
 
@@ -65,9 +73,48 @@ def as_data(function: Preprocess, images: NDArray[Any], made: Images) -> Affine 
     return None
 
 
+def kept_of(function: Preprocess, images: NDArray[Any]) -> Affine | str:
+    """What is kept of a preprocess that calibrates with these images."""
+    return as_data(function, images, applied(function, images, "preprocess")) or OTHER
+
+
 def as_function(kept: Affine) -> Preprocess:
     """The data as a function of tensors."""
     return lambda images: torch.from_numpy(kept(images.numpy()))
+
+
+# ---- beside an exported network --------------------------------------------------------------
+def note(kept: Affine) -> str:
+    """The data as the text of a file of a .pt2 archive."""
+    return records.canonical(to_plain(kept))
+
+
+def noted(archive: bytes, where: str) -> Preprocess | None:
+    """The preprocess that a .pt2 archive has a note of, None if it has no note.
+
+    archive: one that torch reads. Raises CompileError for a note that kcnn did not write.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(archive)) as file:
+            found = next((name for name in file.namelist() if name.endswith(f"/{NOTE}")), None)
+            if found is None:
+                return None
+            plain = records.parse(_short(file, found), NOTE)
+        kept = Affine(**Meta(preprocess=plain).preprocess)          # type: ignore[arg-type]
+    except (FormatError, OSError, RuntimeError, ValueError, EOFError, zipfile.BadZipFile,
+            zlib.error) as error:
+        raise CompileError(f"{where}: its note {NOTE} is not one that kcnn wrote "
+                           f"({first_line(error)}); compress the network again") from None
+    return as_function(kept)
+
+
+def _short(file: zipfile.ZipFile, name: str) -> bytes:
+    """A member that is not longer than a note can be."""
+    with file.open(name) as member:
+        text = member.read(NOTE_BYTES + 1)
+    if len(text) > NOTE_BYTES:
+        raise ValueError(f"it is longer than {NOTE_BYTES} bytes")
+    return text
 
 
 # ---- images to try ---------------------------------------------------------------------------

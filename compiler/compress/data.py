@@ -87,6 +87,15 @@ def held(path: Path, preprocess: Preprocess | None = None, pixels: Preprocess | 
                  preprocess, pixels)
 
 
+def sample(path: Path) -> NDArray:
+    """Some images (N, C, H, W) of the training part as the file holds them, before a preprocess."""
+    arrays = _read(path)
+    if "x_train" in arrays:
+        return arrays["x_train"][:BATCH]
+    images = arrays["images"][:BATCH]
+    return planes_first(images.reshape(*images.shape[:3], -1))
+
+
 def _alike(train: Tensor, other: Tensor, what: str) -> None:
     if train.shape[1:] != other.shape[1:]:
         raise CompressError(f"{what} have the shape {tuple(other.shape[1:])}, training images "

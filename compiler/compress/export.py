@@ -7,7 +7,9 @@ import io
 import torch
 from torch import Tensor, nn
 
+from ...arch.preprocess import Affine
 from ..errors import first_line
+from ..preprocess import NOTE, note
 from ..quiet import quiet
 from .errors import CompressError
 
@@ -15,10 +17,11 @@ from .errors import CompressError
 HISTORY = ("stack_trace", "from_node")
 
 
-def exported_bytes(module: nn.Module, example: Tensor) -> bytes:
+def exported_bytes(module: nn.Module, example: Tensor, kept: Affine | None = None) -> bytes:
     """What torch.export.save writes, without the places of source code in it.
 
-    example: (1, C, H, W); the number of images stays free where the network allows it.
+    example: (1, C, H, W); the number of images stays free where the network allows it. kept: a
+    preprocess that goes along as a note.
     """
     module.eval()
     try:
@@ -33,5 +36,5 @@ def exported_bytes(module: nn.Module, example: Tensor) -> bytes:
         for name in HISTORY:
             node.meta.pop(name, None)
     out = io.BytesIO()
-    torch.export.save(exported, out)
+    torch.export.save(exported, out, extra_files=None if kept is None else {NOTE: note(kept)})
     return out.getvalue()

@@ -20,6 +20,7 @@ from kcnn.cli.stopping import Stopped
 from kcnn.compiler.compress import compose, methods
 from kcnn.compiler.frontend import trace
 from kcnn.compiler.graph import Conv
+from kcnn.compiler.model import load_model
 from kcnn.compiler.passes import canonicalise
 from kcnn.compiler.weights import cluster_weights
 from sklearn.datasets import load_digits
@@ -241,6 +242,8 @@ def test_networks_from_python_with_pixels(kcnn: Callable, digits: Path, tmp_path
                "--test", tmp_path / "b.npz", "--budget", 0.5, "--methods", "cluster", "-o",
                tmp_path / "small.pt2")
     assert ran.code == 0 and "cluster" in ran.out, ran
+    kept = load_model(str(tmp_path / "small.pt2")).preprocess
+    assert kept is not None and kept(torch.full((1, 1, 8, 8), 4.0)).unique().tolist() == [0.25]
     assert all(cluster_weights(op.weight, 16).dense().any()
                for op in convolutions(tmp_path / "small.pt2"))
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import torch
 from kcnn.compiler import preprocess
 from kcnn.compiler.errors import CompileError
+from kcnn.compiler.model import load_model
 from torch.nn import functional
 
 MEAN = torch.tensor([0.485, 0.456, 0.406])[:, None, None]
@@ -107,3 +110,33 @@ def test_what_it_does_wrong_is_told(function, said):
     with pytest.raises(CompileError) as caught:
         preprocess.applied(function, pixels(), "here")
     assert str(caught.value).startswith(f"here: the model's {said}")
+
+
+# ---- notes ---------------------------------------------------------------------------------------
+def archive(note):
+    """A .pt2 file with a note."""
+    out = io.BytesIO()
+    exported = torch.export.export(torch.nn.Conv2d(3, 2, 3).eval(), (torch.zeros(1, 3, 5, 5),))
+    torch.export.save(exported, out, extra_files={preprocess.NOTE: note})
+    return out.getvalue()
+
+
+def test_an_exported_network_takes_it_along(tmp_path):
+    kept = found(PLAIN["the other order"], pixels())
+    (tmp_path / "net.pt2").write_bytes(archive(preprocess.note(kept)))
+    function = load_model(str(tmp_path / "net.pt2")).preprocess
+    x = pixels(seed=3)
+    assert (preprocess.applied(function, x, "here") == kept(x)).all()
+
+
+@pytest.mark.parametrize("note", [
+    "", "{}", "[" * 100_000, '"other"', '{"order":[7],"scale":[1.0],"offset":[]}', " " * (1 << 21),
+    '{"channels":1,"channels_last":false,"offset":[1e999],"order":[0],"scale":[1.0]}'])
+def test_notes_that_kcnn_did_not_write_are_refused(note):
+    with pytest.raises(CompileError, match="here: its note kcnn_preprocess.json is not one that"):
+        preprocess.noted(archive(note), "here")
+
+
+def test_other_archives_have_none():
+    other = archive("").replace(b"kcnn_preprocess", b"some_preprocess")
+    assert preprocess.noted(other, "here") is None
