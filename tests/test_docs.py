@@ -12,10 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from kcnn.arch import check, isa, order, timing
+from kcnn.arch.config import Config
 from kcnn.arch.pages import isa_page
 from kcnn.compiler.pages import supported_page
+from kcnn.rtl.port import ADDRESS_BITS, BEATS_BITS
+from kcnn.rtl.signals import CHANNEL_RING
 from scripts import ROOT, script
 
+TINY = Config.preset("tiny")
 PAGES = sorted([*ROOT.glob("*.md"),
                 *(page for folder in ("docs", "bench") for page in (ROOT / folder).rglob("*.md"))])
 FOLDERS = ("arch", "bench", "cli", "compiler", "docs", "examples", "rtl", "tests", "tlm")
@@ -52,6 +57,23 @@ def test_every_page_can_be_found_from_the_readme() -> None:
         ahead += [(page.parent / target).resolve() for target in
                   re.findall(r"\]\(([^)#:]+)[^)]*\)", page.read_text())]
     assert found >= set(PAGES)
+
+
+@pytest.mark.parametrize("words, value", [
+    (r"TB is `total_banks` \((\d+)\)", TINY.total_banks),
+    (r"mem_address\[(\d+)\]", ADDRESS_BITS), (r"mem_beats\[(\d+)\]", BEATS_BITS),
+    (r"Counters have (\d+) bits", order.COUNTER_BITS),
+    (r"window holds at most (\d+) bytes", timing.WINDOW_LOW),
+    (r"at least (\d+) bytes the parser", timing.WINDOW_LOW),
+    (r"ring of (\d+) entries", CHANNEL_RING), (r"running number mod (\d+)", CHANNEL_RING),
+    (r"within (\d+) bytes of the last", check.STREAM_REST),
+    (r"(\d+) bytes are fetched", isa.SHORT_BYTES),
+    (r"for the other (\d+) bytes", isa.LONG_BYTES - isa.SHORT_BYTES),
+    (r"from k\+(\d+) on stage 0", timing.RUN_SETUP),
+    (r"(\d+) load, 2 store, 3 seq", int(timing.Master.LOAD)),
+])
+def test_the_machine_s_page_has_the_figures_of_the_code(words: str, value: int) -> None:
+    assert re.findall(words, (ROOT / "docs" / "machine.md").read_text()) == [str(value)]
 
 
 def test_generated_pages_are_fresh() -> None:
