@@ -23,11 +23,11 @@ from kcnn.arch import host, kbin, reference
 from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel, Result
 from kcnn.arch.program import Program, memory_image
-from kcnn.cli import figures, report
+from kcnn.cli import figures, report, truth
 from kcnn.cli.accuracy import logits
 from kcnn.cli.bounds import layer_clocks
 from kcnn.cli.engines import outputs
-from kcnn.compiler import emulate, pipeline
+from kcnn.compiler import emulate, fidelity, pipeline
 from kcnn.compiler.quantised import Quantised
 from kcnn.rtl.convert import convert
 from kcnn.rtl.simulate import simulate as simulate_rtl
@@ -188,6 +188,10 @@ def demo(out: Path, epochs: int = train.EPOCHS, images: int = 3) -> int:
         program = compiled.program
         path = out / "digits.kbin"
         kbin.write(path, program)
+    with step("measuring what is left of the float network"):
+        measured = fidelity.measure(compiled, digits.calibration, digits.test_x)
+    for line in truth.lines(measured.to_json()):
+        report.say(line)
     with step(f"accuracy over {len(digits.test_y)} test images"):
         steps = accuracies(module, program, compiled.quantised, digits)
     show_accuracy(steps)

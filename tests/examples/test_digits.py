@@ -53,6 +53,11 @@ def test_the_demo_holds_what_it_promises(run: tuple[int, Path]) -> None:
     assert exact - whole <= 1
 
 
+def test_the_demo_tells_what_is_left_of_the_float_network(run: tuple[int, Path]) -> None:
+    said = (run[1] / "said.txt").read_text()
+    assert re.search(r"images held back: \w+ keeps \d\d\.\d dB of what varies", said)
+
+
 def test_the_binary_is_much_smaller_than_the_network(run: tuple[int, Path]) -> None:
     _, out = run
     floats = 4 * sum(value.numel() for value in demo.train.small_cnn().parameters())
