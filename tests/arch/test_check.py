@@ -19,6 +19,7 @@ from broken import (
     STORE,
     bare,
     channels,
+    rearranged,
     refused,
     taps,
     with_instruction,
@@ -35,7 +36,7 @@ from hypothesis import given, settings
 from kcnn.arch import check
 from kcnn.arch.config import Config
 from kcnn.arch.errors import ConfigError
-from kcnn.arch.isa import Table
+from kcnn.arch.isa import Fill, Table
 from kcnn.arch.program import Piece, Source
 from kcnn.arch.stream import Run
 
@@ -321,3 +322,88 @@ def test_same_machine():
     assert str(caught.value) == (
         "net.kbin: compiled for lanes=4, but configuration 'small' has lanes=16; recompile the "
         "network for it, or use the configuration in the file")
+
+
+# ---- the last that is allowed ------------------------------------------------------------------
+OFFSETS = [*range(6), *range(8, 14)]                      # the positions that CODE's tables know
+
+
+def with_added(*instructions):
+    """CODE with more instructions before the RUN."""
+    return bare(rearranged([*CODE.instructions[:RUN], *instructions, *CODE.instructions[RUN:]]))
+
+
+@pytest.mark.parametrize("row, rows, fits", [(2047, 1, True), (2040, 8, True), (2040, 9, False),
+                                             (2047, 2, False)])
+def test_rows_may_end_with_the_memory(row, rows, fits):
+    program = with_added(Fill(row, rows, 15))
+    if fits:
+        check.verify(program)
+    else:
+        refused(program, f"row={row} rows={rows} end behind the 2048 rows of the memory")
+
+
+@pytest.mark.parametrize("kind, depth", [(Table.BASE, 256), (Table.OFFSET, 32), (Table.CLUSTER, 16),
+                                         (Table.DECODE, 16)])
+def test_tables_may_be_filled_to_the_end(kind, depth):
+    table = dataclasses.replace(CODE.instructions[CLUSTER], kind=kind, bank=1, count=3)
+    check.verify(with_table(table, first=depth - 3))
+    refused(with_table(table, first=depth - 2), f"end behind the {depth} entries of the table")
+
+
+def with_table(table, **changes):
+    """CODE with one more TABLE, into a bank that nothing reads; its words are all 0."""
+    start = CODE.instructions[BASE].address
+    return with_added(dataclasses.replace(table, address=start, **changes))
+
+
+@pytest.mark.parametrize("entries, fits", [(256, True), (257, False)])
+def test_a_ramp_may_fill_the_base_table(entries, fits):
+    ramp = dataclasses.replace(CODE.instructions[BASE], kind=Table.RAMP, bank=1, count=entries,
+                               address=0, start=(1 << 14) - 1, step=(1 << 14) - 1)
+    if fits:
+        check.verify(with_added(ramp))
+    else:
+        refused(with_added(ramp), "end behind the 256 entries of the table RAMP")
+
+
+@pytest.mark.parametrize("first, second, units, rest", [
+    (10, 0, 2, None), (10, 1, 2, 3), (10, 1, 3, None), (12, 1, 4, 33), (12, 2, 4, None)])
+def test_a_stream_leaves_four_to_32_bytes(first, second, units, rest):
+    """Two channels; the first has one or two runs: 6 + 2 + taps (+ 2 + taps) + 1, and 7 bytes."""
+    runs = [taps(*OFFSETS[:first - 2 * (not second)])]
+    runs += [taps(*OFFSETS[:second], factor=2)] if second else [taps(0, 1, factor=2)]
+    program = bare(with_instruction(with_stream(CODE, channels(runs, [])), RUN,
+                                    stream_units=units))
+    if rest is None:
+        check.verify(program)
+    else:
+        refused(program, f"stream_units={units} leave {rest} bytes behind the last channel")
+
+
+@pytest.mark.parametrize("count", [15, 16, 17])
+def test_a_channel_may_fill_the_tap_cache(count):
+    program = dataclasses.replace(bare(CODE), config=dataclasses.replace(CODE.config, tap_slots=16))
+    runs = [taps(*OFFSETS), taps(*OFFSETS[:count - 12], factor=2)]
+    changed = with_instruction(with_stream(program, channels(runs, [])), RUN, stream_units=3)
+    if count <= 16:
+        check.verify(changed)
+    else:
+        refused(changed, "a channel of its stream has 17 taps, the tap cache holds tap_slots=16")
+
+
+@pytest.mark.parametrize("factor", [255, 256, -256, -257])
+def test_a_factor_may_fill_its_bits(factor):
+    changed = bare(with_stream(CODE, channels([taps(0, factor=factor)], [])))
+    changed = with_instruction(changed, RUN, stream_units=2)
+    if -256 <= factor <= 255:
+        check.verify(changed)
+    else:
+        refused(changed, f"has the factor [{factor}], which does not fit factor_bits=9")
+
+
+def test_the_last_base_entry_may_be_named():
+    first = dataclasses.replace(CODE.instructions[BASE], first=254)
+    program = rearranged([first, *CODE.instructions[1:]])
+    data = channels([taps(255 << 3)], [])
+    check.verify(bare(with_instruction(with_stream(program, data), RUN, stream_units=2)))
