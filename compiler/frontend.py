@@ -65,7 +65,7 @@ def check_examples(example_inputs: Sequence[torch.Tensor]) -> None:
     if not isinstance(example, torch.Tensor) or not example.is_floating_point():
         found = example.dtype if isinstance(example, torch.Tensor) else type(example).__name__
         raise CompileError(f"the example input must be a floating-point tensor, found {found}; let "
-                           "the network take floats, and make them of pixels in preprocess")
+                           "the network take floats, and turn other data into them in preprocess")
     _check_shape(tuple(example.shape), "the example input")
 
 

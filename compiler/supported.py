@@ -114,8 +114,8 @@ ADVICE: dict[str, str] = {
     **dict.fromkeys(("lstm", "gru", "rnn_tanh", "rnn_relu"), RECURRENT),
     **dict.fromkeys(("layer_norm", "group_norm", "instance_norm", "rms_norm"), STATISTICS),
     **dict.fromkeys(("argmax", "topk", "sort"), "leave it to whoever reads the output"),
-    **dict.fromkeys(("permute", "transpose"), "maps stay (N, C, H, W); put the order into the "
-                    "weights of the layer behind"),
+    **dict.fromkeys(("permute", "transpose"), "attention cannot be compiled, and maps stay (N, C, "
+                    "H, W): for another order of a flattened map reorder its Linear's weights"),
     "conv3d": "maps have two dimensions; use Conv2d",
     "select": "it takes a dimension away; keep it with a slice, x[:, i:i + 1]",
     "max": "use amax over height and width, or MaxPool2d",
