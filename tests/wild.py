@@ -87,6 +87,7 @@ FUNCTIONS: dict[str, Callable[[Rolled], nn.Module]] = {
     "tanh": lambda roll: nn.Tanh(), "silu": lambda roll: nn.SiLU(),
     "gelu": lambda roll: nn.GELU(), "gelu_tanh": lambda roll: nn.GELU("tanh"),
     "leaky_relu": lambda roll: nn.LeakyReLU(roll.real(-1.5, 1.5)), "prelu": _prelu,
+    "x * sigmoid(x)": lambda roll: Apply(lambda x: x * torch.sigmoid(x)),
     "clamp": _clamp, "elu": lambda roll: nn.ELU(roll.real(-1, 3)),
 }
 
@@ -101,6 +102,13 @@ class Twice(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.first(x) + self.second(x)
+
+
+class Minus(Twice):
+    """The difference of two branches of one input."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.first(x) - self.second(x)
 
 
 class Several(nn.Module):
@@ -119,7 +127,7 @@ class WildBuilder(Builder):
     """All layers of `networks` and the rest of what the frontend takes, with all functions."""
 
     KINDS = (*Builder.KINDS, "slices", "reduced", "adaptive", "twice", "function", "function",
-             "depthwise", "dropout")
+             "depthwise", "dropout", "arithmetic", "difference", "shuffle", "parts")
 
     def __init__(self, roll: Rolled, shape: tuple[int, int, int]) -> None:
         super().__init__(roll, shape)
@@ -156,6 +164,31 @@ class WildBuilder(Builder):
         return nn.Sequential(
             nn.Conv2d(channels, channels * times, self.number(1, 3), self.number(1, 2),
                       self.number(0, 2), groups=channels), self.function())
+
+    def arithmetic(self) -> nn.Module:
+        """Constants of the whole map or of each channel."""
+        channels = self.choose([1, self.shape[0]])
+        numbers = torch.tensor(self.roll.rng.uniform(-2, 2, (1, channels, 1, 1))).float()
+        return Apply(self.choose([lambda x: x + numbers, lambda x: x * numbers,
+                                  lambda x: numbers - x, lambda x: (x - numbers) / 1.7]))
+
+    def difference(self) -> nn.Module:
+        first, second = self.function(), self.conv_1x1()
+        return self.choose([Minus(first, second), Minus(second, first)])
+
+    def shuffle(self) -> nn.Module:
+        groups = self.choose([n for n in (1, 2, 3) if self.shape[0] % n == 0])
+        return nn.ChannelShuffle(groups)
+
+    def parts(self) -> nn.Module:
+        """Parts of the channels, of which one becomes something else, in another order."""
+        function = self.function()
+
+        def forward(x: Tensor) -> Tensor:
+            first, *rest = x.chunk(2, 1)
+            return torch.cat([*rest, function(first)], 1)
+
+        return Apply(forward)
 
     def dropout(self) -> nn.Module:
         return nn.Dropout()
