@@ -54,6 +54,11 @@ def planes_first(x: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(np.moveaxis(x, 3, 1))
 
 
+def pixel_planes(images: NDArray[Any]) -> NDArray[Any]:
+    """(N, C, H, W) of images (N, H, W) or (N, H, W, C)."""
+    return planes_first(images.reshape(*images.shape[:3], -1))
+
+
 def to_plain(kept: Affine | str | None) -> Mapping[str, Any] | str | None:
     """As metadata hold it."""
     return dataclasses.asdict(kept) if isinstance(kept, Affine) else kept

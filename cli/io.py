@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ..arch import npy, scratch
 from ..arch.errors import KcnnError
-from ..arch.preprocess import planes_first
+from ..arch.preprocess import pixel_planes
 from ..arch.program import Program
 
 Floats = NDArray[np.float32]
@@ -37,7 +37,7 @@ def pixels(array: NDArray, where: str) -> NDArray:
     if array.dtype != np.uint8 or array.ndim not in (3, 4) or 0 in array.shape:
         raise KcnnError(f"{where} is {array.dtype} of shape {array.shape}; uint8 (N, H, W) or "
                         "(N, H, W, C) is needed")
-    return planes_first(array.reshape(*array.shape[:3], -1))
+    return pixel_planes(array)
 
 
 def read_inputs(path: Path, program: Program, take: Callable[[NDArray], NDArray] | None = None

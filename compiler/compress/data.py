@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ...arch import npy
 from ...arch.errors import KcnnError
-from ...arch.preprocess import planes_first
+from ...arch.preprocess import pixel_planes
 from ..errors import CompileError
 from ..preprocess import Preprocess, applied
 from .errors import CompressError
@@ -90,10 +90,8 @@ def held(path: Path, preprocess: Preprocess | None = None, pixels: Preprocess | 
 def sample(path: Path) -> NDArray:
     """Some images (N, C, H, W) of the training part as the file holds them, before a preprocess."""
     arrays = _read(path)
-    if "x_train" in arrays:
-        return arrays["x_train"][:BATCH]
-    images = arrays["images"][:BATCH]
-    return planes_first(images.reshape(*images.shape[:3], -1))
+    return arrays["x_train"][:BATCH] if "x_train" in arrays else pixel_planes(
+        arrays["images"][:BATCH])
 
 
 def _alike(train: Tensor, other: Tensor, what: str) -> None:
@@ -179,7 +177,7 @@ def _pixels(array: NDArray, where: str, preprocess: Preprocess | None) -> Tensor
     if preprocess is None:
         raise CompressError(f"{where} holds pixels 0..255, and no model with a function preprocess "
                             "is given; write one, or store the images as the network takes them")
-    return _taken(planes_first(array.reshape(*array.shape[:3], -1)), where, preprocess)
+    return _taken(pixel_planes(array), where, preprocess)
 
 
 def _taken(array: NDArray, where: str, preprocess: Preprocess | None) -> Tensor:

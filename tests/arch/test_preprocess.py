@@ -25,6 +25,13 @@ def test_channels_may_come_last_and_pixels_be_bytes():
     assert last.takes((3, 4, 5)) == (4, 5, 3) and SWAPPED.takes((3, 4, 5)) == (3, 4, 5)
 
 
+def test_pixels_get_their_channels_first():
+    x = np.arange(24, dtype=np.uint8)
+    assert preprocess.pixel_planes(x.reshape(2, 3, 4)).shape == (2, 1, 3, 4)
+    found = preprocess.pixel_planes(x.reshape(2, 2, 2, 3))
+    assert found.shape == (2, 3, 2, 2) and found[1, 2, 1, 0] == x.reshape(2, 2, 2, 3)[1, 1, 0, 2]
+
+
 def test_results_are_rounded_once():
     x = np.array([1 + 2.0 ** -23], np.float32).reshape(1, 1, 1, 1)
     assert Affine((0,), (1e8,), (-1e8,), 1)(x).ravel()[0] == np.float32(1e8 * 2.0 ** -23)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import textwrap
 
@@ -73,8 +74,10 @@ def folder(tmp_path_factory):
                              ("prepared", "cal_ready", []),
                              ("left_out", "cal_ready", ["--preprocessed"])):
         model = "plain" if name == "left_out" else name
-        assert run(["compile", f"{place}/model.py:{model}", "--calibration", f"{place}/{data}.npz",
-                    "--config", "tiny", "-o", f"{place}/{name}.kbin", *more]) == 0
+        with (place / f"{name}.txt").open("w") as said, contextlib.redirect_stdout(said):
+            assert run(["compile", f"{place}/model.py:{model}", "--calibration",
+                        f"{place}/{data}.npz", "--config", "tiny", "-o", f"{place}/{name}.kbin",
+                        *more]) == 0
     return place
 
 
@@ -109,15 +112,8 @@ def test_outputs_are_near_those_of_the_float_network(kcnn, folder, tmp_path):
         assert np.abs(found - exact).max() < 0.2 * np.abs(exact).max()
 
 
-def test_compile_says_what_the_binary_holds(kcnn, folder, tmp_path):
-    said = {}
-    for name, data in (("plain", "cal"), ("last", "last"), ("other", "cal"),
-                       ("prepared", "cal_ready")):
-        ran = kcnn("compile", f"{folder}/model.py:{name}", "--calibration", folder / f"{data}.npz",
-                   "--config", "tiny", "-o", tmp_path / "net.kbin")
-        assert ran.code == 0 and (tmp_path / "net.kbin").read_bytes() == (
-            folder / f"{name}.kbin").read_bytes()
-        said[name] = ran.out
+def test_compile_says_what_the_binary_holds(kcnn, folder):
+    said = {path.stem: path.read_text() for path in folder.glob("*.txt")}
     assert ("the binary holds the model's preprocess, 0.01569 * x[2] - 2, 0.01569 * x[1] - 1.8, "
             "0.01569 * x[0] - 1.6: give") in said["plain"]
     assert "channels last: give" in said["last"]

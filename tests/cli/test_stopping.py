@@ -38,8 +38,8 @@ def command(net, images, number, place, then="return 0"):
             "--engine", "tlm", "-o", "y.npy"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("place, number", [
+    (place, signal.SIGTERM) for place in PLACES] + [("engine", signal.SIGINT)])
 def test_a_signal_is_told_in_one_line(net, images, tmp_path, number, place):
     before = sorted(tmp_path.rglob("*"))
     done = subprocess.run(
