@@ -123,7 +123,8 @@ def load(data: bytes, where: str) -> Program:
     try:
         program = _program(bodies, at)
     except ConfigError as error:
-        raise FormatError(f"{error}; recompile the network") from None
+        said = str(error).removeprefix(f"{at[Section.CONFIG]}: ")
+        raise FormatError(f"{at[Section.CONFIG]}: {said}; recompile the network") from None
     try:
         check.verify(program)
     except FormatError as error:

@@ -21,8 +21,9 @@ Floats = NDArray[np.floating]
 
 # numbers gathered at once for one matrix product
 GATHER = 1 << 22
-# images that `outputs` computes together
+# images that `outputs` computes together at most, and numbers of all their tensors
 AT_ONCE = 50
+TOGETHER = 1 << 25
 
 
 def run(program: Program, inputs: Sequence[Ints]) -> dict[int, Ints]:
@@ -42,17 +43,27 @@ def tensors(program: Program, inputs: Sequence[Ints]) -> dict[int, Ints]:
     return run(_for_images(program, np.shape(inputs[0])[1]), inputs)
 
 
-def outputs(program: Program, inputs: Sequence[Ints], at_once: int = AT_ONCE) -> list[Ints]:
+def outputs(program: Program, inputs: Sequence[Ints], at_once: int | None = None) -> list[Ints]:
     """Codes (planes, n, C, H, W) of every output for any number n of images.
 
-    at_once: images computed together, for which memory must suffice; the machine's N is not used.
+    at_once: images computed together, by default as many as fit some 256 MiB, AT_ONCE at most; the
+    machine's N is not used.
     """
     count = np.shape(inputs[0])[1]
+    if at_once is None:
+        at_once = max(1, min(AT_ONCE, TOGETHER // _numbers(program)))
     parts = []
     for first in range(0, count, at_once):
         found = tensors(program, [np.asarray(codes)[:, first:first + at_once] for codes in inputs])
         parts.append([found[port.tensor] for port in program.outputs])
     return [np.concatenate(codes, axis=1) for codes in zip(*parts, strict=True)]
+
+
+def _numbers(program: Program) -> int:
+    """Numbers of one image in all tensors."""
+    layouts = [tensor.layout for tensor in program.tensors]
+    return sum(layout.planes * layout.channels * layout.height * layout.width
+               for layout in layouts)
 
 
 def _for_images(program: Program, images: int) -> Program:

@@ -11,6 +11,8 @@ from ..arch import kbin, text
 from ..arch.errors import KcnnError
 from .outputs import Outputs, write_bytes
 
+MOST_BYTES = 1 << 28      # of a text
+
 
 def asm(
     source: Annotated[Path, typer.Argument(
@@ -27,7 +29,12 @@ def asm(
     with Outputs(source) as outputs:
         place = outputs.file(output)
         try:
-            written = source.read_text(encoding="utf-8")
+            with source.open("rb") as file:
+                data = file.read(MOST_BYTES + 1)
+            if len(data) > MOST_BYTES:
+                raise KcnnError(f"{source}: has more than {MOST_BYTES} bytes, the most that is "
+                                "read; give what kcnn disasm printed")
+            written = data.decode()
         except OSError as error:
             raise KcnnError(f"{source}: cannot be read ({error.strerror}); "
                             "give the path of a text file") from None
