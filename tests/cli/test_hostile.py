@@ -20,7 +20,7 @@ from kcnn.compiler import pipeline
 
 WORKER = Path(hostile.__file__).with_name("hostile_worker.py")
 SECONDS = 2
-QUICK = 12                # mutations of a section of a program
+QUICK = 6                 # mutations of a section of a program
 MANY = 500
 
 
