@@ -119,3 +119,25 @@ def test_load_says_what_is_wrong(tmp_path):
     bad.write_text("lanes = = 4")
     with pytest.raises(ConfigError, match=r"bad\.toml: not TOML"):
         Config.load(str(bad))
+
+
+@pytest.mark.parametrize("changes, sentence", [
+    ({"latency": (1 << 16) + 1}, "latency must be at most 65536, found 65537"),
+    ({"latency": 1 << 70}, "latency has more than 32 bits: 1180591620717411303424"),
+    ({"lanes": 1 << 300}, "lanes has more than 32 bits: an integer of 301 bits"),
+    ({"name": "\x1b[2J"}, r"configuration '\x1b[2J': its name must be 1 to 255 printable"),
+    ({"name": ""}, "its name must be 1 to 255 printable characters"),
+])
+def test_every_number_and_the_name_are_bounded(changes, sentence):
+    with pytest.raises(ConfigError) as caught:
+        dataclasses.replace(Config.preset("tiny"), **changes)
+    assert sentence in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("text", ["a = " + "[" * 100_000, "latency = " + "9" * 5000, "x" * 70_000,
+                                  "name = \"\uffff\"\n\x00"])
+def test_files_that_are_no_machine(tmp_path, text):
+    path = tmp_path / "m.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match="m.toml: (not TOML|holds more than 65536 bytes)"):
+        Config.load(str(path))

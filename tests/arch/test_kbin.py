@@ -274,3 +274,46 @@ def test_a_layer_table_must_be_one_compressed_text():
         sections.inflate_layers(zlib.decompress(data), 1 << 16, "here")
     with pytest.raises(FormatError, match="^here: cut off"):
         sections.inflate_layers(data[:-1], 1 << 16, "here")
+
+
+def test_stripping_keeps_the_nodes_of_what_stays():
+    middle = dataclasses.replace(SMALL.tensors[1], name="middle")
+    more = dataclasses.replace(
+        SMALL, tensors=(middle, *SMALL.tensors), inputs=(port(SMALL.inputs[0], 1),),
+        outputs=(port(SMALL.outputs[0], 2),), meta=Meta(nodes=("a", "b", "c")),
+        layers=(dataclasses.replace(SMALL.layers[0], sources=(strategies.Source(1),), output=2),))
+    assert kbin.load(kbin.save(more), "net.kbin").meta.nodes == ("a", "b", "c")
+    assert kbin.load(kbin.save(more, strip=True), "net.kbin").meta.nodes == ("b", "c")
+    wrong = dataclasses.replace(SMALL, meta=Meta(nodes=("a",)))
+    with pytest.raises(FormatError, match="metadata: nodes names 1 tensors of 2; recompile"):
+        kbin.load(kbin.save(wrong), "net.kbin")
+
+
+def test_a_layer_table_is_inflated_as_far_as_a_program_can_need():
+    plain = sections.layer_bytes(SMALL)
+    most = sections.most_layer_bytes(SMALL.instructions, len(SMALL.streams))
+    assert len(plain) < most < 100_000
+    packed = zlib.compress(plain + bytes(most))
+    with pytest.raises(FormatError, match=f"holds more than the {most} bytes that a layer table"):
+        sections.inflate_layers(packed, most, "here")
+    assert sections.inflate_layers(zlib.compress(plain), most, "here") == plain
+
+
+def test_another_compression_of_the_layer_table_is_read():
+    data = kbin.save(SMALL)
+    for level in (0, 1):
+        bodies = kbin._bodies(SMALL, False)
+        bodies[Section.LAYERS] = zlib.compress(bodies[Section.LAYERS], level)
+        other = kbin._join(bodies, SMALL.config.hash)
+        assert other != data and kbin.load(other, "net.kbin") == SMALL
+
+
+def test_large_files_are_not_read(tmp_path, monkeypatch):
+    path = tmp_path / "net.kbin"
+    kbin.write(path, SMALL)
+    monkeypatch.setattr(kbin, "MOST_BYTES", 1000)
+    with pytest.raises(FormatError, match="net.kbin: has more than 1000 bytes, the most that is"):
+        kbin.read(path)
+    monkeypatch.setattr(kbin, "MOST_INSTRUCTIONS", 5)
+    with pytest.raises(FormatError, match="bytes are more than 5 instructions"):
+        kbin.load(kbin.save(SMALL), "net.kbin")

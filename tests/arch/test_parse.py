@@ -86,3 +86,21 @@ def test_items_are_those_of_the_parser(found):
 def test_damage_is_refused(body, sentence):
     with pytest.raises(FormatError, match=sentence):
         parse(array(bytes(6) + body), 1, "stream")
+
+
+BYTES = st.sampled_from([0, 1, 0x6F, 0x70, 0x75, 0x7F, 0x80, 0xEF, 0xF0, 0xFB, 0xFC, 0xFE, 0xFF])
+
+
+@given(st.lists(BYTES, min_size=1, max_size=14), st.integers(1, 2))
+def test_refuses_what_decode_refuses(body, count):
+    data = bytes(6) + bytes(body) + b"\xff" + bytes(12) + b"\xff"
+    try:
+        found, used = stream.decode_stream(data, count)
+    except FormatError:
+        with pytest.raises(FormatError):
+            parse(array(data), count, "stream")
+        return
+    parsed = parse(array(data), count, "stream")
+    assert parsed.ends[-1] == used
+    assert parsed.position.tolist() == [p for c in found for r in c.runs
+                                        for p in r.positions.tolist()]
