@@ -57,13 +57,17 @@ class Score:
 
 
 class _Quick:
-    """Examples that fail are not made smaller, since nobody reads them."""
+    """Single cases before random ones; examples that fail are not made smaller."""
 
     @staticmethod
     def pytest_sessionstart() -> None:
         phases = (Phase.explicit, Phase.generate)
         settings.register_profile("mutants", settings.default, phases=phases)
         settings.load_profile("mutants")
+
+    @staticmethod
+    def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+        items.sort(key=lambda item: hasattr(getattr(item, "obj", None), "hypothesis"))
 
 
 def run_tests(path: Path, text: str, tests: Path) -> int:

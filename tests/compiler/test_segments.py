@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kcnn.compiler.layers import function
 from kcnn.compiler.quantised import Codebook
-from kcnn.compiler.segments import count, segments
+from kcnn.compiler.segments import Segments, boundaries, count, segments
 
 NAMES = ["identity", "relu", "relu6", "hardsigmoid", "hardswish", "sigmoid", "tanh", "silu", "gelu",
          "gelu_tanh", "leaky_relu(0.01)", "leaky_relu(-0.5)", "clamp(-1.0,1.0)", "clamp(2.0,1.0)",
@@ -66,3 +68,51 @@ def test_a_function_that_falls_and_rises_meets_values_twice() -> None:
 def test_one_value() -> None:
     found = segments("silu", Codebook(1.0, np.array([0])))
     assert found.ranks.tolist() == [0] and len(found.starts) == 0
+
+
+def before(x: np.ndarray) -> np.ndarray:
+    """The next smaller doubles."""
+    return np.nextafter(x, -np.inf)
+
+
+@pytest.mark.parametrize("name", ["identity", "relu", "relu6", "hardsigmoid", "leaky_relu(0.01)",
+                                  "leaky_relu(-0.5)", "clamp(-1.0,1.0)"])
+@pytest.mark.parametrize("scale", [1e-9, 0.003, 0.02, 0.5])
+def test_segments_begin_at_the_first_double_of_a_value(name: str, scale: float) -> None:
+    """There the function reaches the level between two values, one double earlier it does not.
+
+    (Functions that round between neighbouring doubles have no such place.)
+    """
+    book = Codebook(scale, np.unique(np.append(np.arange(-100, 127, 15), 0)))
+    found, f = segments(name, book), function(name)
+    inside = np.searchsorted(boundaries(book), f.apply(found.starts), side="right")
+    outside = np.searchsorted(boundaries(book), f.apply(before(found.starts)), side="right")
+    np.testing.assert_array_equal(inside, found.ranks[1:])
+    np.testing.assert_array_equal(outside, found.ranks[:-1])
+
+
+def test_of_values_closer_than_doubles_the_last_one_counts() -> None:
+    """Near -3, x / 6 + 1/2 moves in steps of about 1e-16, and so passes many values at once."""
+    book = Codebook(1e-17, np.arange(0, 100, 3))
+    found = segments("hardsigmoid", book)
+    assert (np.diff(found.starts) > 0).all() and 1 < len(found) < len(book.values)
+    level = np.searchsorted(boundaries(book), function("hardsigmoid").apply(found.starts), "right")
+    np.testing.assert_array_equal(level, found.ranks[1:])
+
+
+@given(st.lists(st.floats(-5, 5), unique=True, max_size=8), st.floats(-6, 6), st.floats(0, 6))
+def test_segments_within_a_range_are_those_that_it_meets(
+        starts: list[float], low: float, width: float) -> None:
+    starts, high = sorted(starts), low + width
+    whole = Segments(np.array(starts), np.arange(len(starts) + 1) * 10)
+    found = whole.within(low, high)
+    assert found.starts.tolist() == [x for x in starts if low < x <= high]
+    x = np.array([low, high, *found.starts])
+    np.testing.assert_array_equal(found(x), whole(x))
+    assert len(found) == len(found.starts) + 1 and len(set(found(x))) == len(found)
+
+
+def test_segments_do_not_change() -> None:
+    found = segments("relu", Codebook(1.0, np.array([-3, 0, 2])))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        found.ranks = found.ranks  # type: ignore[misc]
