@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Callable, Iterator
@@ -81,7 +82,7 @@ def main() -> None:
                                 "fashion_mnist_test_5000")):
         known = likeness.measure(load(file)[0][:CALIBRATION])
         x, y = load(other)
-        columns[title] = lambda size, known=known, x=x, y=y: alike(known, x, y, size)
+        columns[title] = functools.partial(alike, known, x, y)
     digits = likeness.measure(load("mnist_train_60000")[0][:CALIBRATION])
     mnist = load("mnist_test_5000")[0]
     columns["0..1 instead of normalised"] = lambda size: mistaken(cifar, test, size)
