@@ -174,6 +174,19 @@ def test_refuses_a_function_with_too_many_segments():
         layers(net)
 
 
+@pytest.mark.parametrize("values, needed", [(8, None), (9, 5), (16, 5), (17, 6)])
+def test_a_function_may_need_every_segment_that_there_is(values, needed):
+    """|x| / 2 below zero and x above meets each value but the least twice: 2 n - 1 segments."""
+    net, conv = one_conv(name="leaky_relu(-0.5)")
+    net.tensors[conv] = Codebook(0.02, np.arange(values) * 7)
+    if needed is None:
+        layers(net)
+        return
+    with pytest.raises(CompileError, match=f"crosses its codebook {2 * values - 1} times, .* has "
+                                           f"code_bits = 4; use code_bits = {needed} or"):
+        layers(net)
+
+
 def test_refuses_sums_too_wide_and_names_the_width_that_works():
     machine = dataclasses.replace(MACHINE, total_bits=20, tap_slots=8192)
     net = canonical.Builder(machine, (1, 5, 5))
@@ -345,6 +358,7 @@ def test_a_maximum_passes_codes_with_factor_one():
     (source,) = layer.sources
     assert source == Source(source.tensor, 2, 1)
     assert layer.taps.run_factor.tolist() == [1, 1, 1]
+    assert layer.taps.channel_runs.tolist() == [0, 1, 2, 3]
     assert np.diff(layer.taps.run_taps).tolist() == [4, 4, 4]
     steps = lower(net.quantised()).steps
     assert [s.macs * 4 for s in steps] == [x.macs for x in scaled.layers]
