@@ -22,7 +22,7 @@ from .quantised import Floats, Quantised
 # a network that keeps this many dB on images held back is taken as it is
 ENOUGH = 12.0
 # what cutting must gain, and what it must lead to, in dB: less is found by chance
-GAIN, RESCUED = 1.0, 6.0
+GAIN, RESCUED = 1.0, 3.0
 # multiply-accumulates of the images that decide
 MACS, FEWEST, MOST = 500_000_000, 8, 64
 
