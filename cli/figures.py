@@ -9,8 +9,8 @@ import numpy as np
 
 from ..arch.engine import Result
 from ..arch.isa import UNIT_BYTES, Run, Store
+from ..arch.parse import parse
 from ..arch.program import Layer, Program
-from ..arch.stream import decode_stream
 
 CLOCK = 100.0      # MHz, where none is named
 
@@ -100,9 +100,8 @@ def run_of(program: Program, index: int) -> Run:
 def issued_taps(program: Program, run: Run) -> int:
     """Taps that a RUN issues: those of all its channels, for every chunk of P positions."""
     at = run.stream * UNIT_BYTES - program.stream_base
-    data = program.streams[at:at + run.stream_units * UNIT_BYTES]
-    channels, _ = decode_stream(data, run.channels)
-    return sum(channel.taps for channel in channels) * chunks(run, program.config.lanes)
+    data = np.frombuffer(program.streams, np.uint8, run.stream_units * UNIT_BYTES, at)
+    return len(parse(data, run.channels, "stream").position) * chunks(run, program.config.lanes)
 
 
 def chunks(run: Run, lanes: int) -> int:
