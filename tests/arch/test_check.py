@@ -33,7 +33,7 @@ from broken import (
     with_word,
 )
 from hypothesis import given, settings
-from kcnn.arch import check
+from kcnn.arch import check, isa
 from kcnn.arch.config import Config
 from kcnn.arch.errors import ConfigError
 from kcnn.arch.isa import Fill, Table
@@ -199,8 +199,8 @@ def test_sums_cannot_overflow():
 # ---- tensors and ports -----------------------------------------------------------------------
 @pytest.mark.parametrize("changes, sentence", [
     ({"memory_bytes": 576}, "external memory: memory_bytes=576 must be from 640, where"),
-    ({"memory_bytes": 1 << 33}, "memory_bytes=8589934592 must be from 640, where instructions, "
-                                "streams and tables end, to 33536"),
+    ({"memory_bytes": 33600}, "memory_bytes=33600 must be from 640, where instructions, streams "
+                              "and tables end, to 33536"),
     ({"memory_bytes": 800}, "memory_bytes=800 is no multiple of 64"),
     ({"inputs": ()}, "program: it has no input or no output"),
     ({"outputs": ()}, "program: it has no input or no output"),
@@ -215,6 +215,8 @@ def test_program_rules(changes, sentence):
     ({"first_row": 2040}, "rows 2040 to 2056 are not in the memory's 2048 rows"),
     ({"split": 5}, "more than 4 planes or a split above 4"),
     ({"pad": 16}, "pad or order is no code"),
+    ({"pad": -1}, "pad or order is no code"),
+    ({"order": 16}, "pad or order is no code"),
     ({"order": -1}, "pad or order is no code"),
     ({"planes": 2}, "it needs 16 values of 9 bits and one plane, or radix planes that hold its"),
     ({"rows": 4}, "its elements do not fit its 4 rows"),
@@ -322,6 +324,57 @@ def test_same_machine():
     assert str(caught.value) == (
         "net.kbin: compiled for lanes=4, but configuration 'small' has lanes=16; recompile the "
         "network for it, or use the configuration in the file")
+
+
+def test_other_machines_are_seen_in_both_directions():
+    small = strategies.small_program(config=Config.preset("small"))
+    with pytest.raises(ConfigError, match="compiled for lanes=16, but .* has lanes=4; recompile"):
+        check.same_machine(small, CODE.config, "net.kbin")
+    for bits in range(16, 19):
+        other = dataclasses.replace(CODE.config, sum_bits=bits)
+        for at in range(16, 19):
+            program = dataclasses.replace(CODE, config=dataclasses.replace(other, sum_bits=at))
+            if at == bits:
+                check.same_machine(program, other, "net.kbin")
+                continue
+            with pytest.raises(ConfigError, match=f"compiled for sum_bits={at}, but"):
+                check.same_machine(program, other, "net.kbin")
+
+
+@pytest.mark.parametrize("nodes, fits", [((), True), (("a",), False), (("a", "b"), True),
+                                         (("a", "b", "c"), False)])
+def test_nodes_name_all_tensors_or_none(nodes, fits):
+    program = dataclasses.replace(CODE, meta=dataclasses.replace(CODE.meta, nodes=nodes))
+    if fits:
+        check.verify(program)
+    else:
+        refused(program, f"metadata: nodes names {len(nodes)} tensors of 2")
+
+
+@pytest.mark.parametrize("split, planes, fits", [(4, 1, True), (5, 1, False), (1, 4, True),
+                                                 (1, 5, False)])
+def test_planes_and_splits_are_at_most_four(split, planes, fits):
+    """A tensor that nothing touches, behind the others; four planes hold 16 bits."""
+    size = dict(base=8 * 40, first_row=40, rows=40, images=1, channels=1, height=1, width=1,
+                channel=1, plane=1, image=1, row=1, column=1, phase_y=1, phase_x=1, pad=0, order=0)
+    layout = dataclasses.replace(CODE.tensors[0].layout, split=split, planes=planes, bits=16
+                                 if planes >= 4 else 0, **size)
+    values = () if planes >= 4 else CODE.tensors[0].values
+    spare = dataclasses.replace(CODE.tensors[0], name="spare", layout=layout, values=values)
+    program = dataclasses.replace(CODE, tensors=(*CODE.tensors, spare))
+    if fits:
+        check.verify(program)
+    else:
+        refused(program, "tensor 'spare': more than 4 planes or a split above 4")
+
+
+def test_memory_may_be_as_large_as_its_ports_can_be():
+    check.verify(dataclasses.replace(CODE, memory_bytes=33536))
+
+
+def test_external_memory_ends_where_addresses_do():
+    (address,) = (field for field in isa.Load.FIELDS if field.name == "address")
+    assert check.EXTERNAL_BYTES == 16 * address.limit
 
 
 # ---- the last that is allowed ------------------------------------------------------------------
