@@ -12,6 +12,7 @@ is 1 if any fails.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import multiprocessing
 import sys
@@ -26,8 +27,13 @@ from machine_programs import CONFIGS
 from rich import progress
 from rich.console import Console
 
-# what a network is run on where it becomes Verilog: a simulator is built for each
-MACHINES = tuple(CONFIGS[name] for name in ("tiny", "m4ab5", "p16m8ab8"))
+ROOM = {"memory_codes": 1 << 14, "tap_slots": 1024, "base_entries": 256}
+# what a network is run on where it becomes Verilog, since a simulator is built for each: the tiny
+# machine, one of 8-bit codes, and one with no register wider than it must be
+MACHINES = (
+    CONFIGS["tiny"], dataclasses.replace(CONFIGS["p16m8ab8"], **ROOM),
+    dataclasses.replace(CONFIGS["p8m2d4"], **ROOM, name="narrow", value_bits=5, sum_bits=5,
+                        factor_bits=2, total_bits=20))
 
 
 def main(arguments: Sequence[str]) -> int:
