@@ -48,9 +48,10 @@ test: lint tools
 test-long: lint tools
 	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
 
-## make mutants    changes of the central files that their tests do not notice; fails above a tenth
+## make mutants    changes of the central files (or of FILES=...) that their tests do not notice;
+##                 fails where these are more than a tenth
 mutants: $(STAMP)
-	nice -n 15 $(BIN)/python bench/mutation/survivors.py --jobs $(JOBS)
+	nice -n 15 $(BIN)/python bench/mutation/survivors.py --jobs $(JOBS) $(FILES)
 
 ## make fuzz       1,000 random networks on random machines; 50 of them as Verilog, on three machines
 fuzz: $(STAMP) tools

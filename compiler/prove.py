@@ -1,6 +1,6 @@
 """Proof that no sum of a layer can leave its register, from its taps and what they can read.
 
-Every tap's range holds zero (padding reads as zero), so the bounds of a run or a channel bound each
+Every tap's range holds zero (code 0 decodes to it), so the bounds of a run or a channel bound each
 of its prefixes as well. Runs whose S could overflow are split in two or more of the same factor.
 """
 
@@ -35,7 +35,7 @@ def tap_ranges(taps: Terms | Taps, sources: Sequence[Value], config: Config) -> 
     for i, value in enumerate(sources):
         for plane in range(value.planes):
             table = decode_table(value, plane, config)
-            low[i, plane], high[i, plane] = min(0, table.min()), max(0, table.max())
+            low[i, plane], high[i, plane] = table.min(), table.max()
     positive = low[taps.source, taps.plane], high[taps.source, taps.plane]
     negative = taps.negative != 0
     return (np.where(negative, -positive[1], positive[0]),

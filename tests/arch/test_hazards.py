@@ -277,3 +277,15 @@ def test_only_codes_need_thresholds():
         assert all(ins.kind != Table.CLUSTER for ins in program.instructions
                    if isinstance(ins, TableLoad))
         check.verify(program)
+
+
+@pytest.mark.parametrize("filled", [2, 3])
+def test_rows_are_counted_from_row_on(filled):
+    *before, store, end = CODE.instructions
+    fill = isa.Fill(41, filled, 5)
+    again = isa.Store(store.address, 41, 3)
+    program = bare(rearranged([*before[:FILL + 1], fill, *before[FILL + 1:], store, again, end]))
+    if filled == 3:
+        check.verify(program)
+    else:
+        refused(program, "instruction 10 (STORE): stores address 344, which no instruction before")
