@@ -63,7 +63,7 @@ def test_bytes_by_hand():
 def test_long_gaps(gap, longs, last):
     expected = bytes([0x70, 1, *(0xEF + k for k in longs), last | 0x80])
     data = stream.encode_run(run(1, ~gap))
-    assert data == expected
+    assert data == expected and type(data) is bytes
     (channel,), _ = stream.decode_stream(bytes(6) + data + b"\xff", 1)
     assert channel.runs[0].positions.tolist() == [gap]
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kcnn.compiler.layers import function
 from kcnn.compiler.quantised import Codebook
-from kcnn.compiler.segments import Segments, boundaries, count, segments
+from kcnn.compiler.segments import HALVINGS, Segments, boundaries, count, segments
 
 NAMES = ["identity", "relu", "relu6", "hardsigmoid", "hardswish", "sigmoid", "tanh", "silu", "gelu",
          "gelu_tanh", "leaky_relu(0.01)", "leaky_relu(-0.5)", "clamp(-1.0,1.0)", "clamp(2.0,1.0)",
@@ -116,3 +116,10 @@ def test_segments_do_not_change() -> None:
     found = segments("relu", Codebook(1.0, np.array([-3, 0, 2])))
     with pytest.raises(dataclasses.FrozenInstanceError):
         found.ranks = found.ranks  # type: ignore[misc]
+    assert len({found, found, segments("relu", Codebook(1.0, np.array([0])))}) == 2
+
+
+def test_halvings_bring_any_two_doubles_together() -> None:
+    """The positive doubles are numbered up to the bits of the largest; as many are negative."""
+    most = int(np.float64(np.finfo(np.float64).max).view(np.int64))
+    assert 1 << HALVINGS - 1 < 2 * most + 1 <= 1 << HALVINGS
