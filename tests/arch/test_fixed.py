@@ -31,6 +31,14 @@ def test_saturate_all_small_widths():
         assert fixed.saturate(x, bits).tolist() == [clip(v, bits) for v in x.tolist()]
 
 
+def test_wrap_is_the_number_of_that_width_that_differs_by_whole_turns():
+    for bits in range(1, 13):
+        x = np.arange(-3 << bits, 3 << bits)
+        found = fixed.wrap(x, bits)
+        assert ((found - x) % (1 << bits) == 0).all()
+        assert found.min() == -(1 << bits - 1) and found.max() == (1 << bits - 1) - 1
+
+
 @given(total=st.integers(-(1 << 31), (1 << 31) - 1), shift=st.sampled_from(fixed.SHIFTS),
        scale=st.integers(0, 65535), bias=st.integers(-(1 << 31), (1 << 31) - 1))
 def test_requantize_is_the_floor_of_the_exact_quotient(total, shift, scale, bias):
