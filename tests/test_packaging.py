@@ -136,6 +136,13 @@ def test_the_wheel_runs_in_a_clean_environment(wheel: Path, tmp_path: Path) -> N
     assert "kcnn.cli.__main__" in script
 
 
+def test_what_commands_write_is_not_tracked() -> None:
+    """The README's commands leave networks and binaries where they are called."""
+    written = [path.name for path in tracked_files()
+               if path.suffix in (".pt2", ".kbin", ".npy", ".pth")]
+    assert written == []
+
+
 def test_no_machine_is_named_in_the_tree() -> None:
     """Paths of one computer do not belong here; only .ci/run may know where data lie beside it."""
     machine_path = re.compile(r"/(?:home|work|root|Users)/\w|\.\./" + "shared")
