@@ -113,7 +113,8 @@ def warn(program: Program, arrays: Sequence[io.Floats]) -> None:
         if found:
             low, high = host.span(tensor)
             report.warn(f"{found:,} of {x.size:,} values of input {port.name!r} lie outside "
-                        f"{low:.4g} to {high:.4g}, the range of calibration, and were cut to it")
+                        f"{low:.4g} to {high:.4g}, the range that calibration gave it, and were "
+                        "cut to it")
     known = program.meta.likeness
     said = None if known is None else likeness.unlike(Likeness(**known), arrays[0])
     if said is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import textwrap
 
 import numpy as np
@@ -207,6 +208,8 @@ def test_what_is_cut_is_counted(kcnn, folder, tmp_path, verb, more):
     wanted = 3 + np.count_nonzero(np.abs(np.load(folder / "ready.npy")) > limit)
     assert json.loads((tmp_path / "f.json").read_text())["inputs_cut"] == wanted
     assert f"{wanted} of 960 values of input 'input' lie outside " in ran.err
+    assert re.search(r" -\S+ to \S+, the range that calibration gave it, and were cut to it\n",
+                     ran.err)
 
 
 def test_outputs_at_their_limits_are_told(folder, capfd):
