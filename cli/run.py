@@ -55,9 +55,10 @@ def run(
     loaded, computed and stored before the next begins. The figures printed are those of the first.
 
     \b
-    issue    taps issued a cycle; each serves all lanes
-    useful   multiply-accumulates a lane and cycle, without those that were pruned
-    bound    what most cycles of the layer went to
+    issued taps  of all positions; each serves all lanes
+    issue        issued taps a cycle
+    useful       multiply-accumulates a lane and cycle, without those that were pruned
+    bound        what most cycles of the layer went to
 
     \b
     Cycles by cause:
@@ -164,7 +165,8 @@ def show(program: Program, outcome: Outcome, rows: Sequence[figures.LayerFigures
                  ("total", result.cycles, sum(row.taps for row in rows),
                   sum(row.macs for row in rows))]
     report.table(f"{outcome.engine}: one batch of {program.batch}",
-                 ("layer", "cycles", "taps", "macs", "issue", "useful", "bound"), cells, (0, 6))
+                 ("layer", "cycles", "issued taps", "macs", "issue", "useful", "bound"), cells,
+                 (0, 6))
 
 
 def show_clocks(program: Program, clocks: dict[int, LayerClocks]) -> None:

@@ -53,6 +53,7 @@ def test_figures_add_up(kcnn, net, images, tmp_path):
     rows = {line.split()[0]: line.split() for line in table.splitlines() if line.strip()}
     parts = [int(rows[name][1]) for name in ("(load)", "first", "second", "(store)", "(end)")]
     assert sum(parts) == int(rows["total"][1]) == figures["cycles"]
+    assert "issued taps" in table and int(rows["first"][2]) == first["taps"]
     causes = ran.out.partition("cycles by cause")[2]
     for layer in figures["layers"]:
         line = next(line for line in causes.splitlines() if layer["name"] in line)
