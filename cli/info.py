@@ -96,8 +96,8 @@ def _show(program: Program, values: dict[str, Any]) -> None:
                  ((layer["name"], layer["kind"], _shape(layer["output"]), layer["runs"],
                    layer["taps"], layer["issued"], layer["macs"], layer["dense_macs"])
                   for layer in values["layers"]), (0, 1))
-    for line in truth.lines(values["fidelity"]) if values["fidelity"] else ():
-        report.say(line)
+    if values["fidelity"]:
+        truth.show(values["fidelity"])
 
 
 def _shape(shape: list[int]) -> str:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+from . import report
 
 if TYPE_CHECKING:
     from ..compiler.fidelity import Fidelity
@@ -14,6 +16,7 @@ CURES = {
     "activations clustered": "take a machine with more code_bits, or bring the layer's channels to "
                              "one range",
     "fixed point": "take a machine with more factor_bits and total_bits"}
+COLUMNS = ("images measured", "output", "varying", "typical", "SQNR", "same largest")
 # dB below which compile warns: at a quarter of its power the error decides. What networks keep is
 # in docs/fidelity.md
 LEAST = 6.0
@@ -21,39 +24,37 @@ LEAST = 6.0
 APART = 6.0
 
 
-def lines(fidelity: Mapping[str, Any]) -> list[str]:
-    """A line for every output, of images held back and of those calibrated on, and one for the
-    layer where most is lost. fidelity: as in the binary's metadata."""
-    out, held_back = [], fidelity["held_back"]
-    if held_back is not None:
-        out += _lines(held_back, "held back")
-    out += _lines(fidelity["calibration"],
-                  "calibrated on" + ("" if held_back else ", none held back"))
-    worst = fidelity["worst"]
+def show(fidelity: Mapping[str, Any]) -> None:
+    """Print a row for every output, of images held back and of those calibrated on, and where most
+    is lost. fidelity: as in the binary's metadata."""
+    held_back, calibration, worst = (fidelity[key] for key in ("held_back", "calibration", "worst"))
+    rows = [] if held_back is None else _rows(held_back, "held back")
+    report.table("what is left of the float network, dB", COLUMNS,
+                 rows + _rows(calibration, "calibrated on"), (0, 1))
+    if held_back is None:
+        report.say("no image was held back, so this tells nothing of other images; calibrate on "
+                   "three or more, better a hundred")
     if worst is not None:
-        out.append(f"most is lost in {worst['layer']}: {worst['step']}")
-    return out
+        report.say(f"most is lost in {worst['layer']}: {worst['step']}")
 
 
-def _lines(figures: Mapping[str, Any], kind: str) -> list[str]:
-    images = f"{figures['images']} image{'s' * (figures['images'] > 1)} {kind}"
-    return [f"{images}: {output['name']} {_kept(output, figures['images'] == 1)}"
+def _rows(figures: Mapping[str, Any], kind: str) -> list[Sequence[object]]:
+    count = figures["images"]
+    return [(f"{count:,} {kind}", output["name"], *_kept(output, count == 1),
+             None if output["agreement"] is None else f"{output['agreement']:,} of {count:,}")
             for output in figures["outputs"]]
 
 
-def _kept(output: Mapping[str, Any], alone: bool) -> str:
+def _kept(output: Mapping[str, Any], alone: bool) -> list[str | None]:
+    """What varies, of a typical image, SQNR; None where a single image has nothing to vary from."""
     if output["equal"]:
-        return "is equal to that of the float network"
-    same = ("" if output["agreement"] is None else
-            f", and the same largest element in {output['agreement']}")
-    if output["varying"] is None and alone:
-        return f"has an SQNR of {_decibel(output['sqnr'])}{same}"
-    return (f"keeps {_decibel(output['varying'])} of what varies, {_decibel(output['typical'])} in "
-            f"a typical image, SQNR {_decibel(output['sqnr'])}{same}")
+        return ["equal"] * 3
+    return [None if alone and output["varying"] is None and figure != "sqnr" else
+            _decibel(output[figure]) for figure in ("varying", "typical", "sqnr")]
 
 
 def _decibel(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.1f} dB"
+    return "nothing" if value is None else f"{value:.1f}"
 
 
 def warning(fidelity: Fidelity, least: float) -> str | None:
@@ -61,12 +62,14 @@ def warning(fidelity: Fidelity, least: float) -> str | None:
     told = fidelity.told
     if told.least >= least:
         return None
-    output = f"output {told.worst!r}"
+    output = "the output" if told.worst == "output" else f"output {told.worst!r}"
     if told.outputs[told.worst].varying == -math.inf:
         return (f"{output} of the float network is the same for all images, so nothing tells "
                 "whether it is right; calibrate on images that it tells apart")
     lost = "" if fidelity.loss is None else f", and most is lost in {fidelity.loss.place}"
-    kept = f"{told.least:.1f} dB" if math.isfinite(told.least) else "nothing of a typical image"
+    varies = "" if math.isnan(told.outputs[told.worst].varying) else " of what varies"
+    kept = (f"{told.least:.1f} dB{varies}" if math.isfinite(told.least) else
+            "nothing of a typical image")
     return f"{output} keeps {kept}, less than --min-sqnr {least:g}{lost}; {_cure(fidelity)}"
 
 

@@ -124,9 +124,9 @@ def show_accuracy(steps: dict[str, float]) -> None:
                   for name, value in steps.items()])
 
 
-def show_size(module: nn.Module, program: Program, path: Path) -> None:
-    """Print bytes and operations, before and after."""
-    float_bytes = sum(value.numel() * 4 for value in module.parameters())
+def show_size(program: Program, path: Path) -> None:
+    """Print bytes and operations, before and after; as `kcnn info` counts them."""
+    float_bytes = program.meta.float32_bytes
     dense = sum(layer.dense_macs for layer in program.layers)
     kept = sum(layer.macs for layer in program.layers)
     products = sum(_multiplications(program, layer) for layer in figures.layers(program, None))
@@ -161,7 +161,8 @@ def show_cycles(program: Program, result: TlmResult, rows: Sequence[figures.Laye
     load, store, end = figures.phases(program, result)
     cells += [("(load)", load), ("(store, end)", store + end), ("total", result.cycles)]
     report.table("Cycles of one image (TLM), and what they were lost to",
-                 ("layer", "cycles", "taps", "issue", "useful", "bound", *CAUSES), cells, (0, 5))
+                 ("layer", "cycles", "issued taps", "issue", "useful", "bound", *CAUSES), cells,
+                 (0, 5))
 
 
 def show_runs(runs: Sequence[Run], labels: NDArray[np.int64]) -> None:
@@ -190,12 +191,11 @@ def demo(out: Path, epochs: int = train.EPOCHS, images: int = 3) -> int:
         kbin.write(path, program)
     with step("measuring what is left of the float network"):
         measured = fidelity.measure(compiled, digits.calibration, digits.test_x)
-    for line in truth.lines(measured.to_json()):
-        report.say(line)
+    truth.show(measured.to_json())
     with step(f"accuracy over {len(digits.test_y)} test images"):
         steps = accuracies(module, program, compiled.quantised, digits)
     show_accuracy(steps)
-    show_size(module, program, path)
+    show_size(program, path)
     with step(f"simulating {images} images on the TLM and on the MyHDL RTL"):
         runs = run_all(program, digits.test_x[:images])
     bounds = {number: clocks.bound

@@ -65,18 +65,20 @@ def compile(kcnn, folder, place, *more, images="x20", model="network"):
 
 def test_every_compile_ends_with_what_is_left(kcnn, folder, tmp_path):
     ran = compile(kcnn, folder, tmp_path)
-    told = ran.out.splitlines()[-3:]
-    assert ran.code == 0 and "warning" not in ran.out
-    assert told[0].startswith("4 images held back: output keeps ")
-    assert told[0].endswith(", and the same largest element in 4")
-    assert told[1].startswith("16 images calibrated on: output keeps ")
-    assert told[2].startswith("most is lost in layer ")
+    at = ran.out.index("what is left of the float network, dB")
+    told = ran.out[at:].splitlines()
+    assert ran.code == 0 and ran.err == ""
+    held_back, calibrated = told[4].split(), told[5].split()
+    assert held_back[:4] == ["4", "held", "back", "output"]
+    assert held_back[-3:] == ["4", "of", "4"]
+    assert calibrated[:4] == ["16", "calibrated", "on", "output"]
+    assert told[-1].startswith("most is lost in layer ")
+    assert max(map(len, told)) <= 80
     figures = json.loads((tmp_path / "net.json").read_text())["fidelity"]
     (output,) = figures["held_back"]["outputs"]
-    assert (f"{output['varying']:.1f} dB of what varies, {output['typical']:.1f} dB in a typical "
-            f"image, SQNR {output['sqnr']:.1f} dB") in told[0]
+    assert held_back[4:7] == [f"{output[key]:.1f}" for key in ("varying", "typical", "sqnr")]
     info = kcnn("info", tmp_path / "net.kbin", "--json", tmp_path / "info.json")
-    assert info.out.splitlines()[-3:] == told
+    assert info.out.endswith(ran.out[at:])
     assert json.loads((tmp_path / "info.json").read_text())["fidelity"] == figures
 
 
@@ -97,9 +99,9 @@ def test_what_is_held_back_is_not_calibrated_on(kcnn, folder, tmp_path, monkeypa
 
 def test_a_network_that_is_lost_on_new_images_is_told(kcnn, folder, tmp_path):
     ran = compile(kcnn, folder, tmp_path, "--strict", images="unlike")
-    assert ran.code == 1 and ran.err == ""
-    last = ran.out.splitlines()[-1]
-    assert last.startswith("warning: output 'output' keeps ") and last.endswith(
+    assert ran.code == 1 and "warning" not in ran.out
+    (last,) = ran.err.splitlines()
+    assert last.startswith("kcnn: warning: the output keeps ") and last.endswith(
         "and the images held back are unlike them")
     assert "less than --min-sqnr 6, and most is lost in the input; calibrate on more im" in last
     assert kbin.read(tmp_path / "net.kbin").meta.fidelity is not None
@@ -109,33 +111,33 @@ def test_a_network_that_is_lost_on_new_images_is_told(kcnn, folder, tmp_path):
 
 def test_the_least_is_the_users(kcnn, folder, tmp_path):
     ran = compile(kcnn, folder, tmp_path, "--min-sqnr", "90", "--strict")
-    assert ran.code == 1 and "less than --min-sqnr 90" in ran.out
+    assert ran.code == 1 and "less than --min-sqnr 90" in ran.err
     ran = compile(kcnn, folder, tmp_path, "--min-sqnr", "-200", "--strict", images="unlike")
-    assert ran.code == 0 and "warning" not in ran.out
+    assert ran.code == 0 and ran.err == ""
     ran = compile(kcnn, folder, tmp_path, "--min-sqnr", "nan")
     assert (ran.code, ran.err) == (2, "kcnn: --min-sqnr: give a number of dB\n")
 
 
 def test_an_output_that_never_varies_is_told(kcnn, folder, tmp_path):
     ran = compile(kcnn, folder, tmp_path, "--strict", model="still")
-    assert ran.code == 1 and ran.out.splitlines()[-1] == (
-        "warning: output 'output' of the float network is the same for all images, so nothing "
+    assert ran.code == 1 and ran.err.rstrip() == (
+        "kcnn: warning: the output of the float network is the same for all images, so nothing "
         "tells whether it is right; calibrate on images that it tells apart")
 
 
 def test_layers_that_could_not_be_equalised_are_told_with_a_poor_network(kcnn, folder, tmp_path):
-    said = "warning: 2: the channels that it reads differ in range"
+    said = "kcnn: warning: 2: the channels that it reads differ in range"
     ran = compile(kcnn, folder, tmp_path, model="uneven")
-    assert ran.code == 0 and any(line.startswith(said) for line in ran.out.splitlines())
+    assert ran.code == 0 and any(line.startswith(said) for line in ran.err.splitlines())
     ran = compile(kcnn, folder, tmp_path, "--min-sqnr", "-100", model="uneven")
-    assert ran.code == 0 and said not in ran.out
+    assert ran.code == 0 and said not in ran.err
 
 
 def test_one_image_and_maps(kcnn, folder, tmp_path):
     ran = compile(kcnn, folder, tmp_path, "--batch", "3", images="x1", model="maps")
-    told = ran.out.splitlines()[-2]
-    assert told.startswith("1 image calibrated on, none held back: output has an SQNR of ")
-    assert "largest" not in told
+    (row,) = [line.split() for line in ran.out.splitlines() if " calibrated on " in line]
+    assert row[:6] == ["1", "calibrated", "on", "output", "-", "-"] and row[-1] == "-"
+    assert "\nno image was held back, so this tells nothing of other images; " in ran.out
     assert "NaN" not in (tmp_path / "net.json").read_text()
 
 
@@ -151,8 +153,8 @@ def fidelity(held, calibrated=10.0, step=STEPS[0], is_input=False):
     (STEPS[2], "take a machine with more factor_bits")])
 def test_what_to_do_depends_on_the_step(step, cure):
     said = truth.warning(fidelity(5.0, step=step), 6.0)
-    assert said.startswith("output 'y' keeps 5.0 dB, less than --min-sqnr 6, and most is lost in "
-                           f"layer conv; {cure}")
+    assert said.startswith("output 'y' keeps 5.0 dB of what varies, less than --min-sqnr 6, and "
+                           f"most is lost in layer conv; {cure}")
 
 
 def test_an_input_and_too_few_images_have_cures_of_their_own():
@@ -162,13 +164,19 @@ def test_an_input_and_too_few_images_have_cures_of_their_own():
         "; calibrate on more images, for those calibrated on keep 20.0 dB and the images held "
         "back are unlike them")
     assert truth.warning(fidelity(6.0), 6.0) is None
+    alone = Figures(1, {"y": Closeness(5.0, math.nan, math.nan, None)})
+    assert truth.warning(Fidelity(alone, None, None), 6.0).startswith(
+        "output 'y' keeps 5.0 dB, less than --min-sqnr 6; ")
     assert truth.warning(fidelity(-math.inf), -1e9) is not None
     lost = Figures(4, {"y": Closeness(30.0, 9.0, -math.inf, None)})
     assert truth.warning(Fidelity(lost, None, None), 6.0).startswith(
         "output 'y' keeps nothing of a typical image, less than --min-sqnr 6; ")
 
 
-def test_equal_outputs_are_told_as_such():
-    same = Figures(4, {"y": Closeness(math.inf, math.inf, math.inf, 4)})
-    assert truth.lines(Fidelity(same, None, None).to_json()) == [
-        "4 images calibrated on, none held back: y is equal to that of the float network"]
+def test_equal_outputs_and_those_of_which_nothing_is_left_are_told_as_such(capsys):
+    same = Closeness(math.inf, math.inf, math.inf, 4)
+    lost = Closeness(1.0, -math.inf, -math.inf, None)
+    truth.show(Fidelity(Figures(4, {"y": same, "z": lost}), None, None).to_json())
+    rows = [line.split()[3:] for line in capsys.readouterr().out.splitlines() if " on " in line]
+    assert rows[:2] == [["y", *["equal"] * 3, "4", "of", "4"],
+                        ["z", "nothing", "nothing", "1.0", "-"]]

@@ -53,9 +53,11 @@ def test_the_demo_holds_what_it_promises(run: tuple[int, Path]) -> None:
     assert exact - whole <= 1
 
 
-def test_the_demo_tells_what_is_left_of_the_float_network(run: tuple[int, Path]) -> None:
+def test_the_demo_tells_the_size_of_info_and_what_is_left(run: tuple[int, Path]) -> None:
     said = (run[1] / "said.txt").read_text()
-    assert re.search(r"images held back: \w+ keeps \d\d\.\d dB of what varies", said)
+    size = kbin.read(run[1] / "digits.kbin").meta.float32_bytes
+    assert re.search(rf"weights, bytes: float32, tap streams +{size:,} ", said)
+    assert re.search(r"\d+ held back +output +\d\d\.\d ", said)
 
 
 def test_the_binary_is_much_smaller_than_the_network(run: tuple[int, Path]) -> None:
