@@ -256,7 +256,7 @@ def test_networks_from_python_with_pixels(kcnn: Callable, digits: Path, tmp_path
     ({"--data": "none.npz"}, "none.npz: cannot be read"),
     ({"--data": "X.npz"}, "x_train, y_train or images, labels are needed"),
     ({"MODEL": "other.pt2"}, "other.pt2: there is no such file"),
-    ({"MODEL": "broken.pt2"}, "torch.export cannot load it"),
+    ({"MODEL": "broken.pt2"}, "it is no archive of torch.export.save"),
     ({"--data": "wide.npz"}, "the network does not take two images of shape (1, 12, 12)"),
     ({"--data": "many.npz"}, "the network has 10 outputs, the labels go to 11"),
     ({"-o": "small.pt2/small.pt2"}, "cannot be written"),

@@ -87,7 +87,7 @@ def test_verilog_and_tlm_agree_on_random_programs(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("engine", [tlm, rtl, functools.partial(hdl.simulate, engine="icarus")],
                          ids=["tlm", "myhdl", "icarus"])
 def test_bits_above_a_code_do_not_count(engine, tmp_path, monkeypatch):
-    monkeypatch.setattr(toolchain, "cache_folder", lambda: tmp_path)
+    monkeypatch.setattr(toolchain.cache, "place", lambda: tmp_path)
     if isinstance(engine, functools.partial):
         need("iverilog", "vvp")
     program = strategies.small_program(config=CONFIGS["m4ab5"])
