@@ -33,7 +33,7 @@ def say(text: str) -> None:
 
 def warn(text: str) -> None:
     """One line on standard error."""
-    print(f"kcnn: warning: {' '.join(text.split())}", file=sys.stderr)
+    print(f"kcnn: warning: {names.printable(' '.join(text.split()))}", file=sys.stderr)
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],

@@ -35,17 +35,18 @@ Outputs = dict[str, Floats]
 
 @dataclasses.dataclass(frozen=True)
 class Loss:
-    """The layer that takes most of the output that is worst off, by its torch path, and the step
-    (one of STEPS) that does it. The input is a layer too: its activations are clustered."""
+    """The layer that takes most of the output that is worst off, by the name that all tables give
+    it, and the step (one of STEPS) that does it. The input is a layer too: its activations are
+    clustered."""
 
-    path: str
+    name: str
     step: str
     is_input: bool
 
     @property
     def place(self) -> str:
         """The layer in words."""
-        return "the input" if self.is_input else f"layer {self.path}"
+        return "the input" if self.is_input else f"layer {self.name}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,7 +185,7 @@ def _loss(compiled: Compiled, x: Floats, output: str) -> Loss | None:
     at = int(added.argmax())
     if added[at] <= 0:
         return None
-    return Loss(nodes[at].path, search.step(at), isinstance(nodes[at].op, Input))
+    return Loss(nodes[at].name, search.step(at), isinstance(nodes[at].op, Input))
 
 
 class _Search:

@@ -23,3 +23,8 @@ def test_cells_are_shown_for_people() -> None:
     assert [report.cell(value) for value in (None, True, 1234567, "a")] == [
         "-", "yes", "1,234,567", "a"]
     assert report.percent(0.1234) == "12.3 %" and report.percent(None) is None
+
+
+def test_a_warning_is_one_printable_line(capsys):
+    report.warn("a\nname \x1b[2J of anybody")
+    assert capsys.readouterr().err == "kcnn: warning: a name \\x1b[2J of anybody\n"

@@ -151,6 +151,20 @@ def test_clustered_activations_are_blamed() -> None:
     assert lost(altered(ruin)) == ("layer 0", "activations clustered")
 
 
+def test_a_layer_without_a_module_is_named_as_in_all_tables() -> None:
+    class Pooled(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.functional.avg_pool2d(x, 2)
+    made = compiled(nn.Sequential(network()[:2], Pooled(), nn.Flatten(), nn.Linear(24, 4)))
+    pool = made.program.layers[1]
+    piece = dataclasses.replace(pool.pieces[0], scale=(1,) * 6)
+    layers = [made.program.layers[0], dataclasses.replace(pool, pieces=(piece,)),
+              *made.program.layers[2:]]
+    program = dataclasses.replace(made.program, layers=tuple(layers))
+    assert pool.name == "1.avg_pool2d"
+    assert lost(dataclasses.replace(made, program=program)) == ("layer 1.avg_pool2d", "fixed point")
+
+
 def test_fixed_point_is_blamed() -> None:
     made = compiled()
     layers = list(made.program.layers)
