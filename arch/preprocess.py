@@ -43,10 +43,13 @@ class Affine:
                 else (self.channels, height, width))
 
     def __str__(self) -> str:
-        parts = (f"{scale:.4g} * x[{channel}] {'-' if offset < 0 else '+'} {abs(offset):.4g}"
-                 for channel, scale, offset in zip(self.order, self.scale, self.offset,
-                                                   strict=True))
+        parts = (f"{scale:.4g} * x[{channel}]{_added(offset)}" for channel, scale, offset in zip(
+            self.order, self.scale, self.offset, strict=True))
         return ", ".join(parts) + (", x with channels last" if self.channels_last else "")
+
+
+def _added(offset: float) -> str:
+    return f" {'-' if offset < 0 else '+'} {abs(offset):.4g}" if offset else ""
 
 
 def planes_first(x: NDArray[Any]) -> NDArray[Any]:

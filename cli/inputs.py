@@ -38,7 +38,7 @@ def taken(network: Model, images: NDArray[Any], spec: str, where: Path, preproce
     spec, where: the model and the file of the images, for messages.
     """
     if network.preprocess is None or preprocessed:
-        return io.checked(images, f"{where}: the images"), None
+        return io.checked(images, f"{where}: the array"), None
     from ..compiler.preprocess import applied, as_data
     place = f"model {spec}: what its preprocess returns"
     made = io.checked(applied(network.preprocess, images, f"model {spec}: {where}"), place)
@@ -57,8 +57,8 @@ def remember(compiled: Compiled, images: io.Floats, kept: Affine | str | None) -
 def describe(kept: Affine | str | None) -> list[str]:
     """What compile says of the preprocess."""
     if isinstance(kept, Affine):
-        return [f"the binary holds the model's preprocess, {kept}: give run, cosim and accuracy "
-                "data before it too"]
+        return [f"the binary holds the model's preprocess, {kept}",
+                "so run, cosim and accuracy take what it takes, as the calibration file has it"]
     if kept == OTHER:
         return ["the model's preprocess is not one factor and offset a channel, so the binary does "
                 "not hold it: run, cosim and accuracy take data after it, with --preprocessed"]

@@ -73,8 +73,9 @@ def checked(array: NDArray, where: str, raw: bool = False) -> Floats:
     """The array if it is float32 (raw: or uint8), finite, (N, C, H, W) and not empty; else
     KcnnError."""
     if array.dtype != np.float32 and not (raw and array.dtype == np.uint8):
-        raise KcnnError(f"{where} is {array.dtype}, not float32; convert it with "
-                        ".astype('float32')")
+        advice = ("give it as the network takes it, scaled as in training"
+                  if array.dtype == np.uint8 else "convert it with .astype('float32')")
+        raise KcnnError(f"{where} is {array.dtype}, not float32; {advice}")
     if array.ndim != 4:
         raise KcnnError(f"{where} has the shape {array.shape}; (N, C, H, W) is needed")
     if 0 in array.shape:

@@ -45,5 +45,5 @@ def test_metadata_hold_it(kept):
 
 
 def test_it_can_be_read():
-    assert str(SWAPPED) == "0.5 * x[2] + 0, 1 * x[1] - 1, 2 * x[0] + 0.25"
+    assert str(SWAPPED) == "0.5 * x[2], 1 * x[1] - 1, 2 * x[0] + 0.25"
     assert str(Affine((0,), (2.0,), (1.0,), 1, True)) == "2 * x[0] + 1, x with channels last"

@@ -116,13 +116,22 @@ def test_outputs_are_near_those_of_the_float_network(kcnn, folder, tmp_path):
 def test_compile_says_what_the_binary_holds(kcnn, folder):
     said = {path.stem: path.read_text() for path in folder.glob("*.txt")}
     assert ("the binary holds the model's preprocess, 0.01569 * x[2] - 2, 0.01569 * x[1] - 1.8, "
-            "0.01569 * x[0] - 1.6: give") in said["plain"]
-    assert "channels last: give" in said["last"]
+            "0.01569 * x[0] - 1.6\nso run, cosim and accuracy take what it takes") in said["plain"]
+    assert "channels last\nso run" in said["last"]
     assert "does not hold it: run, cosim and accuracy take data after it" in said["other"]
     assert "preprocess" not in said["prepared"]
     assert "0.01569 * x[2] - 2, 0.01569 * x[1]" in kcnn("info", folder / "plain.kbin").out
     assert "other" in kcnn("info", folder / "other.kbin").out
     assert kbin.read(folder / "prepared.kbin").meta.preprocess is None
+
+
+def test_pixels_for_a_network_without_preprocess_are_refused(kcnn, folder, tmp_path):
+    np.savez(tmp_path / "pixels.npz", images=pixels(5, 1).transpose(0, 2, 3, 1))
+    ran = kcnn("compile", f"{folder}/model.py:prepared", "--calibration", tmp_path / "pixels.npz",
+               "--config", "tiny", "-o", tmp_path / "net.kbin")
+    assert ran.code == 2 and ran.err == (
+        f"kcnn: {tmp_path / 'pixels.npz'}: the array is uint8, not float32; give it as the "
+        "network takes it, scaled as in training\n")
 
 
 def test_a_preprocess_of_another_kind_must_be_named(kcnn, folder, tmp_path):
