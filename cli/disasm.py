@@ -11,7 +11,8 @@ from . import options, report
 def disasm(net: options.Binary) -> None:
     """Print a binary as text.
 
-    `kcnn asm` turns the text back into the same bytes.
+    `kcnn asm` turns the text back into the same bytes. The lines of the layer table (.layer) are
+    long; a binary that was compiled with --strip has none.
 
     \b
     kcnn disasm NET.kbin > NET.asm

@@ -32,7 +32,8 @@ def run(
         help=f"What executes it: {', '.join(engines.ENGINES)}.")],
     output: Annotated[Path | None, typer.Option(
         "--output", "-o", metavar="Y.npy", show_default=False,
-        help="Where the outputs go: float32; an .npz file if there are several.")] = None,
+        help="Where the outputs go: float32; if there are several an .npz file of output_0, "
+             "output_1, ..., in the order in which the network returns them.")] = None,
     preprocessed: options.Preprocessed = False,
     raw: Annotated[bool, typer.Option(
         "--raw", help="Write the outputs' integers (int64) instead of real numbers.")] = False,

@@ -19,6 +19,12 @@ def test_help_shows_an_example(kcnn, verb):
     assert ran.code == 0 and f"kcnn {verb}" in ran.out.partition("Options:")[0].partition("\n\n")[2]
 
 
+def test_help_tells_what_exit_codes_mean_and_outputs_are_called(kcnn):
+    words = " ".join(kcnn("--help").out.split())
+    assert "1 a difference was found, or less is left than --min-sqnr with --strict; 2" in words
+    assert "output_0, output_1, ..." in " ".join(kcnn("run", "--help").out.split())
+
+
 def test_help_lists_the_verbs(kcnn):
     for arguments in ([], ["--help"]):
         ran = kcnn(*arguments)

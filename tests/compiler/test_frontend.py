@@ -197,6 +197,14 @@ def test_several_outputs_keep_their_order() -> None:
     assert_equal(module, graph, (1, 5, 5))
 
 
+def test_outputs_in_a_dictionary_are_numbered_as_it_holds_them() -> None:
+    module = Function(lambda x, a, b: {"z": a(x), "m": (b(x), x)}, nn.Conv2d(1, 2, 3),
+                      nn.Conv2d(1, 3, 3))
+    graph = traced(module, 1, 5, 5)
+    found = {name: graph[name].shape[0] for name in names(graph)[-3:]}
+    assert found == {"output_0": 2, "output_1": 3, "output_2": 1}
+
+
 def test_layers_that_no_output_needs_are_left_out() -> None:
     def function(x: Tensor, a: nn.Module, b: nn.Module) -> Tensor:
         F.relu(b(x))
