@@ -23,8 +23,8 @@ app = typer.Typer(
   kcnn convert --config tiny --hdl verilog -o hdl/
 
 Exit codes: 0; 1 a difference was found, or less is left than --min-sqnr with --strict; 2 bad input
-or a missing tool; 130 Ctrl-C, 143 SIGTERM. But for 0 and 1 no output was written. Folders of outputs
-are made, inputs are never replaced.
+or a missing tool; 130 Ctrl-C, 143 SIGTERM. But for 0 and 1 no output was written. Folders of
+outputs are made, inputs are never replaced.
 """)
 
 
