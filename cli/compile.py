@@ -146,7 +146,8 @@ def _finite(value: float | None) -> float | None:
 def _show(compiled: Compiled, output: Path, size: int, cycles: int, losses: list[Loss]) -> None:
     program = compiled.program
     layers = len(program.layers)
-    report.say(f"{output}: {size:,} bytes, {layers} layer{'s' * (layers > 1)}, "
+    report.say(f"{output}: {size:,} bytes, of which the machine reads "
+               f"{figures.machine_bytes(program):,}; {layers} layer{'s' * (layers > 1)}, "
                f"{len(program.instructions)} instructions for {program.config.name}")
     report.say(figures.speed(cycles, program.batch))
     if losses:

@@ -90,6 +90,11 @@ def speed(cycles: int, batch: int, megahertz: float = CLOCK) -> str:
             f"{batch / seconds:,.0f} images/s at {megahertz:g} MHz")
 
 
+def machine_bytes(program: Program) -> int:
+    """What the machine reads of a binary: instructions, streams and tables."""
+    return program.table_base + len(program.tables)
+
+
 def run_of(program: Program, index: int) -> Run:
     """The RUN at an instruction index."""
     instruction = program.instructions[index]

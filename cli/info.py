@@ -40,7 +40,7 @@ def describe(program: Program, size: int) -> dict[str, Any]:
     kinds = Counter(instruction.OP.name for instruction in program.instructions)
     return {
         "config": program.config.name,
-        "bytes": program.table_base + len(program.tables),
+        "bytes": figures.machine_bytes(program),
         "float32_bytes": program.meta.float32_bytes,
         "file_bytes": size,
         "stream_bytes": len(program.streams),

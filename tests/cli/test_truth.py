@@ -79,7 +79,10 @@ def test_every_compile_ends_with_what_is_left(kcnn, folder, tmp_path):
     assert held_back[4:7] == [f"{output[key]:.1f}" for key in ("varying", "typical", "sqnr")]
     info = kcnn("info", tmp_path / "net.kbin", "--json", tmp_path / "info.json")
     assert info.out.endswith(ran.out[at:])
-    assert json.loads((tmp_path / "info.json").read_text())["fidelity"] == figures
+    said = json.loads((tmp_path / "info.json").read_text())
+    assert said["fidelity"] == figures
+    assert (f"{said['file_bytes']:,} bytes, of which the machine reads {said['bytes']:,}; 3 layers"
+            in ran.out)
 
 
 def test_what_is_held_back_is_not_calibrated_on(kcnn, folder, tmp_path, monkeypatch):
