@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from kcnn.arch import fixed
 from kcnn.arch.isa import Mode
 from kcnn.arch.program import Source
-from kcnn.compiler.errors import CompileError
+from kcnn.compiler.errors import CompileError, InternalError
 from kcnn.compiler.graph import AvgPool, MaxPool
 from kcnn.compiler.lower import lower, taps
 from kcnn.compiler.prove import bounds
@@ -20,6 +20,7 @@ from kcnn.compiler.scaling import (
     WIDE_RUNS,
     _bounded,
     _clustering,
+    _least_distance,
     _parts,
     _rounded_best,
     group,
@@ -373,3 +374,29 @@ def test_only_radix_layers_have_digits():
         assert (layer.mode, layer.digits, layer.radix_width) == (
             (int(Mode.RADIX), 4, 16) if radix else (int(Mode.CODE), 1, 0))
         assert bool(layer.thresholds) != radix and bool(layer.codes) != radix
+
+
+def test_a_channel_of_more_taps_than_the_cache_holds_is_refused_here():
+    machine = dataclasses.replace(MACHINE, tap_slots=16)
+    net, _ = one_conv(machine, density=1.0)
+    with pytest.raises(CompileError, match="an output channel has .* more than tap_slots = 16"):
+        layers(net, machine)
+
+
+def test_an_output_whose_steps_no_file_can_tell_is_refused():
+    net, conv = one_conv(radix=True)
+    net.tensors[conv] = Radix(1e34, 16, 4)
+    with pytest.raises(CompileError, match="one step of its output would be .* make its weights"):
+        layers(net)
+
+
+def test_a_function_never_comes_down_to_planes():
+    net, conv = one_conv(name="relu")
+    net.tensors[conv] = Radix(0.01, 16, 4)
+    with pytest.raises(InternalError, match="relu cannot be written as radix planes"):
+        layers(net)
+
+
+def test_biases_without_taps_are_told_apart_by_the_least_of_them():
+    assert _least_distance(np.array([-2.0, 3.0, 0.0])) == 2.0
+    assert _least_distance(np.zeros(2)) == 1.0
