@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
@@ -16,16 +18,29 @@ def call(command: Sequence[str], folder: Path | None = None,
     It has nothing to read, and its output is kept. Where an exception ends us, it ends too, with
     all that it has started.
     """
-    process = subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                               errors="replace", process_group=0)
-    with process:
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> None:
+        started.append(subprocess.Popen(
+            command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, errors="replace", process_group=0))
+
+    # signals are handled in the main thread: what starts in another is always known here
+    with ThreadPoolExecutor(1) as starter:
         try:
-            out, err = process.communicate()
+            starter.submit(start).result()
+            out, err = started[0].communicate()
         except BaseException:
-            os.killpg(process.pid, signal.SIGKILL)
+            starter.shutdown()
+            for process in started:
+                _kill(process)
             raise
-    return subprocess.CompletedProcess(command, process.returncode, out, err)
+    return subprocess.CompletedProcess(command, started[0].returncode, out, err)
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    with process, contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def said(done: subprocess.CompletedProcess[str]) -> list[str]:

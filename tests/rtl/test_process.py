@@ -58,3 +58,17 @@ def test_nothing_that_was_started_outlives_us(tmp_path, number):
     while any(alive(int(path.read_text())) for path in (parent, child)):
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_signal_while_it_starts_leaves_nothing(tmp_path, monkeypatch):
+    def start(*arguments, **options):
+        found = popen(*arguments, **options)
+        signal.raise_signal(signal.SIGINT)      # before the caller knows of the process
+        started.append(found)
+        return found
+
+    popen, started = subprocess.Popen, []
+    monkeypatch.setattr(process.subprocess, "Popen", start)
+    with pytest.raises(KeyboardInterrupt):
+        process.call(["sleep", "60"], tmp_path)
+    assert started[0].returncode == -signal.SIGKILL
