@@ -2,7 +2,8 @@
 
 Healthy networks, trained and random, dense and compressed; one that is not, by too few clusters;
 and a network on images with rare large values, calibrated on few and on many. A hundred
-calibration images, every fifth held back, as `kcnn compile` does it.
+calibration images, every fifth held back, as `kcnn compile` does it. `make demo` makes those of
+digits.
 """
 
 from __future__ import annotations
