@@ -17,7 +17,8 @@ import numpy as np
 from kcnn.arch import cost, host, kbin
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.program import Program
-from kcnn.cli import engines, report
+from kcnn.cli import report
+from kcnn.engines import execute as engines
 from kcnn.rtl import hdl
 from kcnn.rtl.toolchain import TOOLS
 

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from ..arch import host, kbin, reference
 from ..arch.errors import KcnnError
 from ..arch.program import Program
-from . import engines, inputs, options, report
+from ..engines import execute as engines
+from . import inputs, options, report
 from .outputs import Outputs, write_json
 
 if TYPE_CHECKING:
-    from ..compiler.model import Model
+    from ..compiler.frontend.model import Model
 
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
@@ -117,9 +118,9 @@ def float_classes(network: Model, spec: str, x: Floats, count: int) -> Ints:
     not make `count` numbers of every image."""
     import torch
 
-    from ..compiler.compress.data import logits
-    from ..compiler.compress.layered import layered
     from ..compiler.errors import first_line
+    from ..compress.data import logits
+    from ..compress.layered import layered
     module = network.module
     if not isinstance(module, torch.nn.Module):
         module = layered(module)
@@ -148,7 +149,7 @@ def _check_program(program: Program, net: Path) -> None:
 
 
 def _load(model: str, trust: bool) -> Model:
-    from ..compiler.model import load_model
+    from ..compiler.frontend.model import load_model
     return load_model(model, trust)
 
 
@@ -158,7 +159,7 @@ def _labelled(data: Path, program: Program, net: Path, preprocessed: bool, netwo
     the float network."""
     import torch
 
-    from ..compiler.compress.data import held
+    from ..compress.data import held
     other = None if network is None or preprocessed else network.preprocess
     take = inputs.take(data, program, net, preprocessed, lambda: other)
     if take is None:

@@ -12,12 +12,13 @@ import typer
 from ..arch import host, kbin, reference
 from ..arch.config import Config
 from ..arch.errors import KcnnError
-from . import figures, inputs, io, options, report, truth
+from ..engines import figures
+from . import inputs, io, options, report, truth
 from .outputs import Outputs, write_bytes, write_json
 
 if TYPE_CHECKING:
-    from ..compiler.emulate import Loss
     from ..compiler.pipeline import Compiled
+    from ..compiler.quantise.emulate import Loss
 
 EXPLAINED_IMAGES = 64
 
@@ -82,7 +83,7 @@ def compile(
         figures_place = None if json is None else outputs.file(json)
         with report.progress(f"compiling {model}") as tell:
             from ..compiler import fidelity, pipeline
-            from ..compiler.model import load_model
+            from ..compiler.frontend.model import load_model
             from ..tlm import machine as tlm
             network = load_model(model, trust)
             images, kept = inputs.taken(network, images, model, calibration, preprocessed)
@@ -113,7 +114,7 @@ def compile(
 
 def _losses(compiled: Compiled, images: io.Floats) -> list[Loss]:
     """Every step's loss, on the first of the images."""
-    from ..compiler import emulate
+    from ..compiler.quantise import emulate
     program = compiled.program
     images = images[:EXPLAINED_IMAGES]
     (port,) = program.inputs

@@ -21,8 +21,8 @@ from .stopping import Stopped
 if TYPE_CHECKING:
     from torch import nn
 
-    from ..compiler.compress.data import Data
-    from ..compiler.compress.methods import Progress, Tell
+    from ..compress.data import Data
+    from ..compress.methods import Progress, Tell
 
 
 def compress(
@@ -72,8 +72,8 @@ def compress(
         place = outputs.file(output)
         told = None if figures is None else outputs.file(figures)
         folder = _partial(output, model, data, test)
-        from ..compiler.compress import compose
-        from ..compiler.compress.export import exported_bytes
+        from ..compress import compose
+        from ..compress.export import exported_bytes
         chosen = tuple(compose.METHODS) if methods is None else tuple(methods.split(","))
         settings = compose.Settings(budget, chosen, finetune_epochs, seed)
         settings.check()
@@ -110,10 +110,10 @@ def _read(model: str, trust: bool, data: Path, test: Path | None, preprocessed: 
     """The network as torch layers, its data, and what is kept of its preprocess."""
     from torch import nn
 
-    from ..compiler.compress.data import load, sample
-    from ..compiler.compress.layered import layered
-    from ..compiler.model import load_model
-    from ..compiler.preprocess import kept_of
+    from ..compiler.frontend.model import load_model
+    from ..compiler.frontend.preprocess import kept_of
+    from ..compress.data import load, sample
+    from ..compress.layered import layered
     network = load_model(model, trust)
     function = None if preprocessed else network.preprocess
     images = load(data, test, function)

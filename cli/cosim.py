@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from ..arch import kbin
 from ..arch.errors import KcnnError
 from ..arch.program import Program
-from . import compare, engines, failing, golden, inputs, io, options, report
+from ..engines import compare
+from ..engines import execute as engines
+from . import failing, golden, inputs, io, options, report
 from .golden import Fidelity
 from .outputs import Outputs, write_json
 from .run import joined

@@ -9,10 +9,12 @@ from pathlib import Path
 from ..arch import host, kbin
 from ..arch.engine import MemoryModel, Result
 from ..arch.program import Program
+from ..engines import compare, figures
+from ..engines import execute as engines
+from ..engines.execute import Ints, Outcome
+from ..engines.shrink import single_layer
 from ..rtl.benchfiles import EngineError
-from . import compare, engines, figures, io
-from .engines import Ints, Outcome
-from .shrink import single_layer
+from . import io
 from .verdict import Verdict
 
 

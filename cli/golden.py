@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from ..arch import host
 from ..arch.errors import KcnnError
 from ..arch.program import Program
-from . import compare, io
-from .engines import Outcome
+from ..engines import compare
+from ..engines.execute import Outcome
+from . import io
 
 if TYPE_CHECKING:
-    from ..compiler.graph import Graph
-    from ..compiler.preprocess import Preprocess
+    from ..compiler.frontend.preprocess import Preprocess
+    from ..compiler.ir.graph import Graph
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +47,9 @@ def load(model: str, program: Program, trust: bool = False) -> Graph:
 
     Raises KcnnError if it is not the network that the program was compiled from.
     """
-    from ..compiler import frontend, passes
-    from ..compiler.model import load_model
+    from ..compiler import passes
+    from ..compiler.frontend import trace as frontend
+    from ..compiler.frontend.model import load_model
     module, examples, _ = load_model(model, trust)
     graph = passes.canonicalise(frontend.trace(module, examples))
     shapes = {node.name: node.shape for node in graph}
@@ -82,7 +84,7 @@ def _own_units(program: Program, name: str, stored: NDArray) -> NDArray:
 
 def preprocess(model: str | None, trust: bool = False) -> Preprocess | None:
     """The preprocess of the float network, None if there is none."""
-    from ..compiler.model import load_model
+    from ..compiler.frontend.model import load_model
     return None if model is None else load_model(model, trust).preprocess
 
 
@@ -97,7 +99,7 @@ def fidelity(program: Program, graph: Graph, arrays: Sequence[io.Floats],
 
     outcomes: one a batch, of which the first engine's tensors are taken.
     """
-    from ..compiler import emulate
+    from ..compiler.quantise import emulate
     count = min(len(arrays[0]), len(outcomes) * program.batch)
     exact = emulate.run(graph, arrays[0][:count].astype(np.float64))
     inputs = {port.tensor for port in program.inputs}
@@ -117,7 +119,7 @@ def fidelity(program: Program, graph: Graph, arrays: Sequence[io.Floats],
 
 
 def _row(tensor: int, name: str, exact: NDArray, found: NDArray, final: bool) -> Fidelity:
-    from ..compiler import closeness, emulate
+    from ..compiler.quantise import closeness, emulate
     error = np.abs(exact - found)
     same = closeness.agreement(exact, found) if final else None
     return Fidelity(tensor, name, emulate.sqnr(exact, found), float(error.max(initial=0)),

@@ -7,7 +7,8 @@ from typing import Any
 
 from ..arch import kbin, preprocess
 from ..arch.program import Layer, Program
-from . import figures, options, report, truth
+from ..engines import figures
+from . import options, report, truth
 from .outputs import Outputs, write_json
 
 

@@ -23,9 +23,9 @@ from ..arch.program import Program
 from . import io, report
 
 if TYPE_CHECKING:
-    from ..compiler.model import Model
+    from ..compiler.frontend.model import Model
+    from ..compiler.frontend.preprocess import Preprocess
     from ..compiler.pipeline import Compiled
-    from ..compiler.preprocess import Preprocess
 
 Take = Callable[[NDArray[Any]], NDArray[Any]]
 
@@ -39,7 +39,7 @@ def taken(network: Model, images: NDArray[Any], spec: str, where: Path, preproce
     """
     if network.preprocess is None or preprocessed:
         return io.checked(images, f"{where}: the array"), None
-    from ..compiler.preprocess import applied, as_data
+    from ..compiler.frontend.preprocess import applied, as_data
     place = f"model {spec}: what its preprocess returns"
     made = io.checked(applied(network.preprocess, images, f"model {spec}: {where}"), place)
     return made, as_data(network.preprocess, images, made) or OTHER
@@ -91,7 +91,7 @@ def take(path: Path, program: Program, net: Path, preprocessed: bool,
             f"{net}: the model's preprocess is not one factor and offset a channel, so the binary "
             "does not hold it; give data after it with --preprocessed"
             + ("" if golden is None else ", or the model that has it with --golden"))
-    from ..compiler.preprocess import applied
+    from ..compiler.frontend.preprocess import applied
     return lambda images: applied(function, images, str(path))
 
 

@@ -16,12 +16,14 @@ from ..arch import host, kbin
 from ..arch.engine import Result
 from ..arch.errors import KcnnError
 from ..arch.program import Program
-from . import engines, figures, inputs, io, options, report
-from .engines import Ints, Outcome
+from ..engines import execute as engines
+from ..engines import figures
+from ..engines.execute import Ints, Outcome
+from . import inputs, io, options, report
 from .outputs import Outputs, write_json
 
 if TYPE_CHECKING:
-    from .bounds import LayerClocks
+    from ..engines.bounds import LayerClocks
 
 
 def run(
@@ -142,8 +144,8 @@ def joined(program: Program, outcomes: Sequence[Outcome], count: int, raw: bool
 def clocks_of(program: Program, arrays: Sequence[io.Floats], outcome: Outcome, seed: int | None
               ) -> dict[int, LayerClocks]:
     """Where the clocks of the first batch went, by layer number; the TLM tells it for all."""
+    from ..engines.bounds import layer_clocks
     from ..tlm.statistics import TlmResult
-    from .bounds import layer_clocks
     if not isinstance(outcome.result, TlmResult):
         first = [array[:program.batch] for array in arrays]
         outcome = execute(program, first, "tlm", seed)[0]

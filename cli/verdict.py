@@ -7,10 +7,12 @@ from collections.abc import Sequence
 
 from ..arch.engine import MemoryModel
 from ..arch.program import Program
+from ..engines import compare
+from ..engines import execute as engines
+from ..engines.compare import Difference, Mistiming
+from ..engines.execute import Ints, Outcome
 from ..rtl.benchfiles import EngineError
-from . import compare, engines, io, report
-from .compare import Difference, Mistiming
-from .engines import Ints, Outcome
+from . import io, report
 from .run import encode
 
 

@@ -16,11 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arch import host, names, reference
-from .closeness import Closeness, affordable, closeness, spread
-from .emulate import compute, execute, pieces, rounded
-from .graph import Input, Node
+from .ir.graph import Input, Node
+from .ir.quantised import Floats
 from .pipeline import Compiled
-from .quantised import Floats
+from .quantise.closeness import Closeness, affordable, closeness, spread
+from .quantise.emulate import compute, execute, pieces, rounded
 
 # every how many-th calibration image is held back
 HELD = 5

@@ -9,14 +9,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..arch.pages import table
-from .supported import ADVICE, LAYERS
+from .frontend.supported import ADVICE, LAYERS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "supported.md"
 
 HEAD = """\
 # What is supported
 
-*Generated from `compiler/supported.py` by `python -m kcnn.compiler.pages`; do not edit.*
+*Generated from `compiler/frontend/supported.py` by `python -m kcnn.compiler.pages`; do not edit.*
 
 A network takes one floating-point tensor (N, C, H, W) and returns one or more tensors that are
 computed from it, whole maps or flattened behind the batch, in any tuple, list or dictionary. Sizes

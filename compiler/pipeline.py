@@ -28,22 +28,22 @@ from ..arch import check, names
 from ..arch.config import Config
 from ..arch.meta import Meta
 from ..arch.program import Program
-from .allocate import allocate, rows_needed
-from .emit import emit
-from .equalise import Equalised
-from .equalise import equalise as equalise_channels
+from .emit.emit import emit
+from .emit.schedule import schedule
+from .equalise.equalise import Equalised
+from .equalise.equalise import equalise as equalise_channels
+from .equalise.exponents import to_plain
 from .errors import CompileError
-from .exponents import to_plain
-from .frontend import trace
-from .graph import Conv, Graph, Output
-from .layouts import layouts
-from .lower import lower
+from .frontend.trace import trace
+from .ir.graph import Conv, Graph, Output
+from .ir.quantised import Quantised
+from .lower.lower import lower
+from .lower.scaling import Scaled, scale
 from .passes import canonicalise
-from .quantise import quantise
-from .quantised import Quantised
-from .scaling import Scaled, scale
-from .schedule import schedule
-from .splits import split
+from .place.allocate import allocate, rows_needed
+from .place.layouts import layouts
+from .place.splits import split
+from .quantise.quantise import quantise
 
 STAGES = ("trace", "canonicalise", "equalise", "quantise", "lower", "scale", "split", "layouts",
           "allocate", "schedule", "emit")

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from kcnn.arch import host, reference
 from kcnn.arch.config import Config
 from kcnn.arch.program import Layer, Program
-from kcnn.compiler import graph as ir
-from kcnn.compiler.layers import function, output_size, skipped
-from kcnn.compiler.quantised import ClusteredWeight, Codebook, Quantised, Radix
+from kcnn.compiler.ir import graph as ir
+from kcnn.compiler.ir.layers import function, output_size, skipped
+from kcnn.compiler.ir.quantised import ClusteredWeight, Codebook, Quantised, Radix
 from torch.nn import functional
 
 TINY = Config.preset("tiny")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from hypothesis import strategies as st
-from kcnn.compiler.compress.formats.coded import Coded
+from kcnn.compress.formats.coded import Coded
 
 
 def layer(shape: tuple[int, ...], bits: int, density: float, seed: int, integers: bool = False

@@ -18,7 +18,6 @@ import warnings
 from pathlib import Path
 
 from kcnn.arch import kbin, reference  # noqa: F401
-from kcnn.cli import app, asm, compare  # noqa: F401
 from kcnn.cli.__main__ import run
 from kcnn.tlm import machine  # noqa: F401
 

@@ -12,8 +12,8 @@ import torch
 from kcnn.arch import host, reference
 from kcnn.arch.config import Config
 from kcnn.arch.program import Program
-from kcnn.cli import engines
 from kcnn.compiler import pipeline
+from kcnn.engines import execute as engines
 from scripts import script
 
 needs_data = pytest.mark.skipif("KCNN_DATA" not in os.environ,

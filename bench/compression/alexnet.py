@@ -10,14 +10,16 @@ from __future__ import annotations
 import statistics
 import time
 
+import energy
+import forms
 import networks
 import numpy as np
+import pixel_interleaved as pixel
 import torch
-from kcnn.compiler.compress import account, energy, forms
-from kcnn.compiler.compress import pixel_interleaved as pixel
-from kcnn.compiler.compress.account import Layer
-from kcnn.compiler.compress.formats import ccoo, relative
-from kcnn.compiler.compress.formats.coded import Coded, eight_bit
+from kcnn.compress import account
+from kcnn.compress.account import Layer
+from kcnn.compress.formats import ccoo, relative
+from kcnn.compress.formats.coded import Coded, eight_bit
 from tables import Cell, Table, save
 
 CLUSTERS = 16
@@ -256,7 +258,7 @@ def energies(layers: list[Layer], weights: dict[str, np.ndarray]) -> Table:
     return Table("Energy of an image, millijoules",
                  ("design", "arithmetic", "SRAM", "DRAM", "all", "times less"), rows,
                  {name: ",.3f" for name in ("arithmetic", "SRAM", "DRAM", "all")},
-                 note="Unit costs: 45 nm, Table I of EIE (ISCA 2016), see compiler/compress/"
+                 note="Unit costs: 45 nm, Table I of EIE (ISCA 2016), see compress/"
                       "energy.py. The paper reports 822 times the efficiency of its CPU and 15.8 "
                       "times that of its GPU for the convolutions, with all of their idle power, "
                       "which these figures leave out.")

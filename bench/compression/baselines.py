@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from kcnn.compiler.compress.clusters import weighted
-from kcnn.compiler.compress.data import logits
-from kcnn.compiler.compress.uniform import grid
+from kcnn.compress.clusters import weighted
+from kcnn.compress.data import logits
 from torch import Tensor, nn
 from torch.ao.quantization import get_default_qconfig_mapping
 from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+from uniform import grid
 
 
 @contextmanager

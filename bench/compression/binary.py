@@ -15,8 +15,8 @@ from kcnn.arch.config import Config
 from kcnn.arch.program import Program
 from kcnn.cli.accuracy import logits
 from kcnn.compiler import pipeline
-from kcnn.compiler.compress import entropy
-from kcnn.compiler.compress.formats.sections import Section
+from kcnn.compress import entropy
+from kcnn.compress.formats.sections import Section
 from kcnn.tlm import machine
 from torch import Tensor, nn
 

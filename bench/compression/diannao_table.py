@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any
 
 import binary
+import diannao
 import networks
 import torch
 from kcnn.arch.config import Config
-from kcnn.compiler.compress import diannao
-from kcnn.compiler.compress.data import split
-from kcnn.compiler.compress.work import Meter, Work, issues, macs
+from kcnn.compress.data import split
+from kcnn.compress.work import Meter, Work, issues, macs
 from tables import Cell, Parts, Table, save
 from torch import Tensor, nn
 from train import HELD, SEED
@@ -31,7 +31,7 @@ DENSE_MAGNITUDES = 16
 SMALL = Config.preset("small")
 Part = dict[str, Any]
 ABOUT = """Clocks of one image, before and after pruning and clustering. DianNao by
-compiler/compress/diannao.py: computation and transfers of every layer with weights, 16-bit values;
+bench/compression/diannao.py: computation and transfers of every layer with weights, 16-bit values;
 pools and sums of maps are not counted. Our machine, configuration small, with everything, by its
 model (TLM). DianNao skips no weight of a kernel, only features and inputs without any, so scattered
 zeros save next to nothing there. Its form with kernel classes was made for kernels that are smaller

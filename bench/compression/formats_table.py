@@ -14,15 +14,15 @@ from functools import partial
 
 import networks
 import numpy as np
+import sizes
 import torch
 from kcnn.arch import stream
-from kcnn.compiler.compress import sizes
-from kcnn.compiler.compress.clusters import cluster_weight, weighted
-from kcnn.compiler.compress.formats import FORMATS, taps
-from kcnn.compiler.compress.formats.coded import Coded, eight_bit, four, of_clusters, of_values
-from kcnn.compiler.compress.sizes import Row
+from kcnn.compress.clusters import cluster_weight, weighted
+from kcnn.compress.formats import FORMATS, taps
+from kcnn.compress.formats.coded import Coded, eight_bit, four, of_clusters, of_values
 from matplotlib.figure import Figure
 from rich.progress import track
+from sizes import Row
 from tables import Cell, Parts, Table, save
 
 # densities with which the second paper's 16-bit words come to its 8.7 MB: 14 times fewer weights

@@ -11,14 +11,15 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import binary
+import forms
 import networks
 from kcnn.arch.config import Config
 from kcnn.arch.errors import KcnnError
-from kcnn.compiler.compress import account, forms, maps
-from kcnn.compiler.compress.account import Layer
-from kcnn.compiler.compress.clusters import Clusters, cluster, weighted
-from kcnn.compiler.compress.formats.coded import of_clusters
-from kcnn.compiler.compress.formats.file import sizes
+from kcnn.compress import account, maps
+from kcnn.compress.account import Layer
+from kcnn.compress.clusters import Clusters, cluster, weighted
+from kcnn.compress.formats.coded import of_clusters
+from kcnn.compress.formats.file import sizes
 from tables import Cell, Table
 from torch import Tensor, nn
 

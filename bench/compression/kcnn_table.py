@@ -21,11 +21,11 @@ import networks
 import numpy as np
 import torch
 from baselines import torch_int8, uniform
-from kcnn.compiler.compress import centroids, maps
-from kcnn.compiler.compress.cluster_choice import Trial, choose, confidence_limit
-from kcnn.compiler.compress.clusters import cluster, weighted
-from kcnn.compiler.compress.data import Data, accuracy, split
-from kcnn.compiler.compress.finetune import Settings, Trainer
+from cluster_choice import Trial, choose, confidence_limit
+from kcnn.compress import centroids, maps
+from kcnn.compress.clusters import cluster, weighted
+from kcnn.compress.data import Data, accuracy, split
+from kcnn.compress.finetune import Settings, Trainer
 from matplotlib.figure import Figure
 from rich.console import Console
 from tables import Cell, Parts, Table, save

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from kcnn.arch.config import Config
 from kcnn.compiler import fidelity, pipeline
-from kcnn.compiler.model import load_model
+from kcnn.compiler.frontend.model import load_model
 from networks import DATA, compressed, folder, trained
 from numpy.typing import NDArray
 from tables import Cell, Table

@@ -23,23 +23,23 @@ from typing import Any
 
 import binary
 import torch
+from balance import balanced, broadcast_clocks
 from baselines import torch_int8
-from kcnn.compiler.compress.balance import balanced, broadcast_clocks
-from kcnn.compiler.compress.budget import Tune, right
-from kcnn.compiler.compress.clusters import cluster, weighted
-from kcnn.compiler.compress.compose import repeatable
-from kcnn.compiler.compress.data import Data, accuracy, split
-from kcnn.compiler.compress.finetune import Settings as Training
-from kcnn.compiler.compress.finetune import Trainer
-from kcnn.compiler.compress.formats.coded import eight_bit
-from kcnn.compiler.compress.peak import peak_prune
-from kcnn.compiler.compress.prune import Select, Settings, Trial, prune
-from kcnn.compiler.compress.sizes import table, total
-from kcnn.compiler.compress.uniform import map_grids, quantise_weights, quantised_maps
+from kcnn.compress.budget import Tune, right
+from kcnn.compress.clusters import cluster, weighted
+from kcnn.compress.compose import repeatable
+from kcnn.compress.data import Data, accuracy, split
+from kcnn.compress.finetune import Settings as Training
+from kcnn.compress.finetune import Trainer
+from kcnn.compress.formats.coded import eight_bit
+from kcnn.compress.prune import Select, Settings, Trial, prune
 from networks import DATA, WEIGHTS, build, load_weights, save_weights, trained
+from peak import peak_prune
+from sizes import table, total
 from tables import Cell, Parts, Table, save
 from torch import nn
 from train import HELD, SEED
+from uniform import map_grids, quantise_weights, quantised_maps
 
 ROOT = Path(__file__).resolve().parents[2]
 _BYTES = """Test images (5,000)

@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from kcnn.compiler.compress.account import Layer
-from kcnn.compiler.compress.data import Data, load
+from kcnn.compress.account import Layer
+from kcnn.compress.data import Data, load
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional

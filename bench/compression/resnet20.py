@@ -27,14 +27,15 @@ import torch
 from baselines import torch_int8, uniform
 from kcnn.arch import kbin
 from kcnn.arch.program import Program
-from kcnn.cli import cosim, engines
-from kcnn.compiler.compress import account, maps
-from kcnn.compiler.compress.clusters import Clusters, cluster, weighted
-from kcnn.compiler.compress.compose import repeatable
-from kcnn.compiler.compress.data import Data, accuracy, split
-from kcnn.compiler.compress.finetune import Settings, Trainer
-from kcnn.compiler.compress.hooks import hooked, inference, reading
-from kcnn.compiler.compress.prune import largest, sensitivity
+from kcnn.cli import cosim
+from kcnn.compress import account, maps
+from kcnn.compress.clusters import Clusters, cluster, weighted
+from kcnn.compress.compose import repeatable
+from kcnn.compress.data import Data, accuracy, split
+from kcnn.compress.finetune import Settings, Trainer
+from kcnn.compress.hooks import hooked, inference, reading
+from kcnn.compress.prune import largest, sensitivity
+from kcnn.engines import execute as engines
 from networks import DATA, WEIGHTS, Block, build, load_weights, save_weights, trained
 from resnet20_page import ABOUT, NETWORKS_NOTE
 from tables import Cell, Parts, Table, save

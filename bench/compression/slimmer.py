@@ -20,19 +20,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import diannao
 import torch
 from kcnn.arch.config import Config
 from kcnn.arch.errors import KcnnError
 from kcnn.compiler import pipeline
-from kcnn.compiler.compress import diannao, prune
-from kcnn.compiler.compress.budget import Round, Settings, Tune, right, slim
-from kcnn.compiler.compress.clusters import weighted
-from kcnn.compiler.compress.compact import Compact
-from kcnn.compiler.compress.data import Data, split
-from kcnn.compiler.compress.finetune import Settings as Training
-from kcnn.compiler.compress.finetune import Trainer
-from kcnn.compiler.compress.sites import sites
-from kcnn.compiler.compress.work import Meter, Work, macs
+from kcnn.compress import prune
+from kcnn.compress.budget import Round, Settings, Tune, right, slim
+from kcnn.compress.clusters import weighted
+from kcnn.compress.compact import Compact
+from kcnn.compress.data import Data, split
+from kcnn.compress.finetune import Settings as Training
+from kcnn.compress.finetune import Trainer
+from kcnn.compress.sites import sites
+from kcnn.compress.work import Meter, Work, macs
 from kcnn.tlm import machine
 from networks import DATA, WEIGHTS, build, load_weights, save_weights
 from tables import Cell, Parts, Table, save

@@ -17,7 +17,7 @@ import dataclasses
 from typing import Any
 
 import torch
-from kcnn.compiler.compress.data import Data, accuracy, batches, split
+from kcnn.compress.data import Data, accuracy, batches, split
 from networks import DATA, WEIGHTS, build, save_weights, trained
 from torch import Tensor, nn
 from torch.nn import functional

@@ -32,7 +32,7 @@ from mutants import Mutant, mutants
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 FILES = ("arch/fixed.py", "arch/stream.py", "arch/check.py", "arch/hazards.py", "arch/timing.py",
-         "compiler/prove.py", "compiler/scaling.py", "compiler/segments.py")
+         "compiler/lower/prove.py", "compiler/lower/scaling.py", "compiler/quantise/segments.py")
 HEAVY = ("torch.export", "networkx", "sklearn.cluster", "joblib", "hypothesis.strategies")
 OPTIONS = ("-q", "-x", "--tb=no", "-p", "no:cacheprovider", "-m", "not long",
            "-W", "ignore::pytest.PytestAssertRewriteWarning")

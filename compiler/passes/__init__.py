@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..graph import Graph
+from ..ir.graph import Graph
 from .check import check
 from .flatten import flatten
 from .fold_batch_norm import fold_batch_norm

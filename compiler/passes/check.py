@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import InternalError
-from ..graph import (
+from ..ir.graph import (
     Add,
     AvgPool,
     Concat,
@@ -16,7 +16,7 @@ from ..graph import (
     Shape,
     Skip,
 )
-from ..layers import cells, function, output_size
+from ..ir.layers import cells, function, output_size
 
 
 def check(graph: Graph) -> None:

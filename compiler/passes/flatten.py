@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from ..errors import CompileError
-from ..graph import Activation, Conv, Flatten, Graph, Node, Shape
+from ..ir.graph import Activation, Conv, Flatten, Graph, Node, Shape
 from .rewrite import drop_unread, insert, rewire, set_op
 
 # weights of a Flatten that must be computed; more would take gigabytes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..graph import BatchNorm, Conv, Graph
-from ..layers import columns
+from ..ir.graph import BatchNorm, Conv, Graph
+from ..ir.layers import columns
 from .rewrite import only_reader, rewire, set_op
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..graph import Activation, AvgPool, Concat, Conv, Graph, MaxPool, Op, Padding, Shape
-from ..layers import cells, nonnegative
+from ..ir.graph import Activation, AvgPool, Concat, Conv, Graph, MaxPool, Op, Padding, Shape
+from ..ir.layers import cells, nonnegative
 from .rewrite import drop_unread, rewire, set_op
 
 

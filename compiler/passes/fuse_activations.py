@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..graph import Activation, Add, AvgPool, Concat, Conv, Graph, MaxPool
-from ..layers import function
+from ..ir.graph import Activation, Add, AvgPool, Concat, Conv, Graph, MaxPool
+from ..ir.layers import function
 from .rewrite import only_reader, pointwise, set_op
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..graph import Add, Conv, Graph, Input, Node, Skip
-from ..slices import picked
+from ..ir.graph import Add, Conv, Graph, Input, Node, Skip
+from ..ir.slices import picked
 from .rewrite import drop_unread, only_reader, pointwise, set_op
 
 

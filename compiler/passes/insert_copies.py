@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..graph import Add, Concat, Conv, Graph, Input, MaxPool, Output
+from ..ir.graph import Add, Concat, Conv, Graph, Input, MaxPool, Output
 from .rewrite import insert, pointwise, rewire
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..graph import Graph
-from ..slices import merged, picked
+from ..ir.graph import Graph
+from ..ir.slices import merged, picked
 from .rewrite import drop_unread
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..graph import Conv, Graph, Node, Op, Shape
+from ..ir.graph import Conv, Graph, Node, Op, Shape
 
 
 def pointwise(channels: int, kind: str, function: str = "identity", scale: float = 1.0) -> Conv:

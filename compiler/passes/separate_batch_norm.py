@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..graph import BatchNorm, Conv, Graph
+from ..ir.graph import BatchNorm, Conv, Graph
 from .rewrite import set_op
 
 

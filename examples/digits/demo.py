@@ -23,12 +23,14 @@ from kcnn.arch import host, kbin, reference
 from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel, Result
 from kcnn.arch.program import Program, memory_image
-from kcnn.cli import figures, report, truth
+from kcnn.cli import report, truth
 from kcnn.cli.accuracy import logits
-from kcnn.cli.bounds import layer_clocks
-from kcnn.cli.engines import outputs
-from kcnn.compiler import emulate, fidelity, pipeline
-from kcnn.compiler.quantised import Quantised
+from kcnn.compiler import fidelity, pipeline
+from kcnn.compiler.ir.quantised import Quantised
+from kcnn.compiler.quantise import emulate
+from kcnn.engines import figures
+from kcnn.engines.bounds import layer_clocks
+from kcnn.engines.execute import outputs
 from kcnn.rtl.convert import convert
 from kcnn.rtl.simulate import simulate as simulate_rtl
 from kcnn.tlm.machine import simulate as simulate_tlm

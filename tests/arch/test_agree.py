@@ -33,8 +33,8 @@ from kcnn.arch.errors import FormatError
 from kcnn.arch.isa import Fill, Mode
 from kcnn.arch.program import Source, memory_image
 from kcnn.arch.stream import ChannelStream
-from kcnn.compiler import graph as ir
 from kcnn.compiler import pipeline
+from kcnn.compiler.ir import graph as ir
 from kcnn.tlm import machine as tlm
 
 PADDED = strategies.small_program(strategies.Shape(padding=(1, 1, 1, 1)))

@@ -10,7 +10,7 @@ from kcnn.arch.config import Config
 from kcnn.arch.layout import Layout
 from kcnn.arch.meta import Meta
 from kcnn.arch.program import Layer, Piece, Port, Program, Source, Taps, Tensor, align
-from kcnn.cli.shrink import with_tokens
+from kcnn.engines.shrink import with_tokens
 
 TINY = Config.preset("tiny")
 VALUES = tuple(range(0, 112, 7))            # 16 values of a codebook without negative ones

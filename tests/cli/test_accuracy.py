@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from kcnn.arch import host, kbin, reference
-from kcnn.compiler.model import load_model
+from kcnn.compiler.frontend.model import load_model
 
 MODEL = """
     import torch

@@ -10,10 +10,12 @@ import numpy as np
 import pytest
 import torch
 from kcnn.arch import kbin
-from kcnn.cli import compare, engines, golden
+from kcnn.cli import golden
 from kcnn.cli.__main__ import run
 from kcnn.cli.run import encode
-from kcnn.cli.shrink import single_layer
+from kcnn.engines import compare
+from kcnn.engines import execute as engines
+from kcnn.engines.shrink import single_layer
 
 MODEL = """
     import torch
@@ -176,7 +178,7 @@ def test_sqnr_is_that_of_torch(folder):
                 for i in range(3)]
     row = golden.fidelity(program, graph, [x], outcomes)[-1]
     from kcnn.arch import host
-    from kcnn.compiler.model import load_model
+    from kcnn.compiler.frontend.model import load_model
     with torch.no_grad():
         exact = load_model(f"{folder}/model.py:network").module(torch.tensor(x)).numpy()
     tensor = program.tensors[row.tensor]

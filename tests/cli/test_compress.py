@@ -17,12 +17,12 @@ import torch
 from kcnn.arch import kbin
 from kcnn.arch.program import Taps
 from kcnn.cli.stopping import Stopped
-from kcnn.compiler.compress import compose, methods
-from kcnn.compiler.frontend import trace
-from kcnn.compiler.graph import Conv
-from kcnn.compiler.model import load_model
+from kcnn.compiler.frontend.model import load_model
+from kcnn.compiler.frontend.trace import trace
+from kcnn.compiler.ir.graph import Conv
 from kcnn.compiler.passes import canonicalise
-from kcnn.compiler.weights import cluster_weights
+from kcnn.compiler.quantise.weights import cluster_weights
+from kcnn.compress import compose, methods
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn import functional

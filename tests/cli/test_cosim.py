@@ -8,8 +8,8 @@ import json
 import numpy as np
 import pytest
 from kcnn.arch import kbin
-from kcnn.cli import engines
 from kcnn.cli.verdict import judge
+from kcnn.engines import execute as engines
 from kcnn.rtl.benchfiles import EngineError
 from kcnn.tlm import machine as tlm
 

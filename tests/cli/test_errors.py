@@ -9,7 +9,7 @@ import zipfile
 
 import numpy as np
 import pytest
-from kcnn.cli import engines
+from kcnn.engines import execute as engines
 
 
 @pytest.fixture

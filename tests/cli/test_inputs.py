@@ -13,7 +13,7 @@ import torch
 from kcnn.arch import host, kbin
 from kcnn.cli import inputs
 from kcnn.cli.__main__ import run
-from kcnn.compiler.model import load_model
+from kcnn.compiler.frontend.model import load_model
 
 MODEL = """
     import torch

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from kcnn.arch import host, isa, kbin
 from kcnn.arch.program import Port
-from kcnn.cli import engines
+from kcnn.engines import execute as engines
 
 
 def expected(hand, count):

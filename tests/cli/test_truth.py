@@ -11,8 +11,8 @@ import pytest
 from kcnn.arch import kbin
 from kcnn.cli import truth
 from kcnn.compiler import pipeline
-from kcnn.compiler.closeness import Closeness
 from kcnn.compiler.fidelity import STEPS, Fidelity, Figures, Loss
+from kcnn.compiler.quantise.closeness import Closeness
 
 MODEL = """
     import torch

@@ -12,11 +12,11 @@ from kcnn.arch import fixed, host, reference
 from kcnn.arch.check import SCALES
 from kcnn.compiler import pipeline
 from kcnn.compiler.errors import CompileError
-from kcnn.compiler.lower import lower
-from kcnn.compiler.prove import bounds, tap_ranges
-from kcnn.compiler.quantised import Codebook
-from kcnn.compiler.scaling import scale_step
-from kcnn.compiler.segments import segments
+from kcnn.compiler.ir.quantised import Codebook
+from kcnn.compiler.lower.lower import lower
+from kcnn.compiler.lower.prove import bounds, tap_ranges
+from kcnn.compiler.lower.scaling import scale_step
+from kcnn.compiler.quantise.segments import segments
 from networks import randomise
 from torch import nn
 

@@ -12,10 +12,10 @@ import torch
 from kcnn.arch import kbin, records
 from kcnn.arch.config import Config
 from kcnn.compiler import fidelity, pipeline
-from kcnn.compiler.emulate import run
 from kcnn.compiler.fidelity import Fidelity, held, measure
+from kcnn.compiler.ir.quantised import Codebook, Quantised
 from kcnn.compiler.pipeline import Compiled
-from kcnn.compiler.quantised import Codebook, Quantised
+from kcnn.compiler.quantise.emulate import run
 from networks import randomise
 from torch import Tensor, nn
 

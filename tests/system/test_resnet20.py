@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from kcnn.compiler.graph import Conv
+from kcnn.compiler.ir.graph import Conv
 from kcnn.rtl import toolchain
 from tools import need
 from trained import (

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from kcnn.compiler.compress import pixel_interleaved as pixel
 from scripts import script
 
 study = script("bench/compression/alexnet")
+pixel = study.pixel
 layers = study.networks.alexnet()
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from kcnn.compiler.compress import diannao
-from kcnn.compiler.compress.work import Meter
+from kcnn.compress.work import Meter
 from scripts import script
 from torch import nn
 
 study = script("bench/compression/diannao_table")
+diannao = study.diannao
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 from kcnn.arch import stream
-from kcnn.compiler.compress import sizes
-from kcnn.compiler.compress.formats import FORMATS
+from kcnn.compress.formats import FORMATS
 from scripts import script
 from trained import needs_data
 
 study = script("bench/compression/formats_table")
+sizes = study.sizes
 
 
 def weights() -> dict[str, np.ndarray]:

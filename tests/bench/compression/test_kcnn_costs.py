@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from kcnn.compiler.compress import account
+from kcnn.compress import account
 from scripts import script
 from torch import nn
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from kcnn.compiler.compress.clusters import weighted
-from kcnn.compiler.compress.data import Data
+from kcnn.compress.clusters import weighted
+from kcnn.compress.data import Data
 from scripts import script
 from torch import nn
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from kcnn.compiler.compress.clusters import weighted
-from kcnn.compiler.compress.data import Data
-from kcnn.compiler.compress.prune import largest
+from kcnn.compress.clusters import weighted
+from kcnn.compress.data import Data
+from kcnn.compress.prune import largest
 from scripts import script
 from trained import needs_data
 

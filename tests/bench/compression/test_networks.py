@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from kcnn.compiler.compress.account import measure
-from kcnn.compiler.compress.data import accuracy
+from kcnn.compress.account import measure
+from kcnn.compress.data import accuracy
 from scripts import script
 from trained import needs_data
 

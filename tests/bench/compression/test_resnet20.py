@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from kcnn.compiler.compress.clusters import weighted
-from kcnn.compiler.compress.data import Data
-from kcnn.compiler.weights import cluster_weights
+from kcnn.compiler.quantise.weights import cluster_weights
+from kcnn.compress.clusters import weighted
+from kcnn.compress.data import Data
 from scripts import script
 from torch import nn
 from trained import needs_data

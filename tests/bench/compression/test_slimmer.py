@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import torch
-from kcnn.compiler.compress import linear
-from kcnn.compiler.compress.data import Data
-from kcnn.compiler.compress.sites import layer, sites, watch
+from kcnn.compress import linear
+from kcnn.compress.data import Data
+from kcnn.compress.sites import layer, sites, watch
 from scripts import script
 from torch import nn
 

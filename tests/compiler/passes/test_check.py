@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import pytest
 from kcnn.compiler.errors import InternalError
-from kcnn.compiler.graph import (
+from kcnn.compiler.ir.graph import (
     Activation,
     Add,
     AvgPool,

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from kcnn.compiler import emulate
-from kcnn.compiler.frontend import trace
-from kcnn.compiler.graph import AvgPool, Concat, Conv, Graph, MaxPool, Output
+from kcnn.compiler.frontend.trace import trace
+from kcnn.compiler.ir.graph import AvgPool, Concat, Conv, Graph, MaxPool, Output
 from kcnn.compiler.passes import PASSES, canonicalise
+from kcnn.compiler.quantise import emulate
 from networks import Join, Residual, Shortcut, networks, randomise
 from torch import Tensor, nn
 from torch.nn import functional as F

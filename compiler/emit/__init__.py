@@ -1,0 +1,1 @@
+"""What the machine does: RUNs, instructions, streams, tables."""

@@ -1,0 +1,226 @@
+"""How one RUN's taps become positions: base entries, kernel offsets, origin."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...arch.config import Config
+from ...arch.layout import Layout
+from ...arch.program import Layer
+from ..errors import CompileError, too_small
+from ..lower.lowered import Ints
+from ..place.layouts import offset
+from ..place.splits import Walk
+
+KERNEL_BITS_MAX = 5
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Tables:
+    """Table contents of one RUN. base: (entries,) addresses, pairs: (entries,) decode pairs."""
+
+    base: Ints
+    pairs: Ints
+    offsets: Ints
+    origin: int
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Blocks:
+    """Kernel positions of a layer as groups (in the base table) of slots (in the offset table).
+
+    group, slot: per key; keys are the distinct (source, dy, dx). source, origin_y, origin_x: per
+    group. whole: one group a source, whose offsets lie in the slots alone.
+    """
+
+    group: Ints
+    slot: Ints
+    source: Ints
+    origin_y: Ints
+    origin_x: Ints
+    slots: int
+    whole: bool = False
+
+
+class Addressing:
+    """The positions of a layer's taps, and the tables of each of its RUNs.
+
+    Positions of taps are the same for all RUNs of the layer that compute the same channels.
+    """
+
+    def __init__(self, layer: Layer, path: str, layouts: Sequence[Layout], walk: Walk,
+                 config: Config) -> None:
+        self.layer, self.path, self.config = layer, path, config
+        self.layouts = [layouts[source.tensor] for source in layer.sources]
+        self.walk = walk
+        self._find_keys()
+        self.blocks = self._choose_blocks()
+        self.kernel_bits = max(0, (self.blocks.slots - 1).bit_length())
+        self._find_entries()
+
+    def _find_keys(self) -> None:
+        taps = self.layer.taps
+        columns = (taps.source, taps.dy, taps.dx)
+        number = np.zeros(len(taps.source), np.int64)
+        for column in columns:
+            low = int(column.min(initial=0))
+            number = number * (int(column.max(initial=0)) - low + 1) + column - low
+        _, first, self.key = np.unique(number, return_index=True, return_inverse=True)
+        self.key_source, self.key_y, self.key_x = (column[first] for column in columns)
+
+    # ---- kernel positions ------------------------------------------------------------------
+    def phases(self) -> list[tuple[int, int]]:
+        """Residues (y, x) of the outputs; each is computed by RUNs of its own."""
+        if self.walk.flat:
+            return [(0, 0)]
+        return list(itertools.product(range(self.walk.qy), range(self.walk.qx)))
+
+    def _offsets(self, source: Ints, y: Ints, x: Ints, phase: tuple[int, int]) -> Ints:
+        """Address of kernel positions relative to the sources' elements (0, 0)."""
+        out = np.zeros(len(source), np.int64)
+        for i, (read, layout) in enumerate(zip(self.layer.sources, self.layouts, strict=True)):
+            mine = source == i
+            out[mine] = offset(layout, y[mine] + read.stride_y * phase[0],
+                               x[mine] + read.stride_x * phase[1])
+        return out
+
+    def _choose_blocks(self) -> _Blocks:
+        """Few enough slots, as few groups as possible."""
+        whole = self._whole()
+        if whole is not None:
+            return whole
+        sizes = [(hy, wx) for hy in range(1, 33) for wx in range(1, 33) if hy * wx <= 32]
+        found = [self._blocks(hy, wx) for hy, wx in sizes]
+        best = min((b for b in found if b is not None),
+                   key=lambda b: (len(b.source), b.slots))
+        return best
+
+    def _whole(self) -> _Blocks | None:
+        """One group a source, a slot for each different set of offsets over the phases."""
+        vectors = np.stack([self._offsets(self.key_source, self.key_y, self.key_x, phase)
+                            for phase in self.phases()])
+        _, slot = np.unique(vectors, axis=1, return_inverse=True)
+        slot = _by_first_use(slot.ravel())
+        count = int(slot.max(initial=0)) + 1
+        if count > 1 << KERNEL_BITS_MAX:
+            return None
+        sources = np.arange(len(self.layouts))
+        return _Blocks(self.key_source, slot, sources, np.zeros_like(sources),
+                       np.zeros_like(sources), count, whole=True)
+
+    def _blocks(self, hy: int, wx: int) -> _Blocks | None:
+        """Groups of hy x wx neighbouring positions, if all have their slots at the same offsets."""
+        where = np.zeros((6, len(self.key_source)), np.int64)
+        for i in range(len(self.layouts)):
+            mine = self.key_source == i
+            ys, xs = np.unique(self.key_y[mine]), np.unique(self.key_x[mine])
+            iy, ix = np.searchsorted(ys, self.key_y[mine]), np.searchsorted(xs, self.key_x[mine])
+            where[:, mine] = (np.full(mine.sum(), i), iy // hy, ix // wx, (iy % hy) * wx + ix % wx,
+                              ys[iy // hy * hy], xs[ix // wx * wx])
+        groups, first, group = np.unique(where[:3], axis=1, return_index=True, return_inverse=True)
+        found = _Blocks(group.ravel(), where[3], groups[0], where[4, first], where[5, first],
+                        int(where[3].max(initial=0)) + 1)
+        for phase in self.phases():
+            if self._slot_offsets(found, phase) is None:
+                return None
+        return found
+
+    def _slot_offsets(self, blocks: _Blocks, phase: tuple[int, int]) -> Ints | None:
+        """Offset of every slot from its group, or None where groups differ."""
+        keys = self._offsets(self.key_source, self.key_y, self.key_x, phase)
+        groups = self._offsets(blocks.source, blocks.origin_y, blocks.origin_x, phase)
+        relative = keys - groups[blocks.group]
+        out = np.zeros(blocks.slots, np.int64)
+        out[blocks.slot] = relative
+        return out if np.array_equal(out[blocks.slot], relative) else None
+
+    def _split_offsets(self, phase: tuple[int, int]) -> tuple[Ints, Ints, int]:
+        """Offsets of the slots, of the groups, and the origin: their sum is a tap's offset."""
+        blocks = self.blocks
+        if not blocks.whole:
+            slots = self._slot_offsets(blocks, phase)
+            assert slots is not None
+            groups = self._offsets(blocks.source, blocks.origin_y, blocks.origin_x, phase)
+            return slots, groups - groups[0], int(groups[0])
+        slots = np.zeros(blocks.slots, np.int64)
+        slots[blocks.slot] = self._offsets(self.key_source, self.key_y, self.key_x, phase)
+        return slots - slots[0], np.zeros(len(blocks.source), np.int64), int(slots[0])
+
+    # ---- base entries -------------------------------------------------------------------------
+    def _find_entries(self) -> None:
+        """All (group, plane, channel) in order, and which of them each tap reads."""
+        blocks = self.blocks
+        sizes = np.array([self.layouts[s].planes * self.layouts[s].channels
+                          for s in blocks.source], np.int64)
+        starts = np.concatenate([[0], np.cumsum(sizes)])
+        taps = self.layer.taps
+        group = blocks.group[self.key]
+        channels = np.array([layout.channels for layout in self.layouts])
+        self.entry = starts[group] + taps.plane * channels[taps.source] + taps.channel
+        self.all_group = np.repeat(np.arange(len(sizes)), sizes)
+        within = np.arange(starts[-1]) - starts[self.all_group]
+        of = channels[blocks.source][self.all_group]
+        self.all_plane, self.all_channel = within // of, within % of
+
+    def parts(self) -> list[tuple[int, int, Ints]]:
+        """Channels (first, end) that one RUN computes and the base entries that it needs.
+
+        Raises CompileError where one channel alone reads more than the base table holds.
+        """
+        channels = len(self.layer.taps.channel_runs) - 1
+        if len(self.all_group) <= self.config.base_entries:
+            return [(0, channels, np.arange(len(self.all_group)))]
+        edges = self.layer.taps.run_taps[self.layer.taps.channel_runs]
+        parts = []
+        first, mine = 0, np.zeros(0, np.int64)
+        for k in range(channels):
+            more = np.unique(self.entry[edges[k]:edges[k + 1]])
+            if len(more) > self.config.base_entries:
+                raise CompileError(self._too_many(edges))
+            both = np.union1d(mine, more)
+            if len(both) > self.config.base_entries:
+                parts.append((first, k, mine))
+                first, both = k, more
+            mine = both
+        return [*parts, (first, channels, mine)]
+
+    def _too_many(self, edges: Ints) -> str:
+        most = max(len(np.unique(self.entry[a:b])) for a, b in itertools.pairwise(edges.tolist()))
+        least = 1 << (most - 1).bit_length()
+        end = too_small(self.config, "base_entries", least, "give it groups or a smaller kernel")
+        return (f"layer {self.path}: an output channel reads {most} channels and kernel rows, more "
+                f"than {end}")
+
+    def positions(self, entries: Ints) -> Ints:
+        """Position of every tap of the layer, meaningless where it reads none of `entries`."""
+        return (np.searchsorted(entries, self.entry) << self.kernel_bits) | (
+            self.blocks.slot[self.key])
+
+    def tables(self, entries: Ints, phase: tuple[int, int], pair: dict[tuple[int, int], int]
+               ) -> Tables:
+        """Table contents of the RUN that reads these entries for the outputs of this residue.
+
+        pair: decode pair of (source, plane).
+        """
+        blocks, memory = self.blocks, self.config.memory_codes
+        slots, groups, origin = self._split_offsets(phase)
+        group = self.all_group[entries]
+        source = blocks.source[group]
+        base = np.array([layout.base for layout in self.layouts])[source]
+        channel = np.array([layout.channel for layout in self.layouts])[source]
+        plane = np.array([layout.plane for layout in self.layouts])[source]
+        addresses = (base + groups[group] + self.all_channel[entries] * channel
+                     + self.all_plane[entries] * plane)
+        pairs = np.array([pair[int(s), int(p)] for s, p in
+                          zip(source, self.all_plane[entries], strict=True)], np.int64)
+        return Tables(addresses % memory, pairs, slots % memory, origin % memory)
+
+
+def _by_first_use(slot: Ints) -> Ints:
+    """Numbers in the order in which they first occur."""
+    _, first, inverse = np.unique(slot, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse.ravel()]

@@ -1,0 +1,1 @@
+"""Networks as users have them to traced graphs."""

@@ -1,0 +1,1 @@
+"""Layers of all kinds to taps, and taps to proven integers."""

@@ -1,0 +1,118 @@
+"""Between the quantised graph and a program: logical layers on tensors without addresses."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..ir.quantised import Codebook, Radix
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Value:
+    """A tensor before it has a place. node: the graph node that it stands for, "" for a copy."""
+
+    name: str
+    node: str
+    shape: tuple[int, int, int]
+    meaning: Codebook | Radix
+
+    @property
+    def planes(self) -> int:
+        """Radix planes, 1 for codes."""
+        return self.meaning.planes if isinstance(self.meaning, Radix) else 1
+
+    @property
+    def order(self) -> int:
+        """Codes below zero, 0 for radix planes."""
+        return 0 if isinstance(self.meaning, Radix) else self.meaning.order
+
+
+@dataclasses.dataclass(frozen=True)
+class Read:
+    """A value that a step reads, and the step's stride over it (y, x)."""
+
+    value: int
+    stride: tuple[int, int] = (1, 1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Terms:
+    """The taps of a step with real coefficients; one entry each, in no particular order.
+
+    Output (k, y, x) gets the sum of +-coefficient * the real value of element (channel, y*sy + dy,
+    x*sx + dx) of plane `plane` of reads[source]. wide: the coefficient may become several runs
+    (skip connections).
+    """
+
+    k: Ints
+    coefficient: Floats
+    source: Ints
+    channel: Ints
+    plane: Ints
+    dy: Ints
+    dx: Ints
+    negative: Ints
+    wide: NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.k)
+
+    def take(self, index: Ints | NDArray[np.bool_]) -> Terms:
+        """Some of the taps."""
+        return Terms(*(getattr(self, f.name)[index] for f in dataclasses.fields(self)))
+
+    @staticmethod
+    def join(parts: list[Terms]) -> Terms:
+        """The taps of all parts."""
+        return Terms(*(np.concatenate([getattr(p, f.name) for p in parts])
+                       for f in dataclasses.fields(Terms)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Area:
+    """A rectangle of outputs whose sums are divided by the same number."""
+
+    y: int
+    x: int
+    height: int
+    width: int
+    divisor: int = 1
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Step:
+    """One layer before its numbers are integers.
+
+    op: "sum" (function of terms / divisor + bias) or "max" (the code of largest rank among what the
+    terms read). dense_macs, macs: multiply-accumulates per image, of the dense layer and those
+    left.
+    """
+
+    name: str
+    path: str
+    kind: str
+    op: str
+    reads: tuple[Read, ...]
+    output: int
+    terms: Terms
+    bias: Floats
+    areas: tuple[Area, ...]
+    function: str = "identity"
+    dense_macs: int = 0
+    macs: int = 0
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lowered:
+    """A network of steps, in an order in which they run. inputs, outputs: (port name, value)."""
+
+    values: tuple[Value, ...]
+    steps: tuple[Step, ...]
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]

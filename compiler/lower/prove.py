@@ -1,0 +1,136 @@
+"""Proof that no sum of a layer can leave its register, from its taps and what they can read.
+
+Every tap's range holds zero (code 0 decodes to it), so the bounds of a run or a channel bound each
+of its prefixes as well. Runs whose S could overflow are split in two or more of the same factor.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from ...arch import fixed
+from ...arch.config import Config
+from ...arch.program import Layer, Taps
+from ..errors import CompileError, InternalError, too_small
+from ..ir.quantised import Radix
+from .lowered import Ints, Terms, Value
+
+
+def decode_table(value: Value, plane: int, config: Config) -> Ints:
+    """What a tap reads for each code of a plane: int64 (2^AB,); 0 for codes that never occur."""
+    if not isinstance(value.meaning, Radix):
+        return value.meaning.by_code(config.codes)
+    table = fixed.radix_table(plane, value.planes, config.code_bits)
+    limit = 1 << (value.meaning.bits - 1)
+    return np.where((table >= -limit) & (table < limit), table, 0)
+
+
+def tap_ranges(taps: Terms | Taps, sources: Sequence[Value], config: Config) -> tuple[Ints, Ints]:
+    """Smallest and largest number that each tap can add to S."""
+    planes = max(value.planes for value in sources)
+    low, high = (np.zeros((len(sources), planes), np.int64) for _ in range(2))
+    for i, value in enumerate(sources):
+        for plane in range(value.planes):
+            table = decode_table(value, plane, config)
+            low[i, plane], high[i, plane] = table.min(), table.max()
+    positive = low[taps.source, taps.plane], high[taps.source, taps.plane]
+    negative = taps.negative != 0
+    return (np.where(negative, -positive[1], positive[0]),
+            np.where(negative, -positive[0], positive[1]))
+
+
+def _layer_ranges(layer: Layer, values: Sequence[Value], config: Config) -> tuple[Ints, Ints]:
+    return tap_ranges(layer.taps, [values[s.tensor] for s in layer.sources], config)
+
+
+def _sums(x: Ints, edges: Ints) -> Ints:
+    """Sum of x[edges[i]:edges[i + 1]] for each i."""
+    total = np.concatenate([[0], np.cumsum(x)])
+    return total[edges[1:]] - total[edges[:-1]]
+
+
+def split_runs(layer: Layer, values: Sequence[Value], config: Config) -> Taps:
+    """The layer's taps with every run cut where its S could overflow."""
+    taps = layer.taps
+    if layer.op != "sum" or not len(taps.run_factor):
+        return taps
+    low, high = _layer_ranges(layer, values, config)
+    limit = 1 << (config.sum_bits - 1)
+    over = (_sums(high, taps.run_taps) >= limit) | (_sums(low, taps.run_taps) < -limit)
+    if not over.any():
+        return taps
+    cuts = {int(run): _cuts(low, high, int(taps.run_taps[run]), int(taps.run_taps[run + 1]), limit)
+            for run in np.flatnonzero(over)}
+    pieces = np.ones(len(taps.run_factor), np.int64)
+    for run, places in cuts.items():
+        pieces[run] += len(places)
+    more = [place for places in cuts.values() for place in places]
+    return dataclasses.replace(
+        taps, run_factor=np.repeat(taps.run_factor, pieces),
+        run_taps=np.sort(np.concatenate([taps.run_taps, np.array(more, np.int64)])),
+        channel_runs=np.concatenate([[0], np.cumsum(pieces)])[taps.channel_runs])
+
+
+def _cuts(low: Ints, high: Ints, first: int, end: int, limit: int) -> list[int]:
+    """Where taps first..end - 1 must be cut so that each part stays inside the limit."""
+    cuts = []
+    lower = upper = 0
+    for tap in range(first, end):
+        lower, upper = lower + int(low[tap]), upper + int(high[tap])
+        if upper >= limit or lower < -limit:
+            cuts.append(tap)
+            lower, upper = int(low[tap]), int(high[tap])
+    return cuts
+
+
+def bounds(layer: Layer, values: Sequence[Value], config: Config) -> tuple[Ints, Ints, Ints, Ints]:
+    """Worst cases: least and largest S of every run, least and largest T of every channel."""
+    low, high = _layer_ranges(layer, values, config)
+    taps = layer.taps
+    s_low, s_high = _sums(low, taps.run_taps), _sums(high, taps.run_taps)
+    a, b = taps.run_factor * s_low, taps.run_factor * s_high
+    return (s_low, s_high, _sums(np.minimum(a, b), taps.channel_runs),
+            _sums(np.maximum(a, b), taps.channel_runs))
+
+
+def prove(layer: Layer, path: str, values: Sequence[Value], config: Config) -> None:
+    """Raise CompileError if a channel has too many taps for the tap cache.
+
+    InternalError if a sum could overflow after all: scaling has chosen factors for which none can.
+    """
+    _prove_slots(layer, path, config)
+    if layer.op != "sum":
+        return
+    s_low, s_high, t_low, t_high = bounds(layer, values, config)
+    for name, low, high, bits in (("sum_bits", s_low, s_high, config.sum_bits),
+                                  ("total_bits", t_low, t_high, config.total_bits)):
+        if max(_bits(low), _bits(high)) > bits:
+            raise InternalError(f"{layer.name}: a sum exceeds {name} = {bits}")
+    _prove_fields(layer, config)
+
+
+def _prove_slots(layer: Layer, path: str, config: Config) -> None:
+    most = int(np.diff(layer.taps.run_taps[layer.taps.channel_runs]).max(initial=0))
+    if most > config.tap_slots:
+        raise CompileError(
+            f"layer {path}: an output channel has {most} taps, more than "
+            + too_small(config, "tap_slots", 1 << (most - 1).bit_length(), "prune the layer"))
+
+
+def _bits(x: Ints) -> int:
+    """Bits of two's complement that hold all of x."""
+    return max(int(v if v >= 0 else ~v).bit_length() + 1 for v in (x.min(initial=0),
+                                                                    x.max(initial=0)))
+
+
+def _prove_fields(layer: Layer, config: Config) -> None:
+    """Factors, m and bias fit their fields; then u * m + bias fits as well (fixed.V_BITS)."""
+    if _bits(layer.taps.run_factor) > config.factor_bits:
+        raise InternalError(f"{layer.name}: a factor exceeds factor_bits")
+    for piece in layer.pieces:
+        scale, bias = np.array(piece.scale, np.int64), np.array(piece.bias, np.int64)
+        if scale.min() < 0 or scale.max() >> fixed.SCALE_BITS or _bits(bias) > fixed.BIAS_BITS:
+            raise InternalError(f"{layer.name}: m or bias exceeds its field")

@@ -1,0 +1,386 @@
+"""Real coefficients to the machine's integers: run factors, scales, biases, thresholds.
+
+T_k = s_k * real sum; v = real value in units of sv; m_k = 2^(16+t) / (s_k * sv). s_k makes the
+largest factor of a channel as large as its field and the proof of T allow, sv is the finest unit in
+which all thresholds (CODE) or the tensor's own scale (RADIX) fit, t the largest shift for which
+every m_k fits.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from ...arch.check import SCALES
+from ...arch.config import Config
+from ...arch.fixed import BIAS_BITS, CLUSTER_BITS, PRODUCT_SHIFT, SCALE_BITS, SHIFTS, U_BITS
+from ...arch.isa import Mode
+from ...arch.program import Layer, Piece, Source, Taps
+from ..errors import CompileError, InternalError
+from ..ir.quantised import Codebook, Radix
+from ..quantise.segments import Segments, segments
+from .lowered import Floats, Ints, Lowered, Step, Terms, Value
+from .prove import prove, split_runs, tap_ranges
+
+# a skip connection may have the factor of this many runs (docs/decisions/0008)
+WIDE_RUNS = 4
+# s_k is chosen among this many values, from the largest possible down to this part of it
+GAINS = 64
+LEAST_GAIN = 0.6
+# below this largest factor (narrow fields: half of what they hold) weights are no longer told apart
+LEAST_FACTOR = 8
+TOTAL_BITS_MAX = 32
+SCALE_MAX = (1 << SCALE_BITS) - 1
+# v spans thresholds within this much of the middle
+V_REACH = (1 << (CLUSTER_BITS - 1)) - 2
+# bias_k / 2^16 stays below this: half of 2^16 at most is added to it
+BIAS_REACH = (1 << (BIAS_BITS - 1 - PRODUCT_SHIFT)) - 64
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Scaled:
+    """A network of integer layers on tensors without addresses. layers[i] comes from paths[i]."""
+
+    values: tuple[Value, ...]
+    layers: tuple[Layer, ...]
+    paths: tuple[str, ...]
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+
+
+def scale(lowered: Lowered, config: Config, batch: int) -> Scaled:
+    """All steps as proven integer layers; raises CompileError where a width is too small."""
+    values = list(lowered.values)
+    layers = []
+    for step in lowered.steps:
+        layer, unit = scale_step(step, values, config)
+        meaning = values[step.output].meaning
+        if isinstance(meaning, Radix) and unit:
+            values[step.output] = dataclasses.replace(
+                values[step.output], meaning=dataclasses.replace(meaning, scale=unit))
+        layers.append(dataclasses.replace(layer, dense_macs=step.dense_macs * batch,
+                                          macs=step.macs * batch))
+    return Scaled(tuple(values), tuple(layers), tuple(step.path for step in lowered.steps),
+                  lowered.inputs, lowered.outputs)
+
+
+def scale_step(step: Step, values: list[Value], config: Config) -> tuple[Layer, float]:
+    """The layer of one step, and the unit of v where it writes radix planes (else 0)."""
+    layer, unit = (_sum_layer(step, values, config) if step.op == "sum" else
+                   (passing(step.name, step.kind, _sources(step), step.output, step.terms,
+                            values[step.output].shape[0]), 0.0))
+    layer = dataclasses.replace(layer, taps=split_runs(layer, values, config))
+    prove(layer, step.path, values, config)
+    return layer, unit
+
+
+def group(terms: Terms, factor: Ints, channels: int) -> Taps:
+    """Taps with their factors as runs: one for each channel and factor, largest factor first.
+
+    Taps of factor 0 are left out; the second tap of a place and factor goes to a further run.
+    """
+    terms, factor = terms.take(factor != 0), factor[factor != 0]
+    if not len(factor):
+        zeros = np.zeros(0, np.int64)
+        return Taps(np.zeros(channels + 1, np.int64), zeros, np.zeros(1, np.int64),
+                    *[zeros] * 6)
+    place = (terms.dx, terms.dy, terms.plane, terms.channel, terms.source)
+    order = np.lexsort((*place, -factor, terms.k))
+    terms, factor = terms.take(order), factor[order]
+    columns = np.stack([terms.k, factor, terms.source, terms.channel, terms.plane, terms.dy,
+                        terms.dx])
+    again = _repetition(np.all(columns[:, 1:] == columns[:, :-1], axis=0))
+    order = np.lexsort((again, -factor, terms.k))
+    terms, factor, again = terms.take(order), factor[order], again[order]
+    new = np.ones(len(factor), bool)
+    new[1:] = (np.diff(terms.k) != 0) | (np.diff(factor) != 0) | (np.diff(again) != 0)
+    starts = np.flatnonzero(new)
+    return Taps(
+        channel_runs=np.searchsorted(terms.k[starts], np.arange(channels + 1)),
+        run_factor=factor[starts], run_taps=np.append(starts, len(factor)),
+        source=terms.source, channel=terms.channel, plane=terms.plane, dy=terms.dy, dx=terms.dx,
+        negative=terms.negative)
+
+
+def _repetition(same: np.ndarray) -> Ints:
+    """How often each entry has come before, from whether entry i + 1 equals entry i."""
+    out = np.zeros(len(same) + 1, np.int64)
+    for i in np.flatnonzero(same):
+        out[i + 1] = out[i] + 1
+    return out
+
+
+# ---- maxima ------------------------------------------------------------------------------------
+def passing(name: str, kind: str, sources: tuple[Source, ...], output: int, terms: Terms,
+            channels: int) -> Layer:
+    """A layer that passes the code of largest rank on."""
+    return Layer(name, kind, "max", sources, output,
+                 group(terms, np.ones(len(terms), np.int64), channels), (), int(Mode.PASS), 0)
+
+
+def _sources(step: Step) -> tuple[Source, ...]:
+    return tuple(Source(r.value, *r.stride) for r in step.reads)
+
+
+# ---- sums --------------------------------------------------------------------------------------
+def _sum_layer(step: Step, values: list[Value], config: Config) -> tuple[Layer, float]:
+    terms = step.terms
+    source_scale = np.array([values[r.value].meaning.scale for r in step.reads])
+    terms = dataclasses.replace(terms, coefficient=terms.coefficient * source_scale[terms.source])
+    low, high = tap_ranges(terms, [values[r.value] for r in step.reads], config)
+    channels = values[step.output].shape[0]
+    reach = _reach(terms, low, high, channels)
+    worst = _largest(reach)
+    gain = _rounded_best(terms, _gains(step, terms, low, high, channels, config))
+    target = _target(step, values[step.output].meaning, gain, reach, config)
+    shift = _shift(gain, target.unit, step)
+    gain = _keep_unsaturated(gain, worst, target, shift)
+    factor = np.rint(terms.coefficient * gain[terms.k]).astype(np.int64)
+    terms, factor = _widen(terms, factor, (1 << (config.factor_bits - 1)) - 1)
+    meaning = values[step.output].meaning
+    radix = isinstance(meaning, Radix)
+    return Layer(
+        step.name, step.kind, "sum", _sources(step), step.output, group(terms, factor, channels),
+        _pieces(step, gain, target, shift), int(Mode.RADIX if radix else Mode.CODE), shift,
+        digits=meaning.planes if isinstance(meaning, Radix) else 1,
+        radix_width=meaning.bits if isinstance(meaning, Radix) else 0,
+        thresholds=target.thresholds, codes=target.codes), target.unit if radix else 0.0
+
+
+def _per_channel(k: Ints, x: Floats, channels: int) -> Floats:
+    out = np.zeros(channels)
+    np.maximum.at(out, k, x)
+    return out
+
+
+Reach = tuple[Floats, Floats]
+
+
+def _reach(terms: Terms, low: Ints, high: Ints, channels: int) -> Reach:
+    """Least and largest real sum of each channel over all codes: (K,) each."""
+    return (np.bincount(terms.k, terms.coefficient * low, channels).astype(np.float64),
+            np.bincount(terms.k, terms.coefficient * high, channels).astype(np.float64))
+
+
+def _largest(reach: Reach) -> Floats:
+    """Largest |real sum| of each channel: (K,)."""
+    return np.maximum(np.abs(reach[0]), reach[1])
+
+
+def _gains(step: Step, terms: Terms, low: Ints, high: Ints, channels: int, config: Config
+           ) -> Floats:
+    """s_k: T units per real unit, the largest that factors and T allow; infinite without taps."""
+    found = _bounded(terms, low, high, channels, config.total_bits, config)
+    if found is not None:
+        return found
+    needed = next((bits for bits in range(config.total_bits + 1, TOTAL_BITS_MAX + 1)
+                   if _bounded(terms, low, high, channels, bits, config) is not None), 0)
+    cure = f"it needs total_bits = {needed}" if needed else "prune the layer"
+    raise CompileError(f"layer {step.path}: its sums do not fit total_bits = {config.total_bits} "
+                       f"of configuration {config.name!r}; {cure}")
+
+
+def _bounded(terms: Terms, low: Ints, high: Ints, channels: int, bits: int, config: Config
+             ) -> Floats | None:
+    """s_k for a T of so many bits, or None where the factors would become too small."""
+    factor_max = (1 << (config.factor_bits - 1)) - 1
+    least = min(LEAST_FACTOR, (factor_max + 1) // 2)
+    narrow = _per_channel(terms.k[~terms.wide], terms.coefficient[~terms.wide], channels)
+    wide = _per_channel(terms.k[terms.wide], terms.coefficient[terms.wide], channels) / WIDE_RUNS
+    largest = np.maximum(narrow, wide)
+    # a factor is rounded by at most a half
+    rounding = np.bincount(terms.k, np.maximum(high, -low), channels) / 2
+    room = np.maximum((1 << (bits - 1)) - 1 - rounding, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        wanted = factor_max / largest
+        allowed = room / _largest(_reach(terms, low, high, channels))
+        gain = np.fmin(wanted, allowed)
+        lost = (gain < wanted) & (largest * gain < least)
+    return None if lost.any() else gain
+
+
+def _rounded_best(terms: Terms, gain: Floats) -> Floats:
+    """For each channel a slightly smaller s_k if its coefficients lose less by rounding then."""
+    order = np.lexsort((terms.coefficient, terms.k))
+    k, coefficient = terms.k[order], terms.coefficient[order]
+    new = np.ones(len(k), bool)
+    new[1:] = (np.diff(k) != 0) | (np.diff(coefficient) != 0)
+    first = np.flatnonzero(new)
+    k, coefficient, count = k[first], coefficient[first], np.diff(np.append(first, len(k)))
+    tried = np.linspace(1, LEAST_GAIN, GAINS)
+    loss = np.empty((GAINS, len(gain)))
+    for i, part in enumerate(tried):
+        scaled = coefficient * (gain[k] * part)
+        lost = (np.rint(scaled) - scaled) / part
+        loss[i] = np.bincount(k, count * lost ** 2, len(gain))
+    return gain * tried[np.argmin(loss, axis=0)]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Target:
+    """unit: of v, in real numbers; bias: (K,), from the middle of v on; far: sums further from zero
+    than this, (K,), leave what v can be; thresholds, codes: of mode CODE."""
+
+    unit: float
+    bias: Floats
+    far: Floats
+    thresholds: tuple[int, ...] = ()
+    codes: tuple[int, ...] = ()
+
+
+def _unit(step: Step, wanted: float, gain: Floats, worst: Floats, far: Floats, bias: Floats
+          ) -> float:
+    """The finest unit of v, not below the one wanted, for which bias_k and m_k fit their fields.
+
+    m_k must fit for the s_k given and for one that keeps a sum of `far` in u.
+    """
+    least = min(area.divisor for area in step.areas)
+    coarsest = (1 << PRODUCT_SHIFT) / SCALE_MAX / (gain.min(initial=np.inf) * least)
+    held = np.minimum(worst, far).max(initial=0) / (SCALE_MAX * least)
+    return max(wanted, coarsest * (1 + 1e-9), held, _size(bias) / BIAS_REACH)
+
+
+def _target(step: Step, meaning: Codebook | Radix, gain: Floats, reach: Reach, config: Config
+            ) -> _Target:
+    worst = _largest(reach)
+    most, least = (choice(area.divisor for area in step.areas) for choice in (max, min))
+    if isinstance(meaning, Radix):
+        return _radix_target(step, meaning, gain, worst)
+    low, high = reach[0] / least, reach[1] / least
+    found = _reached(_segments(step, meaning, config), float((step.bias + low).min()),
+                     float((step.bias + high).max()))
+    places, codes = found.starts, (found.ranks - meaning.order) % config.codes
+    first, last = _ends(places)
+    middle, half = (first + last) / 2, (last - first) / 2
+    bias = step.bias - middle
+    far = (half + np.abs(bias)) * most
+    # with a bias beyond these all sums have the code of the first segment, or of the last
+    below, above = -half - 2 * high, half - 2 * low
+    unit = (_unit(step, half / V_REACH, gain, worst, far, np.clip(bias, below, above))
+            or _least_distance(bias))
+    if _size(bias) > unit * BIAS_REACH:
+        bias = np.clip(bias, below - 4 * unit, above + 4 * unit)
+    # a threshold may lie up to a unit beyond its place, and a sum must pass it
+    return _Target(unit, bias, far + 2 * unit * most,
+                   *_clustering(places, codes, unit, middle, config))
+
+
+def _radix_target(step: Step, meaning: Radix, gain: Floats, worst: Floats) -> _Target:
+    if step.function != "identity":
+        raise InternalError(f"{step.path}: {step.function} cannot be written as radix planes")
+    most = max(area.divisor for area in step.areas)
+    far = (meaning.scale * (1 << (meaning.bits - 1)) + np.abs(step.bias)) * most
+    unit = _unit(step, meaning.scale, gain, worst, far, step.bias)
+    if unit > SCALES[1]:
+        raise CompileError(f"layer {step.path}: one step of its output would be {unit:.3g}, more "
+                           f"than {SCALES[1]:.3g}; make its weights or its inputs smaller")
+    return _Target(unit, step.bias, far)
+
+
+def _segments(step: Step, meaning: Codebook, config: Config) -> Segments:
+    """The segments of the step's function on its codebook; no more than the machine's table has."""
+    found = segments(step.function, meaning)
+    if len(found) > config.codes:
+        raise CompileError(
+            f"layer {step.path}: {step.function} crosses its codebook {len(found)} times, but "
+            f"configuration {config.name!r} has code_bits = {config.code_bits}; use code_bits = "
+            f"{(len(found) - 1).bit_length()} or a function that does not fall")
+    return found
+
+
+def _reached(found: Segments, low: float, high: float) -> Segments:
+    """The segments without those that no x reaches, if v has to span half as much then."""
+    (first, last), less = _ends(found.starts), found.within(low, high)
+    ends = _ends(less.starts)
+    return less if 2 * (ends[1] - ends[0]) < last - first else found
+
+
+def _ends(places: Floats) -> tuple[float, float]:
+    return (float(places[0]), float(places[-1])) if len(places) else (0.0, 0.0)
+
+
+def _size(x: Floats) -> float:
+    return float(np.abs(x).max(initial=0))
+
+
+def _least_distance(bias: Floats) -> float:
+    """A unit for a layer without taps: its biases must fall on the right side of the middle."""
+    distance = np.abs(bias)[bias != 0]
+    return float(distance.min()) if len(distance) else 1.0
+
+
+def _clustering(places: Floats, codes: Ints, unit: float, middle: float, config: Config
+                ) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Integer thresholds and codes, filled up with segments that repeat the last code.
+
+    v rounds to nearest, so v >= n means a real value of at least (n - 1/2) units.
+    """
+    at = np.rint((np.asarray(places, np.float64) - middle) / unit + 0.5).astype(np.int64)
+    rest = config.codes - len(codes)
+    thresholds = at.tolist() + [(1 << (CLUSTER_BITS - 1)) - 1] * rest
+    return tuple(thresholds), tuple(codes.tolist() + [int(codes[-1])] * rest)
+
+
+def _scales(step: Step, gain: Floats, unit: float, shift: int, divisor: int) -> Floats:
+    return np.rint(2.0 ** (PRODUCT_SHIFT + shift) / (gain * unit * divisor))
+
+
+def _shift(gain: Floats, unit: float, step: Step) -> int:
+    least = min(a.divisor for a in step.areas)
+    fits = [t for t in SHIFTS if (_scales(step, gain, unit, t, least) <= SCALE_MAX).all()]
+    if not fits:
+        raise InternalError(f"{step.path}: no shift makes the scales fit")
+    return fits[-1]
+
+
+def _keep_unsaturated(gain: Floats, worst: Floats, target: _Target, shift: int) -> Floats:
+    """s_k lowered where u = T >> t would saturate before v leaves the range that matters."""
+    limit = 2.0 ** (U_BITS - 1 + shift)
+    with np.errstate(divide="ignore"):
+        return np.minimum(gain, limit / np.minimum(worst, target.far))
+
+
+def _widen(terms: Terms, factor: Ints, largest: int) -> tuple[Terms, Ints]:
+    """Wide taps of a larger factor than a run can have, in several runs whose factors add up.
+
+    They join the channel's largest runs, which costs a clock each, and the rest gets its own run.
+    """
+    big = np.flatnonzero(factor > largest)
+    if not terms.wide[big].all():
+        raise InternalError("a factor exceeds its field")
+    keep = factor <= largest
+    index, factors = [np.flatnonzero(keep)], [factor[keep]]
+    for i in big.tolist():
+        mine = np.unique(factor[(terms.k == terms.k[i]) & ~terms.wide])[::-1]
+        parts = _parts(int(factor[i]), mine[mine > 0].tolist(), largest)
+        index.append(np.full(len(parts), i))
+        factors.append(np.array(parts, np.int64))
+    return terms.take(np.concatenate(index)), np.concatenate(factors)
+
+
+def _parts(total: int, runs: list[int], largest: int) -> list[int]:
+    """Factors that add up to total: of existing runs (descending) first, then of new ones."""
+    parts = []
+    for factor in runs:
+        if total <= largest or factor < largest // 4:
+            break
+        parts.append(factor)
+        total -= factor
+    while total > 0:
+        parts.append(min(total, largest))
+        total -= parts[-1]
+    return parts
+
+
+def _pieces(step: Step, gain: Floats, target: _Target, shift: int) -> tuple[Piece, ...]:
+    """m_k and bias_k of every area; channels without taps have m_k = 0."""
+    pieces = []
+    for area in step.areas:
+        scales = _scales(step, gain, target.unit, shift, area.divisor)
+        bias = ((target.bias / target.unit + 0.5) * 2.0 ** PRODUCT_SHIFT
+                + scales * (1 - 2.0 ** -shift) / 2)
+        pieces.append(Piece(area.y, area.x, area.height, area.width,
+                            tuple(scales.astype(np.int64).tolist()),
+                            tuple(np.rint(bias).astype(np.int64).tolist())))
+    return tuple(pieces)

@@ -1,0 +1,1 @@
+"""Where tensors lie: phase planes, pitches, pads, rows of the activation memory over time."""

@@ -1,0 +1,1 @@
+"""Real tensors and weights to codebooks, scales and clustered magnitudes."""

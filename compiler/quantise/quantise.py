@@ -1,0 +1,179 @@
+"""Meanings for all tensors and clusters for all weights: canonical graph to Quantised.
+
+Everything is exact 1-D k-means on what the float network shows on calibration data, so the result
+is a function of its arguments alone.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+
+import networkx as nx
+import numpy as np
+
+from ...arch.check import SCALES
+from ...arch.config import Config
+from ..errors import CompileError, InternalError
+from ..ir.graph import Add, AvgPool, Concat, Conv, Graph, Input, MaxPool, Node, Output
+from ..ir.quantised import Codebook, Floats, Quantised, Radix
+from .calibrate import Histogram, check_calibration, fill, ranges
+from .clipping import Limits, clipped
+from .cluster import Clusterings, Points
+from .correct import correct_biases
+from .segments import count
+from .weights import cluster_weights
+
+# bits of the input's integers on a machine that is wide enough; see input_bits()
+INPUT_BITS = 8
+OUTPUT_BITS = 16
+# an output may grow to this many times what calibration has shown
+HEADROOM = 2.0
+# largest integer value of a codebook, where 2^AB values do not need more; see levels()
+LEVELS = 127
+
+
+def quantise(graph: Graph, calibration: Floats, config: Config, clusters: int = 16,
+             held_back: Floats | None = None) -> Quantised:
+    """Quantise a canonical graph.
+
+    calibration: floating point (n, C, H, W), finite, like what the network will see. held_back:
+    more of the same kind, not calibrated on; where the network is poor on them, they decide
+    whether rare large values are cut off. clusters: weight magnitudes a layer. Raises CompileError
+    for unfit calibration data or clusters.
+    """
+    if clusters < 1:
+        raise CompileError(f"clusters must be at least 1, found {clusters}; 16 is usual")
+    check_calibration(graph, calibration)
+    seen = ranges(graph, calibration)
+    weights = {node.name: cluster_weights(node.op.weight, clusters)
+               for node in graph if isinstance(node.op, Conv)}
+
+    def within(limits: Limits) -> Quantised:
+        tensors = _tensors(graph, calibration, config, seen, limits)
+        return Quantised(graph, tensors, correct_biases(graph, calibration, weights, tensors),
+                         seen)
+
+    if held_back is None or not len(held_back):
+        return within({})
+    check_calibration(graph, held_back)
+    return clipped(graph, calibration, held_back, within)
+
+
+# ---- tensors -------------------------------------------------------------------------------
+def _tensors(graph: Graph, calibration: Floats, config: Config,
+             seen: dict[str, tuple[float, float]], limits: Limits
+             ) -> dict[str, Codebook | Radix]:
+    """limits: the largest magnitude that an input or a codebook stands for, where it is limited."""
+    out: dict[str, Codebook | Radix] = {}
+    coded: list[str] = []
+    for node in graph:
+        largest = max(abs(limit) for limit in seen[node.name])
+        if isinstance(node.op, Input):
+            largest = min(largest, limits.get(node.name, np.inf))
+            out[node.name] = radix(largest, input_bits(config), config)
+        elif is_radix_output(graph, node):
+            out[node.name] = radix(largest * HEADROOM, OUTPUT_BITS, config)
+        elif not isinstance(node.op, Output):
+            coded.append(node.name)
+    together = list(groups(graph, coded))
+    histograms = [_histogram(graph, group, seen, limits) for group in together]
+    fill(graph, calibration, {name: histogram
+                              for group, histogram in zip(together, histograms, strict=True)
+                              for name in measured(graph, group)})
+    for group, histogram in zip(together, histograms, strict=True):
+        book = codebook(histogram.points(), functions(graph, group), config)
+        out.update(dict.fromkeys(group, book))
+    return out
+
+
+def is_radix_output(graph: Graph, node: Node) -> bool:
+    """The node is read by outputs only, and can be drained without a clustering table."""
+    readers = graph.readers(node.name)
+    return (isinstance(node.op, Conv | AvgPool | Add) and node.op.function == "identity"
+            and bool(readers) and all(isinstance(graph[r].op, Output) for r in readers))
+
+
+def input_bits(config: Config) -> int:
+    """Bits of an input's integers: the decode table holds them, and S one that is subtracted."""
+    return min(INPUT_BITS, config.value_bits, config.sum_bits - 1)
+
+
+def radix(largest: float, bits: int, config: Config) -> Radix:
+    """A radix tensor whose greatest integer stands for `largest`."""
+    scale = max((largest or 1.0) / ((1 << (bits - 1)) - 1), SCALES[0])
+    return Radix(scale, bits, -(-bits // config.code_bits))
+
+
+def groups(graph: Graph, names: list[str]) -> Iterator[list[str]]:
+    """Tensors that must share a codebook, in the order of the graph."""
+    together: nx.Graph = nx.Graph()
+    together.add_nodes_from(names)
+    for name in names:
+        if isinstance(graph[name].op, MaxPool | Concat):
+            together.add_edges_from((name, source) for source in graph.inputs(name))
+    order = {name: i for i, name in enumerate(names)}
+    for group in nx.connected_components(together):
+        yield sorted(group, key=order.__getitem__)
+
+
+def measured(graph: Graph, group: list[str]) -> list[str]:
+    """The tensors of a group whose values something computes with, so whose error counts."""
+    return [name for name in group
+            if any(not isinstance(graph[r].op, MaxPool | Concat) for r in graph.readers(name))]
+
+
+def _histogram(graph: Graph, group: list[str], seen: dict[str, tuple[float, float]],
+               limits: Limits) -> Histogram:
+    names = measured(graph, group)
+    most = max(limits.get(name, np.inf) for name in names)
+    return Histogram(max(-most, min(seen[name][0] for name in names)),
+                     min(most, max(seen[name][1] for name in names)))
+
+
+def functions(graph: Graph, group: list[str]) -> set[str]:
+    ops = [graph[name].op for name in group]
+    return {op.function for op in ops if isinstance(op, Conv | AvgPool | Add)}
+
+
+# ---- codebooks -----------------------------------------------------------------------------
+def codebook(points: Points, functions: set[str], config: Config) -> Codebook:
+    """The best codebook for non-zero points whose clustering fits the machine's table.
+
+    Zero is a value of its own. Every function of the layers that write the tensor must have at most
+    2^AB segments; where one falls somewhere, that takes some of the values.
+    """
+    for values in candidates(points, config.codes - 1):
+        book = rounded_codebook(values, levels(config))
+        if all(count(function, book) <= config.codes for function in functions):
+            return book
+    raise InternalError("not even a codebook of zero alone fits")
+
+
+def levels(config: Config) -> int:
+    """The largest integer value of a codebook: enough that 2^AB codes can be distinct."""
+    return min((1 << (config.value_bits - 1)) - 1, max(LEVELS, config.codes - 1))
+
+
+def candidates(points: Points, most: int) -> Iterator[Floats]:
+    """Real values beside zero, best first: so many negative, so many positive ones."""
+    split = int(np.searchsorted(points.values, 0))
+    below = Clusterings(Points(-points.values[:split][::-1], points.counts[:split][::-1]),
+                        most, zero=True)
+    above = Clusterings(Points(points.values[split:], points.counts[split:]), most, zero=True)
+    choices = sorted((below.costs[i] + above.costs[j], i + j, i)
+                     for i in range(len(below.costs)) for j in range(len(above.costs))
+                     if i + j <= most)
+    low, high = functools.cache(below.centroids), functools.cache(above.centroids)
+    for _, together, i in choices:
+        yield np.concatenate([-low(i)[::-1], high(together - i)])
+
+
+def rounded_codebook(values: Floats, largest: int) -> Codebook:
+    """Zero and the given real values on an integer grid; equal integers become one."""
+    scale = float(np.abs(values).max(initial=0)) / largest
+    if scale == 0:
+        return Codebook(1.0 / largest, np.array([0, largest], np.int64))
+    scale = max(scale, SCALES[0])
+    integers = np.rint(values / scale).astype(np.int64)
+    return Codebook(scale, np.unique(np.append(integers, 0)))

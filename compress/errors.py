@@ -1,0 +1,7 @@
+"""Errors of compression that a user can cause."""
+
+from ..arch.errors import KcnnError
+
+
+class CompressError(KcnnError):
+    """The user's network, data or settings cannot be compressed."""

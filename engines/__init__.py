@@ -1,0 +1,1 @@
+"""What executes a program, compares two executions and counts figures; it prints nothing."""

@@ -1,0 +1,113 @@
+"""Base entry + kernel offset + origin is where a tap's element lies, for all kernels."""
+
+import canonical
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from kcnn.compiler import pipeline
+from kcnn.compiler.emit.schedule import schedule
+from kcnn.compiler.errors import CompileError
+from kcnn.compiler.lower.lower import lower
+from kcnn.compiler.lower.scaling import scale
+from kcnn.compiler.place.layouts import layouts, offset
+from kcnn.compiler.place.splits import split
+
+MACHINE = canonical.config()
+
+
+def planned(quantised, batch=1, machine=MACHINE):
+    net = scale(lower(quantised), machine, batch)
+    return schedule(layouts(split(net, batch, machine.codes), machine, batch), machine)
+
+
+def check(plan, machine=MACHINE):
+    """Every tap of every job reads the address that its layout says."""
+    for job in plan.jobs:
+        addressing = plan.addressing[job.layer]
+        layer = plan.placed.split.net.layers[job.layer]
+        pair = {(s, p): (s + p) % 2 for s in range(len(layer.sources)) for p in range(2)}
+        tables = addressing.tables(job.entries, job.phase, pair)
+        assert len(tables.base) <= machine.base_entries and len(tables.offsets) <= 32
+        taps = layer.taps
+        edges = taps.run_taps[taps.channel_runs[[job.first, job.end]]]
+        mine = slice(int(edges[0]), int(edges[1]))
+        position = addressing.positions(job.entries)[mine]
+        entry = position >> addressing.kernel_bits
+        found = (tables.base[entry] + tables.origin
+                 + tables.offsets[position & ((1 << addressing.kernel_bits) - 1)])
+        expected = np.zeros(len(position), np.int64)
+        for i, source in enumerate(layer.sources):
+            layout = plan.placed.layouts[source.tensor]
+            at = (layout.base + taps.channel[mine] * layout.channel
+                  + taps.plane[mine] * layout.plane
+                  + offset(layout, taps.dy[mine] + source.stride_y * job.phase[0],
+                           taps.dx[mine] + source.stride_x * job.phase[1]))
+            expected = np.where(taps.source[mine] == i, at, expected)
+        np.testing.assert_array_equal(found % machine.memory_codes,
+                                      expected % machine.memory_codes)
+        np.testing.assert_array_equal(tables.pairs[entry],
+                                      (taps.source[mine] + taps.plane[mine]) % 2)
+
+
+@settings(max_examples=60)
+@given(data=st.data(), batch=st.integers(1, 2))
+def test_taps_read_where_their_layout_says(data, batch):
+    check(planned(data.draw(canonical.small_networks(MACHINE)), batch))
+
+
+@pytest.mark.parametrize("kernel, groups", [((5, 5), 1), ((8, 8), 2), ((1, 40), 2), ((7, 6), 2),
+                                            ((40, 1), 2), ((3, 33), 4)])
+def test_large_kernels_share_offsets_between_few_base_entries(kernel, groups):
+    net = canonical.Builder(MACHINE, (1, *kernel))
+    first = net.conv("x", 3, (1, 1), density=1.0)
+    net.output(net.conv(first, 2, kernel, radix=True, density=1.0))
+    plan = planned(net.quantised())
+    check(plan)
+    assert len(plan.jobs[1].entries) == 3 * groups
+    program = pipeline.back(net.quantised(), MACHINE, 1)
+    canonical.check(net.quantised(), program, canonical.random_codes(program, 2))
+
+
+def test_a_large_kernel_over_a_split_tensor():
+    net = canonical.Builder(MACHINE, (1, 13, 13))
+    first = net.conv("x", 2, (1, 1))
+    net.output(net.conv(first, 2, (7, 7), (2, 2), (3, 3, 3, 3)))
+    net.output(net.conv(first, 2, (2, 2)))
+    check(planned(net.quantised()))
+
+
+def test_pruned_positions_cost_no_entries():
+    net = canonical.Builder(MACHINE, (1, 8, 8))
+    first = net.conv("x", 3, (1, 1), density=1.0)
+    last = net.conv(first, 2, (8, 8), radix=True, density=1.0)
+    net.weights[last].index[:, :, 2:, 2:] = 0
+    net.output(last)
+    plan = planned(net.quantised())
+    check(plan)
+    assert len(plan.jobs[1].entries) == 3              # 28 positions: one group
+
+
+def test_output_channels_are_split_where_all_channels_do_not_fit_the_base_table():
+    machine = canonical.config(base_entries=16)
+    net = canonical.Builder(machine, (1, 4, 4))
+    first = net.conv("x", 40, (1, 1))
+    net.output(net.conv(first, 40, groups=40, density=1.0))
+    plan = planned(net.quantised(), machine=machine)
+    check(plan, machine)
+    jobs = [(job.first, job.end) for job in plan.jobs if job.layer == 1]
+    assert jobs == [(0, 16), (16, 32), (32, 40)]
+    program = pipeline.back(net.quantised(), machine, 1)
+    canonical.check(net.quantised(), program, canonical.random_codes(program, 2))
+
+
+def test_refuses_a_channel_that_reads_more_than_the_base_table_holds():
+    machine = canonical.config(base_entries=16)
+    net = canonical.Builder(machine, (1, 4, 4))
+    first = net.conv("x", 20, (1, 1))
+    net.output(net.conv(first, 2, density=1.0))
+    with pytest.raises(CompileError, match="layer net.conv2: an output channel reads 20 channels "
+                                           "and kernel rows, more than base_entries = 16 of "
+                                           "configuration 'test'; it needs base_entries = 32"):
+        planned(net.quantised(), machine=machine)
+    planned(net.quantised(), machine=canonical.config(base_entries=32))
