@@ -280,17 +280,17 @@ def _same_taps(program: Program, layer: Layer, ins: Run, outputs: _Outputs, flat
                found: hazards.Operands) -> None:
     """Factors, and the cell, sign and decode table of every tap, run by run in any order."""
     taps, memory = layer.taps, program.config.memory_codes
-    channel_runs = taps.channel_runs[outputs.first:outputs.first + ins.channels + 1]
-    runs = slice(int(channel_runs[0]), int(channel_runs[-1]))
-    run_taps = taps.run_taps[runs.start:runs.stop + 1]
-    part = slice(int(run_taps[0]), int(run_taps[-1]))
-    _require(np.array_equal(channel_runs - runs.start, flat.channel_runs)
-             and np.array_equal(run_taps - part.start, flat.run_taps),
+    channel_clusters = taps.channel_clusters[outputs.first:outputs.first + ins.channels + 1]
+    runs = slice(int(channel_clusters[0]), int(channel_clusters[-1]))
+    cluster_taps = taps.cluster_taps[runs.start:runs.stop + 1]
+    part = slice(int(cluster_taps[0]), int(cluster_taps[-1]))
+    _require(np.array_equal(channel_clusters - runs.start, flat.channel_clusters)
+             and np.array_equal(cluster_taps - part.start, flat.cluster_taps),
              "runs are not those of the stream")
-    _require(np.array_equal(taps.run_factor[runs], flat.factors),
+    _require(np.array_equal(taps.cluster_factor[runs], flat.factors),
              "a factor is not that of the stream")
     cells, fits = _reads(program, layer, part, outputs, found)
-    run = np.repeat(np.arange(len(flat.factors)), np.diff(flat.run_taps))
+    run = np.repeat(np.arange(len(flat.factors)), np.diff(flat.cluster_taps))
     # PAIR_ORDER puts what only the first pair fits before what only the second one does
     said = _key(run, cells % memory, taps.negative[part], PAIR_ORDER[fits], memory)
     does = _key(run, (found.starts + ins.origin) % memory, flat.negative, found.pairs, memory)

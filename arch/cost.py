@@ -86,18 +86,18 @@ class Stream:
     bytes: Ints
 
     @classmethod
-    def of(cls, channel_runs: Ints, run_taps: Ints, share: int) -> Stream:
+    def of(cls, channel_clusters: Ints, cluster_taps: Ints, share: int) -> Stream:
         """From the lengths of runs alone: offsets, (K + 1,) and (R + 1,); no gap needs a LONG."""
-        taps = run_taps[channel_runs[1:]] - run_taps[channel_runs[:-1]]
-        runs = np.diff(channel_runs)
-        return cls(timing.lengths(channel_runs, run_taps, share), taps + HEADS + ENDS,
+        taps = cluster_taps[channel_clusters[1:]] - cluster_taps[channel_clusters[:-1]]
+        runs = np.diff(channel_clusters)
+        return cls(timing.lengths(channel_clusters, cluster_taps, share), taps + HEADS + ENDS,
                    taps + HEADER_BYTES * runs + CHANNEL_HEAD + ENDS)
 
     @classmethod
     def parsed(cls, found: Parsed, share: int) -> Stream:
         """From its bytes."""
         starts = np.append(found.offsets, found.ends[-1])[found.channel_items]
-        return cls(timing.lengths(found.channel_runs, found.run_taps, share),
+        return cls(timing.lengths(found.channel_clusters, found.cluster_taps, share),
                    np.diff(found.channel_items), np.diff(starts))
 
 

@@ -18,9 +18,9 @@ Mask = NDArray[np.bool_]
 class Flat:
     """A decoded stream as arrays.
 
-    scales, biases: (K,) one a channel; positions, negative: (T,) one a tap; factors: (R,) one a
-    run; run_taps: (R + 1,) first tap of every run; channel_runs: (K + 1,) first run of every
-    channel.
+    scales, biases: (K,) one a channel; positions, negative: (T,) one a tap; factors: (G,) one a
+    cluster; cluster_taps: (G + 1,) first tap of every cluster; channel_clusters: (K + 1,) first
+    cluster of every channel.
     """
 
     scales: Ints
@@ -28,19 +28,19 @@ class Flat:
     positions: Ints
     negative: Mask
     factors: Ints
-    run_taps: Ints
-    channel_runs: Ints
+    cluster_taps: Ints
+    channel_clusters: Ints
 
     @property
     def channel_taps(self) -> Ints:
         """Taps of every channel: (K,)."""
-        return np.diff(self.run_taps[self.channel_runs])
+        return np.diff(self.cluster_taps[self.channel_clusters])
 
 
 def flat(parsed: parse.Parsed) -> Flat:
     """What a parsed stream says, without the times of its items."""
     return Flat(parsed.scale, parsed.bias, parsed.position, parsed.negative.astype(bool),
-                parsed.factor, parsed.run_taps, parsed.channel_runs)
+                parsed.factor, parsed.cluster_taps, parsed.channel_clusters)
 
 
 def reads(run: Run, starts: Ints, memory_codes: int) -> Mask:
@@ -84,13 +84,13 @@ def largest_sums(flat: Flat, low: Ints, high: Ints, maximum: bool) -> tuple[Ints
     within the bounds of its last tap.
     """
     if maximum:
-        last = flat.run_taps[1:] - 1
+        last = flat.cluster_taps[1:] - 1
         s_low, s_high = low[last], high[last]
     else:
-        s_low, s_high = (_sum_parts(v, flat.run_taps) for v in (low, high))
+        s_low, s_high = (_sum_parts(v, flat.cluster_taps) for v in (low, high))
     ends = s_low * flat.factors, s_high * flat.factors
-    t_low = _sum_parts(np.minimum(*ends), flat.channel_runs)
-    t_high = _sum_parts(np.maximum(*ends), flat.channel_runs)
+    t_low = _sum_parts(np.minimum(*ends), flat.channel_clusters)
+    t_high = _sum_parts(np.maximum(*ends), flat.channel_clusters)
     return s_low, s_high, t_low, t_high
 
 

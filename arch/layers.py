@@ -65,12 +65,13 @@ def _shape_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
     taps = layer.taps
     names = ("source", "channel", "plane", "dy", "dx", "negative")
     return [
-        (len(taps.channel_runs) - 1 == program.tensors[layer.output].layout.channels,
-         f"channel_runs has {len(taps.channel_runs)} entries for the "
+        (len(taps.channel_clusters) - 1 == program.tensors[layer.output].layout.channels,
+         f"channel_clusters has {len(taps.channel_clusters)} entries for the "
          f"{program.tensors[layer.output].layout.channels} channels of its output"),
-        (_counts_up(taps.channel_runs, len(taps.run_factor)), "channel_runs does not count runs"),
-        (len(taps.run_taps) == len(taps.run_factor) + 1
-         and _counts_up(taps.run_taps, len(taps.source)), "run_taps does not count taps"),
+        (_counts_up(taps.channel_clusters, len(taps.cluster_factor)),
+         "channel_clusters does not count clusters"),
+        (len(taps.cluster_taps) == len(taps.cluster_factor) + 1
+         and _counts_up(taps.cluster_taps, len(taps.source)), "cluster_taps does not count taps"),
         (all(len(getattr(taps, name)) == len(taps.source) for name in names),
          "its lists of taps differ in length"),
     ]
@@ -94,13 +95,14 @@ def _tap_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
         (_within(taps.negative, 2), "negative is not 0 or 1"),
         (max(_cells(program, layer, i) for i in range(len(layouts))) <= REACH * config.memory_codes,
          "a tap lies further outside its source than the pads of any memory"),
-        (bool((taps.run_factor == fixed.saturate(taps.run_factor, config.factor_bits)).all()),
+        (bool((taps.cluster_factor
+               == fixed.saturate(taps.cluster_factor, config.factor_bits)).all()),
          f"a factor does not fit factor_bits={config.factor_bits}"),
         (layer.op == "sum" or _one_plane_each(program, layer, taps),
          "a maximum needs a tap in every channel, and sources of codes in one order"),
         (layer.op == "sum" or (
-            np.array_equal(taps.channel_runs, np.arange(len(taps.channel_runs)))
-            and bool((taps.run_factor == 1).all()) and not taps.negative.any()),
+            np.array_equal(taps.channel_clusters, np.arange(len(taps.channel_clusters)))
+            and bool((taps.cluster_factor == 1).all()) and not taps.negative.any()),
          "a maximum is one run a channel, of factor 1 and without signs"),
     ]
 
@@ -124,7 +126,7 @@ def _within(values: Ints, limit: Ints | int) -> bool:
 
 def _one_plane_each(program: Program, layer: Layer, taps: Taps) -> bool:
     tensors = [program.tensors[s.tensor] for s in layer.sources]
-    counts = np.diff(taps.run_taps[taps.channel_runs])
+    counts = np.diff(taps.cluster_taps[taps.channel_clusters])
     return (bool((counts > 0).all()) and all(tensor.values for tensor in tensors)
             and len({tensor.layout.order for tensor in tensors}) == 1)
 

@@ -36,9 +36,9 @@ class Parsed:
 
     scale: Ints           # (K,)
     bias: Ints            # (K,)
-    channel_runs: Ints    # (K + 1,) offsets
+    channel_clusters: Ints    # (K + 1,) offsets
     factor: Ints          # (R,)
-    run_taps: Ints        # (R + 1,) offsets
+    cluster_taps: Ints        # (R + 1,) offsets
     position: Ints        # (T,)
     negative: Ints        # (T,) 0 or 1
     channel_items: Ints   # (K + 1,) offsets
@@ -57,13 +57,13 @@ def _parsed(data: Ints, heads: Ints, ends: Ints, where: str) -> Parsed:
     runs = token[kind == _HEADER]
     factor = (data[runs] & 15) << 8 | data[runs + 1]
     factor -= (factor >> (FACTOR_BITS - 1)) << FACTOR_BITS
-    position, negative, run_taps = _taps(data, token, kind, where)
+    position, negative, cluster_taps = _taps(data, token, kind, where)
     offsets = _items(token, kind, heads)
     return Parsed(
         scale=data[heads] | data[heads + 1] << 8,
         bias=_little(data, heads + SCALE_BYTES, CHANNEL_HEAD - SCALE_BYTES),
-        channel_runs=np.concatenate([[0], np.searchsorted(runs, ends)]),
-        factor=factor, run_taps=run_taps, position=position, negative=negative,
+        channel_clusters=np.concatenate([[0], np.searchsorted(runs, ends)]),
+        factor=factor, cluster_taps=cluster_taps, position=position, negative=negative,
         channel_items=np.append(np.searchsorted(offsets, heads), len(offsets)),
         offsets=offsets, ends=np.append(offsets[1:], len(data)))
 

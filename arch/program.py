@@ -47,17 +47,17 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Taps:
-    """The taps of a layer in logical positions, runs of channel 0 first.
+    """The taps of a layer in logical positions, clusters of channel 0 first: taps of one factor.
 
-    channel_runs[k]..channel_runs[k+1] are the runs of output channel k; run_taps[r]..run_taps[r+1]
-    the taps of run r. A tap of output (n, k, y, x) reads element
-    (n, channel, y*stride_y + dy, x*stride_x + dx) of plane `plane` of sources[source]; outside the
+    channel_clusters[k]..channel_clusters[k+1] are the clusters of output channel k, and
+    cluster_taps[g]..cluster_taps[g+1] the taps of cluster g. A tap of output (n, k, y, x) reads
+    element (n, channel, y*stride_y + dy, x*stride_x + dx) of plane `plane` of sources[source]; outside the
     tensor it reads the tensor's pad code.
     """
 
-    channel_runs: Ints      # (K + 1,)
-    run_factor: Ints        # (R,)
-    run_taps: Ints          # (R + 1,)
+    channel_clusters: Ints  # (K + 1,)
+    cluster_factor: Ints    # (G,)
+    cluster_taps: Ints      # (G + 1,)
     source: Ints            # (T,) each
     channel: Ints
     plane: Ints

@@ -105,7 +105,7 @@ def _layer(program: Program, layer: Layer, tensors: dict[int, Ints]) -> Ints:
     shape = program.tensors[layer.output].layout.shape
     if layer.op == "max":
         return _maximum(program, layer, tensors)[None]
-    total = _sums(program, layer, tensors, run_channels(layer.taps), layer.taps.run_factor)
+    total = _sums(program, layer, tensors, cluster_channels(layer.taps), layer.taps.cluster_factor)
     planes = program.tensors[layer.output].layout.planes
     out = np.zeros((planes, *shape), np.int64)
     for piece in layer.pieces:
@@ -129,15 +129,15 @@ def _extremes(program: Program, layer: Layer, tensors: dict[int, Ints]) -> tuple
     if layer.op != "sum":
         return 0, 0
     taps = layer.taps
-    runs = len(taps.run_factor)
+    runs = len(taps.cluster_factor)
     sums = _sums(program, layer, tensors, np.arange(runs), np.ones(runs, np.int64), runs)
-    totals = _sums(program, layer, tensors, run_channels(taps), taps.run_factor)
+    totals = _sums(program, layer, tensors, cluster_channels(taps), taps.cluster_factor)
     return int(np.abs(sums).max(initial=0)), int(np.abs(totals).max(initial=0))
 
 
-def run_channels(taps: Taps) -> Ints:
+def cluster_channels(taps: Taps) -> Ints:
     """Output channel of every run: (R,)."""
-    return np.repeat(np.arange(len(taps.channel_runs) - 1), np.diff(taps.channel_runs))
+    return np.repeat(np.arange(len(taps.channel_clusters) - 1), np.diff(taps.channel_clusters))
 
 
 # ---- what taps read --------------------------------------------------------------------------
@@ -252,7 +252,7 @@ class _Group:
 
 def _groups(taps: Taps, target: Ints, factor: Ints, targets: int) -> Iterator[_Group]:
     """Targets fall into groups that share no source channel (those of a grouped convolution)."""
-    run = np.repeat(np.arange(len(taps.run_factor)), np.diff(taps.run_taps))
+    run = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
     row = target[run]
     weight = factor[run] * np.where(taps.negative.astype(bool), -1, 1)
     place = _keys(taps.source, taps.plane, taps.channel, taps.dy, taps.dx)
@@ -317,7 +317,7 @@ def _maximum(program: Program, layer: Layer, tensors: dict[int, Ints]) -> Ints:
                    np.tile(ranks, (program.tensors[source.tensor].layout.planes, 1)), tensors)
              for i, source in enumerate(layer.sources)]
     taps, (images, channels, height, width) = layer.taps, shape
-    first_tap = taps.run_taps[taps.channel_runs]
+    first_tap = taps.cluster_taps[taps.channel_clusters]
     best = np.full(shape, -1, np.int64)
     for k in range(channels):
         for i in range(int(first_tap[k]), int(first_tap[k + 1])):

@@ -67,7 +67,7 @@ class ChannelStream:
         return sum(len(run.positions) for run in self.runs)
 
 
-def encode_run(run: Run) -> bytes:
+def encode_cluster(run: Run) -> bytes:
     """Bytes of a run, header included."""
     factor = run.factor & ((1 << FACTOR_BITS) - 1)
     out = bytearray([HEADER | factor >> 8, factor & 255])
@@ -88,7 +88,7 @@ def encode_run(run: Run) -> bytes:
 def encode_channel(channel: ChannelStream) -> bytes:
     """Bytes of a channel's record, END included."""
     head = channel.scale.to_bytes(2, "little") + channel.bias.to_bytes(4, "little", signed=True)
-    return head + b"".join(encode_run(run) for run in channel.runs) + bytes([END])
+    return head + b"".join(encode_cluster(run) for run in channel.runs) + bytes([END])
 
 
 def encode_stream(channels: list[ChannelStream]) -> bytes:
@@ -124,12 +124,12 @@ def _decode_channel(data: bytes, at: int, where: str) -> tuple[ChannelStream, in
     at += CHANNEL_HEAD
     runs = []
     while _byte(data, at, where) != END:
-        run, at = _decode_run(data, at, where)
+        run, at = _decode_cluster(data, at, where)
         runs.append(run)
     return ChannelStream(scale, bias, tuple(runs)), at + 1
 
 
-def _decode_run(data: bytes, at: int, where: str) -> tuple[Run, int]:
+def _decode_cluster(data: bytes, at: int, where: str) -> tuple[Run, int]:
     start = at
     if _byte(data, at, where) & 0xF0 != HEADER:
         raise FormatError(f"{where}: byte {at} is 0x{data[at]:02x}, a run header was expected")

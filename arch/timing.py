@@ -151,17 +151,17 @@ class Lengths:
                      # 0 where both are not in a known distance (one run)
 
 
-def lengths(channel_runs: Ints, run_taps: Ints, share: int) -> Lengths:
-    """channel_runs, run_taps: offsets, (channels + 1,) and (runs + 1,)."""
-    sizes = np.diff(run_taps)
+def lengths(channel_clusters: Ints, cluster_taps: Ints, share: int) -> Lengths:
+    """channel_clusters, cluster_taps: offsets, (channels + 1,) and (runs + 1,)."""
+    sizes = np.diff(cluster_taps)
     clocks = np.concatenate([[0], np.cumsum(np.maximum(sizes, share))])
-    low, high = channel_runs[:-1], channel_runs[1:]
+    low, high = channel_clusters[:-1], channel_clusters[1:]
     empty, several = low == high, high - low > 1
     padded = np.concatenate([sizes, [1]])
     first = np.where(empty, 1, padded[low])
     last = padded[np.where(several, high - 1, 0)]
     return Lengths(
-        slots=np.where(empty, 1, run_taps[high] - run_taps[low]),
+        slots=np.where(empty, 1, cluster_taps[high] - cluster_taps[low]),
         first=first,
         rest=np.where(several, clocks[high] - clocks[np.where(several, low + 1, 0)], 0),
         tail=np.where(several, np.maximum(last, share) - last + 1, 0))

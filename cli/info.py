@@ -68,7 +68,7 @@ def _layer(program: Program, layer: Layer) -> dict[str, Any]:
     return {
         "name": layer.name, "kind": layer.kind,
         "output": list(program.tensors[layer.output].layout.shape),
-        "runs": len(layer.taps.run_factor), "taps": stored,
+        "runs": len(layer.taps.cluster_factor), "taps": stored,
         "issued": sum(figures.issued_taps(program, figures.run_of(program, index))
                       for index in layer.runs),
         "macs": layer.macs, "dense_macs": layer.dense_macs,

@@ -245,7 +245,7 @@ def _expected(node: ir.Node, layer: Layer, sources: list[np.ndarray], program: P
         if len(sources) == 2:
             total += skip[:, None, None] * skipped(op.skip, sources[1], node.shape)
     elif isinstance(op, ir.AvgPool):
-        factor = int(layer.taps.run_factor[0])
+        factor = int(layer.taps.cluster_factor[0])
         total = factor * _pooled(sources[0], op, node.shape, lambda x: functional.avg_pool2d(
             x, op.kernel, op.stride, divisor_override=1))
     else:
@@ -270,11 +270,11 @@ def _maximum(op: ir.MaxPool, x: np.ndarray, shape: tuple[int, int, int]) -> np.n
 def _of_source(layer: Layer, source: int) -> np.ndarray:
     """Sum of the factors of each channel's taps on one source (plane 0)."""
     taps = layer.taps
-    run = np.repeat(np.arange(len(taps.run_factor)), np.diff(taps.run_taps))
-    channel = np.repeat(np.arange(len(taps.channel_runs) - 1), np.diff(taps.channel_runs))
+    run = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
+    channel = np.repeat(np.arange(len(taps.channel_clusters) - 1), np.diff(taps.channel_clusters))
     mine = (taps.source == source) & (taps.plane == 0)
-    signed = taps.run_factor[run] * np.where(taps.negative, -1, 1)
-    return np.bincount(channel[run][mine], signed[mine], len(taps.channel_runs) - 1)
+    signed = taps.cluster_factor[run] * np.where(taps.negative, -1, 1)
+    return np.bincount(channel[run][mine], signed[mine], len(taps.channel_clusters) - 1)
 
 
 def dense(op: ir.Conv, layer: Layer, channels: int, program: Program
@@ -283,11 +283,11 @@ def dense(op: ir.Conv, layer: Layer, channels: int, program: Program
     taps = layer.taps
     counts = [program.tensors[s.tensor].layout.channels for s in layer.sources]
     starts = np.concatenate([[0], np.cumsum(counts)])[:-1]
-    run = np.repeat(np.arange(len(taps.run_factor)), np.diff(taps.run_taps))
-    k = np.repeat(np.arange(len(taps.channel_runs) - 1), np.diff(taps.channel_runs))[run]
+    run = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
+    k = np.repeat(np.arange(len(taps.channel_clusters) - 1), np.diff(taps.channel_clusters))[run]
     weight = np.zeros(op.weight.shape)
     skip = np.zeros(len(weight))
-    factor = taps.run_factor[run] * np.where(taps.negative, -1, 1)
+    factor = taps.cluster_factor[run] * np.where(taps.negative, -1, 1)
     for i in np.flatnonzero(taps.plane == 0):
         channel = starts[taps.source[i]] + taps.channel[i]
         if channel >= channels:

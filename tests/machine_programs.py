@@ -368,7 +368,7 @@ class _Builder(Draw):
             slots = self.config.tap_slots if self.chance(0.05) else min(slots, 40)
             runs = []
             while slots and len(positions) and not self.chance(0.15):
-                taps = self.run_taps(positions, slots, mode)
+                taps = self.cluster_taps(positions, slots, mode)
                 slots -= len(taps)
                 negative = self.rng.random(len(taps)) < self.rng.random()
                 runs.append(stream.Run(self.factor(), taps, negative))
@@ -381,7 +381,7 @@ class _Builder(Draw):
         limit = 1 << (self.config.factor_bits - 1)
         return 1 if self.chance(0.1) else self.pick(-limit, limit - 1)
 
-    def run_taps(self, positions: Ints, slots: int, mode: isa.Mode) -> Ints:
+    def cluster_taps(self, positions: Ints, slots: int, mode: isa.Mode) -> Ints:
         most = min(slots, len(positions))
         count = 1 if self.chance(0.3) else self.pick(1, most)
         if mode != isa.Mode.PASS:

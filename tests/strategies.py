@@ -77,7 +77,7 @@ def taps_of(weights, groups=1, dilation=(1, 1), padding=(0, 0), planes=1, source
 
     padding: rows above and columns to the left; planes: radix planes of the source.
     """
-    channel_runs, factors, run_taps, taps = [0], [], [0], []
+    channel_clusters, factors, cluster_taps, taps = [0], [], [0], []
     for k, kernel in enumerate(weights):
         first = k // (len(weights) // groups) * weights.shape[1]
         for magnitude in np.unique(np.abs(kernel[kernel != 0])):
@@ -86,10 +86,11 @@ def taps_of(weights, groups=1, dilation=(1, 1), padding=(0, 0), planes=1, source
                           x * dilation[1] - padding[1], kernel[c, y, x] < 0)
                          for plane in range(planes)]
             factors.append(magnitude)
-            run_taps.append(len(taps))
-        channel_runs.append(len(factors))
+            cluster_taps.append(len(taps))
+        channel_clusters.append(len(factors))
     columns = np.array(taps, np.int64).reshape(-1, 6).T
-    return Taps(np.array(channel_runs), np.array(factors, np.int64), np.array(run_taps), *columns)
+    return Taps(np.array(channel_clusters), np.array(factors, np.int64), np.array(cluster_taps),
+                *columns)
 
 
 def codebook(rng, config, signed=True):
@@ -278,10 +279,10 @@ def _stream(layer, shape, kernel):
     position = entry << _kernel_bits(kernel) | offset
     for k in range(shape.outputs):
         found = []
-        for r in range(taps.channel_runs[k], taps.channel_runs[k + 1]):
-            mine = slice(int(taps.run_taps[r]), int(taps.run_taps[r + 1]))
+        for r in range(taps.channel_clusters[k], taps.channel_clusters[k + 1]):
+            mine = slice(int(taps.cluster_taps[r]), int(taps.cluster_taps[r + 1]))
             order = np.argsort(position[mine])
-            found.append(stream.Run(int(taps.run_factor[r]), position[mine][order],
+            found.append(stream.Run(int(taps.cluster_factor[r]), position[mine][order],
                                     taps.negative[mine][order].astype(bool)))
         piece = layer.pieces[0] if layer.pieces else None
         channels.append(stream.ChannelStream(piece.scale[k] if piece else 0,

@@ -62,7 +62,7 @@ class ComputeUnit:
             presented = issue_channel(
                 state, config, full, *_lengths(cached), drain.operations(channel))
             self._fetch.cache.take(presented + 1)
-            if stream.channel_runs[channel] == stream.channel_runs[channel + 1]:
+            if stream.channel_clusters[channel] == stream.channel_clusters[channel + 1]:
                 null += drain.chunks
             else:
                 taps += int(found.slots[channel]) * drain.chunks

@@ -67,10 +67,10 @@ def _sums(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationM
 
 def _weights(stream: Parsed, which: Ints, keys: int, channels: slice) -> NDArray[np.float64]:
     """Coefficient of every key in every channel, (channels, keys); which: the key of each tap."""
-    bounds = stream.channel_runs[channels.start:channels.stop + 1]
-    runs, taps = slice(bounds[0], bounds[-1]), stream.run_taps[bounds]
+    bounds = stream.channel_clusters[channels.start:channels.stop + 1]
+    runs, taps = slice(bounds[0], bounds[-1]), stream.cluster_taps[bounds]
     rows = len(bounds) - 1
-    sizes = np.diff(stream.run_taps[bounds[0]:bounds[-1] + 1])
+    sizes = np.diff(stream.cluster_taps[bounds[0]:bounds[-1] + 1])
     signs = 1.0 - 2.0 * stream.negative[taps[0]:taps[-1]]
     factor = np.repeat(stream.factor[runs], sizes) * signs
     row = np.repeat(np.arange(rows), np.diff(taps))
@@ -84,8 +84,8 @@ def _maxima(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: Activatio
     """MAX runs: the first value of a run whose AB lowest bits are the largest, with the sign of its
     last tap.
     """
-    channel = np.repeat(np.arange(run.channels), np.diff(stream.channel_runs))
-    last = stream.run_taps[1:] - 1
+    channel = np.repeat(np.arange(run.channels), np.diff(stream.channel_clusters))
+    last = stream.cluster_taps[1:] - 1
     taps = len(stream.position)
     before = np.arange(taps)[::-1]          # of equals the first tap has the largest number
     factor = stream.factor * np.where(stream.negative[last], -1, 1)
@@ -93,7 +93,7 @@ def _maxima(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: Activatio
         values = _reads(run, stream.position, raster[block], memory, tables)
         low = values & (memory.config.codes - 1)
         largest = taps - 1 - np.maximum.reduceat(
-            low * taps + before[:, None], stream.run_taps[:-1]) % taps
+            low * taps + before[:, None], stream.cluster_taps[:-1]) % taps
         values = np.take_along_axis(values, largest, 0)
         np.add.at(out[:, block], channel, factor[:, None] * values)
 

@@ -33,7 +33,7 @@ class _Progress:
 
     def __init__(self, config: Config, run: Run, stream: Parsed) -> None:
         self.stream = stream
-        self.lengths = lengths(stream.channel_runs, stream.run_taps, config.share)
+        self.lengths = lengths(stream.channel_clusters, stream.cluster_taps, config.share)
         self.beats = -(-run.stream_units * UNIT_BYTES // config.port_bytes)
         self.needed = needed_beats(stream.offsets, config.port_bytes)
         self.makes_room = pop_items(stream.ends, self.beats, config.port_bytes)
@@ -151,7 +151,7 @@ class StreamFetch:
         where = f"stream at byte {at}"
         data = self._external[at:at + run.stream_units * UNIT_BYTES]
         stream = parse(data, run.channels, where)
-        slots = np.diff(stream.run_taps[stream.channel_runs])
+        slots = np.diff(stream.cluster_taps[stream.channel_clusters])
         if slots.max() > config.tap_slots:
             raise FormatError(f"{where}: channel {slots.argmax()} has {slots.max()} taps, the "
                               f"configuration holds {config.tap_slots}; recompile the network")

@@ -171,10 +171,10 @@ class Addressing:
 
         Raises CompileError where one channel alone reads more than the base table holds.
         """
-        channels = len(self.layer.taps.channel_runs) - 1
+        channels = len(self.layer.taps.channel_clusters) - 1
         if len(self.all_group) <= self.config.base_entries:
             return [(0, channels, np.arange(len(self.all_group)))]
-        edges = self.layer.taps.run_taps[self.layer.taps.channel_runs]
+        edges = self.layer.taps.cluster_taps[self.layer.taps.channel_clusters]
         parts = []
         first, mine = 0, np.zeros(0, np.int64)
         for k in range(channels):

@@ -246,14 +246,14 @@ def _cluster_words(layer: Layer) -> Ints:
 def _channels(layer: Layer, piece: Piece, position: Ints, job: Job) -> list[ChannelStream]:
     """The records of a job's channels, positions of each run ascending."""
     taps = layer.taps
-    run = np.repeat(np.arange(len(taps.run_factor)), np.diff(taps.run_taps))
+    run = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
     order = np.lexsort((position, run))
     at, negative = position[order], taps.negative[order] != 0
     out = []
     for k in range(job.first, job.end):
         runs = []
-        for r in range(int(taps.channel_runs[k]), int(taps.channel_runs[k + 1])):
-            part = slice(int(taps.run_taps[r]), int(taps.run_taps[r + 1]))
-            runs.append(Run(int(taps.run_factor[r]), at[part], negative[part]))
+        for r in range(int(taps.channel_clusters[k]), int(taps.channel_clusters[k + 1])):
+            part = slice(int(taps.cluster_taps[r]), int(taps.cluster_taps[r + 1]))
+            runs.append(Run(int(taps.cluster_factor[r]), at[part], negative[part]))
         out.append(ChannelStream(piece.scale[k], piece.bias[k], tuple(runs)))
     return out

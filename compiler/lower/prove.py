@@ -52,26 +52,27 @@ def _sums(x: Ints, edges: Ints) -> Ints:
     return total[edges[1:]] - total[edges[:-1]]
 
 
-def split_runs(layer: Layer, values: Sequence[Value], config: Config) -> Taps:
+def split_clusters(layer: Layer, values: Sequence[Value], config: Config) -> Taps:
     """The layer's taps with every run cut where its S could overflow."""
     taps = layer.taps
-    if layer.op != "sum" or not len(taps.run_factor):
+    if layer.op != "sum" or not len(taps.cluster_factor):
         return taps
     low, high = _layer_ranges(layer, values, config)
     limit = 1 << (config.sum_bits - 1)
-    over = (_sums(high, taps.run_taps) >= limit) | (_sums(low, taps.run_taps) < -limit)
+    over = (_sums(high, taps.cluster_taps) >= limit) | (_sums(low, taps.cluster_taps) < -limit)
     if not over.any():
         return taps
-    cuts = {int(run): _cuts(low, high, int(taps.run_taps[run]), int(taps.run_taps[run + 1]), limit)
+    edges = taps.cluster_taps
+    cuts = {int(run): _cuts(low, high, int(edges[run]), int(edges[run + 1]), limit)
             for run in np.flatnonzero(over)}
-    pieces = np.ones(len(taps.run_factor), np.int64)
+    pieces = np.ones(len(taps.cluster_factor), np.int64)
     for run, places in cuts.items():
         pieces[run] += len(places)
     more = [place for places in cuts.values() for place in places]
     return dataclasses.replace(
-        taps, run_factor=np.repeat(taps.run_factor, pieces),
-        run_taps=np.sort(np.concatenate([taps.run_taps, np.array(more, np.int64)])),
-        channel_runs=np.concatenate([[0], np.cumsum(pieces)])[taps.channel_runs])
+        taps, cluster_factor=np.repeat(taps.cluster_factor, pieces),
+        cluster_taps=np.sort(np.concatenate([taps.cluster_taps, np.array(more, np.int64)])),
+        channel_clusters=np.concatenate([[0], np.cumsum(pieces)])[taps.channel_clusters])
 
 
 def _cuts(low: Ints, high: Ints, first: int, end: int, limit: int) -> list[int]:
@@ -90,10 +91,10 @@ def bounds(layer: Layer, values: Sequence[Value], config: Config) -> tuple[Ints,
     """Worst cases: least and largest S of every run, least and largest T of every channel."""
     low, high = _layer_ranges(layer, values, config)
     taps = layer.taps
-    s_low, s_high = _sums(low, taps.run_taps), _sums(high, taps.run_taps)
-    a, b = taps.run_factor * s_low, taps.run_factor * s_high
-    return (s_low, s_high, _sums(np.minimum(a, b), taps.channel_runs),
-            _sums(np.maximum(a, b), taps.channel_runs))
+    s_low, s_high = _sums(low, taps.cluster_taps), _sums(high, taps.cluster_taps)
+    a, b = taps.cluster_factor * s_low, taps.cluster_factor * s_high
+    return (s_low, s_high, _sums(np.minimum(a, b), taps.channel_clusters),
+            _sums(np.maximum(a, b), taps.channel_clusters))
 
 
 def prove(layer: Layer, path: str, values: Sequence[Value], config: Config) -> None:
@@ -113,7 +114,7 @@ def prove(layer: Layer, path: str, values: Sequence[Value], config: Config) -> N
 
 
 def _prove_slots(layer: Layer, path: str, config: Config) -> None:
-    most = int(np.diff(layer.taps.run_taps[layer.taps.channel_runs]).max(initial=0))
+    most = int(np.diff(layer.taps.cluster_taps[layer.taps.channel_clusters]).max(initial=0))
     if most > config.tap_slots:
         raise CompileError(
             f"layer {path}: an output channel has {most} taps, more than "
@@ -128,7 +129,7 @@ def _bits(x: Ints) -> int:
 
 def _prove_fields(layer: Layer, config: Config) -> None:
     """Factors, m and bias fit their fields; then u * m + bias fits as well (fixed.V_BITS)."""
-    if _bits(layer.taps.run_factor) > config.factor_bits:
+    if _bits(layer.taps.cluster_factor) > config.factor_bits:
         raise InternalError(f"{layer.name}: a factor exceeds factor_bits")
     for piece in layer.pieces:
         scale, bias = np.array(piece.scale, np.int64), np.array(piece.bias, np.int64)

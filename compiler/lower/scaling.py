@@ -21,7 +21,7 @@ from ..errors import CompileError, InternalError
 from ..ir.quantised import Codebook, Radix
 from ..quantise.segments import Segments, segments
 from .lowered import Floats, Ints, Lowered, Step, Terms, Value
-from .prove import prove, split_runs, tap_ranges
+from .prove import prove, split_clusters, tap_ranges
 
 # a skip connection may have the factor of this many runs (docs/decisions/0008)
 WIDE_RUNS = 4
@@ -70,7 +70,7 @@ def scale_step(step: Step, values: list[Value], config: Config) -> tuple[Layer, 
     layer, unit = (_sum_layer(step, values, config) if step.op == "sum" else
                    (passing(step.name, step.kind, _sources(step), step.output, step.terms,
                             values[step.output].shape[0]), 0.0))
-    layer = dataclasses.replace(layer, taps=split_runs(layer, values, config))
+    layer = dataclasses.replace(layer, taps=split_clusters(layer, values, config))
     prove(layer, step.path, values, config)
     return layer, unit
 
@@ -97,8 +97,8 @@ def group(terms: Terms, factor: Ints, channels: int) -> Taps:
     new[1:] = (np.diff(terms.k) != 0) | (np.diff(factor) != 0) | (np.diff(again) != 0)
     starts = np.flatnonzero(new)
     return Taps(
-        channel_runs=np.searchsorted(terms.k[starts], np.arange(channels + 1)),
-        run_factor=factor[starts], run_taps=np.append(starts, len(factor)),
+        channel_clusters=np.searchsorted(terms.k[starts], np.arange(channels + 1)),
+        cluster_factor=factor[starts], cluster_taps=np.append(starts, len(factor)),
         source=terms.source, channel=terms.channel, plane=terms.plane, dy=terms.dy, dx=terms.dx,
         negative=terms.negative)
 

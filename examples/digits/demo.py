@@ -149,7 +149,7 @@ def _multiplications(program: Program, row: figures.LayerFigures) -> int:
     if layer.op != "sum":
         return 0
     _, _, height, width = program.tensors[layer.output].layout.shape
-    return len(layer.taps.run_factor) * height * width
+    return len(layer.taps.cluster_factor) * height * width
 
 
 def show_cycles(program: Program, result: TlmResult, rows: Sequence[figures.LayerFigures]) -> None:

@@ -100,7 +100,8 @@ LAYER = CODE.layers[0]
     (with_taps(CODE, dx=first(TAPS.dx, 1)), "taps are not those of the stream"),
     (with_taps(CODE, dy=first(TAPS.dy, -1)), "taps are not those of the stream"),
     (with_taps(CODE, channel=1 - TAPS.channel), "taps are not those of the stream"),
-    (with_taps(CODE, run_factor=first(TAPS.run_factor, 1)), "a factor is not that of the stream"),
+    (with_taps(CODE, cluster_factor=first(TAPS.cluster_factor, 1)),
+     "a factor is not that of the stream"),
     (piece(CODE, scale=tuple(first(PIECE.scale, 1))), "the scale of channel 0 is not that of"),
     (piece(CODE, bias=(PIECE.bias[0], PIECE.bias[1] - 1)), "the bias of channel 1 is not that"),
     (with_layer(CODE, thresholds=(-1024, *LAYER.thresholds[1:])), "thresholds or codes are not"),
@@ -168,8 +169,8 @@ def test_no_bit_of_a_stream_can_change(program, at, bit):
         check.verify(dataclasses.replace(program, streams=bytes(data)))
 
 
-TABLE = ("source", "channel", "plane", "dy", "dx", "negative", "run_factor", "run_taps",
-         "channel_runs")
+TABLE = ("source", "channel", "plane", "dy", "dx", "negative", "cluster_factor", "cluster_taps",
+         "channel_clusters")
 
 
 @settings(max_examples=60, deadline=None)

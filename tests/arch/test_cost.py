@@ -17,7 +17,7 @@ seeds = st.integers(0, 1 << 30)
 
 
 def offsets(channels: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """channel_runs and run_taps of the lengths of every channel's runs."""
+    """channel_clusters and cluster_taps of the lengths of every channel's runs."""
     sizes = [size for runs in channels for size in runs]
     return np.cumsum([0, *map(len, channels)]), np.cumsum([0, *sizes])
 

@@ -40,8 +40,9 @@ def test_says_what_decode_says(found):
     assert parsed.bias.tolist() == [c.bias for c in found]
     run = [r for c in found for r in c.runs]
     assert parsed.factor.tolist() == [r.factor for r in run]
-    assert parsed.channel_runs.tolist() == np.cumsum([0] + [len(c.runs) for c in found]).tolist()
-    assert parsed.run_taps.tolist() == np.cumsum([0] + [len(r.positions) for r in run]).tolist()
+    assert parsed.channel_clusters.tolist() == np.cumsum(
+        [0] + [len(c.runs) for c in found]).tolist()
+    assert parsed.cluster_taps.tolist() == np.cumsum([0] + [len(r.positions) for r in run]).tolist()
     assert parsed.position.tolist() == [p for r in run for p in r.positions.tolist()]
     assert parsed.negative.tolist() == [int(n) for r in run for n in r.negative]
 

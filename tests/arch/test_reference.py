@@ -194,19 +194,19 @@ def test_a_second_source_is_added(seed, stride, repeat):
 
 def with_skip(taps, factors, repeat):
     """The taps with a run more in every channel: `repeat` taps of channel k of source 1."""
-    channel_runs, run_factor, run_taps, columns = [0], [], [0], []
-    for k in range(len(taps.channel_runs) - 1):
-        for r in range(taps.channel_runs[k], taps.channel_runs[k + 1]):
-            for t in range(taps.run_taps[r], taps.run_taps[r + 1]):
+    channel_clusters, cluster_factor, cluster_taps, columns = [0], [], [0], []
+    for k in range(len(taps.channel_clusters) - 1):
+        for r in range(taps.channel_clusters[k], taps.channel_clusters[k + 1]):
+            for t in range(taps.cluster_taps[r], taps.cluster_taps[r + 1]):
                 columns.append([getattr(taps, n)[t] for n in
                                 ("source", "channel", "plane", "dy", "dx", "negative")])
-            run_factor.append(taps.run_factor[r])
-            run_taps.append(len(columns))
+            cluster_factor.append(taps.cluster_factor[r])
+            cluster_taps.append(len(columns))
         columns += [[1, k, 0, 0, 0, 0]] * repeat
-        run_factor.append(factors[k])
-        run_taps.append(len(columns))
-        channel_runs.append(len(run_factor))
-    return Taps(*(np.array(a, np.int64) for a in (channel_runs, run_factor, run_taps)),
+        cluster_factor.append(factors[k])
+        cluster_taps.append(len(columns))
+        channel_clusters.append(len(cluster_factor))
+    return Taps(*(np.array(a, np.int64) for a in (channel_clusters, cluster_factor, cluster_taps)),
                 *np.array(columns, np.int64).T)
 
 

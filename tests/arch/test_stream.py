@@ -62,7 +62,7 @@ def test_bytes_by_hand():
 ])
 def test_long_gaps(gap, longs, last):
     expected = bytes([0x70, 1, *(0xEF + k for k in longs), last | 0x80])
-    data = stream.encode_run(run(1, ~gap))
+    data = stream.encode_cluster(run(1, ~gap))
     assert data == expected and type(data) is bytes
     (channel,), _ = stream.decode_stream(bytes(6) + data + b"\xff", 1)
     assert channel.runs[0].positions.tolist() == [gap]
@@ -70,7 +70,7 @@ def test_long_gaps(gap, longs, last):
 
 def test_all_gaps_up_to_two_chains():
     for gap in range(2000):
-        data = bytes(6) + stream.encode_run(run(5, 3, 4 + gap)) + b"\xff"
+        data = bytes(6) + stream.encode_cluster(run(5, 3, 4 + gap)) + b"\xff"
         (channel,), used = stream.decode_stream(data, 1)
         assert channel.runs[0].positions.tolist() == [3, 4 + gap] and used == len(data)
 
@@ -110,7 +110,7 @@ def test_channels_are_counted():
 
 def test_positions_must_ascend():
     with pytest.raises(ValueError, match="ascend"):
-        stream.encode_run(run(1, 5, 5))
+        stream.encode_cluster(run(1, 5, 5))
 
 
 def test_taps_are_counted_over_runs():
@@ -119,9 +119,9 @@ def test_taps_are_counted_over_runs():
 
 def test_a_run_has_a_sign_for_every_position():
     with pytest.raises(ValueError):
-        stream.encode_run(Run(1, np.array([0, 1]), np.array([False])))
+        stream.encode_cluster(Run(1, np.array([0, 1]), np.array([False])))
     with pytest.raises(ValueError):
-        stream.encode_run(Run(1, np.array([0]), np.array([False, True])))
+        stream.encode_cluster(Run(1, np.array([0]), np.array([False, True])))
 
 
 @pytest.mark.parametrize("record", [run(1, 0), ChannelStream(0, 0, ())])

@@ -134,9 +134,9 @@ def test_the_result_compiles_with_its_zeros_and_clusters(kcnn: Callable, small: 
 
 def in_channel(taps: Taps, channel: int) -> tuple[int, int]:
     """Weights and magnitudes of an output channel; a weight has a tap on every plane."""
-    runs = range(taps.channel_runs[channel], taps.channel_runs[channel + 1])
-    mine = slice(*taps.run_taps[[runs.start, runs.stop]])
-    return int((taps.plane[mine] == 0).sum()), len(np.unique(np.abs(taps.run_factor[runs])))
+    runs = range(taps.channel_clusters[channel], taps.channel_clusters[channel + 1])
+    mine = slice(*taps.cluster_taps[[runs.start, runs.stop]])
+    return int((taps.plane[mine] == 0).sum()), len(np.unique(np.abs(taps.cluster_factor[runs])))
 
 
 def test_machine_and_reference_agree_on_the_result(kcnn: Callable, small: Path, digits: Path,

@@ -27,7 +27,7 @@ PLACES = {
     "start": "command.run = stop",
     "imports": "class Finder:\n    find_spec = stop\nsys.meta_path.insert(0, Finder())",
     "reading": "from kcnn.arch import kbin\nkbin.read = stop",
-    "engine": "from kcnn.cli import engines\nengines.machine = stop",
+    "engine": "from kcnn.engines import execute\nexecute.machine = stop",
     "writing": "from kcnn.cli import io\nio.write_arrays = stop",
 }
 

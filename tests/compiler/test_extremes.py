@@ -139,4 +139,4 @@ def test_a_narrow_factor_is_not_refused_for_being_narrow():
     net = canonical.Builder(machine, (1, 5, 5))
     net.output(net.conv(net.conv("x", 240), 2, density=1.0))
     layer = pipeline.back(net.quantised(), machine, 1).layers[1]
-    assert 4 <= layer.taps.run_factor.max() < 7
+    assert 4 <= layer.taps.cluster_factor.max() < 7

@@ -30,7 +30,7 @@ def check(plan, machine=MACHINE):
         tables = addressing.tables(job.entries, job.phase, pair)
         assert len(tables.base) <= machine.base_entries and len(tables.offsets) <= 32
         taps = layer.taps
-        edges = taps.run_taps[taps.channel_runs[[job.first, job.end]]]
+        edges = taps.cluster_taps[taps.channel_clusters[[job.first, job.end]]]
         mine = slice(int(edges[0]), int(edges[1]))
         position = addressing.positions(job.entries)[mine]
         entry = position >> addressing.kernel_bits

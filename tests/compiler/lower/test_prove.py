@@ -15,7 +15,7 @@ from kcnn.compiler.ir.graph import AvgPool
 from kcnn.compiler.ir.quantised import Codebook, Radix
 from kcnn.compiler.lower.lower import lower, over_planes, taps
 from kcnn.compiler.lower.lowered import Value
-from kcnn.compiler.lower.prove import bounds, decode_table, prove, split_runs, tap_ranges
+from kcnn.compiler.lower.prove import bounds, decode_table, prove, split_clusters, tap_ranges
 from kcnn.compiler.lower.scaling import group, scale
 
 MACHINE = canonical.config()
@@ -60,9 +60,9 @@ def test_bounds_are_reached_by_some_inputs_and_never_passed(data):
         read = dict(zip(range(count), choice, strict=True))
         x_of = [read[int(d)] * (-1 if n else 1)
                 for d, n in zip(layer.taps.dx, layer.taps.negative, strict=True)]
-        s = [sum(x_of[a:b]) for a, b in itertools.pairwise(layer.taps.run_taps)]
-        t = [sum(int(layer.taps.run_factor[r]) * s[r] for r in range(a, b))
-             for a, b in itertools.pairwise(layer.taps.channel_runs)]
+        s = [sum(x_of[a:b]) for a, b in itertools.pairwise(layer.taps.cluster_taps)]
+        t = [sum(int(layer.taps.cluster_factor[r]) * s[r] for r in range(a, b))
+             for a, b in itertools.pairwise(layer.taps.channel_clusters)]
         sums.add(tuple(s))
         totals.add(tuple(t))
     for found, low, high in ((sums, s_low, s_high), (totals, t_low, t_high)):
@@ -85,10 +85,10 @@ def test_runs_that_could_overflow_are_cut_and_only_those(lengths):
     channel = np.concatenate([np.arange(n) for n in lengths])
     whole = group(taps(k, channel), np.full(len(k), 7), len(lengths))
     layer = layer_of(whole)
-    cut = split_runs(layer, [x], MACHINE)
+    cut = split_clusters(layer, [x], MACHINE)
     runs = [-(-n // 258) for n in lengths]            # 258 * 127 < 2^15 <= 259 * 127
-    np.testing.assert_array_equal(np.diff(cut.channel_runs), runs)
-    assert set(cut.run_factor) == {7} and (np.diff(cut.run_taps) > 0).all()
+    np.testing.assert_array_equal(np.diff(cut.channel_clusters), runs)
+    assert set(cut.cluster_factor) == {7} and (np.diff(cut.cluster_taps) > 0).all()
     np.testing.assert_array_equal(cut.channel, whole.channel)
     s_low, s_high, _, t_high = bounds(dataclasses.replace(layer, taps=cut), [x], MACHINE)
     assert s_high.max() < 1 << 15 and s_low.min() >= 0
@@ -106,19 +106,19 @@ def test_a_run_holds_as_many_taps_as_fit_and_not_one_more(least, most, held, neg
         x = value(Codebook(1.0, values), count)
         whole = group(taps(np.zeros(count, int), np.arange(count),
                            negative=np.full(count, int(negative))), np.ones(count, int), 1)
-        cut = split_runs(layer_of(whole), [x], MACHINE)
+        cut = split_clusters(layer_of(whole), [x], MACHINE)
         lengths = [held] * (count // held) + ([count % held] if count % held else [])
-        assert np.diff(cut.run_taps).tolist() == lengths
-        assert cut.channel_runs.tolist() == [0, len(lengths)]
-        assert set(cut.run_factor.tolist()) == {1}
+        assert np.diff(cut.cluster_taps).tolist() == lengths
+        assert cut.channel_clusters.tolist() == [0, len(lengths)]
+        assert set(cut.cluster_factor.tolist()) == {1}
 
 
 def test_a_maximum_is_never_cut_nor_are_layers_without_taps():
     x = value(Codebook(1.0, np.array([0, 127])), 600)
     whole = group(taps(np.zeros(600, int), np.arange(600)), np.ones(600, int), 1)
-    assert split_runs(dataclasses.replace(layer_of(whole), op="max"), [x], MACHINE) is whole
+    assert split_clusters(dataclasses.replace(layer_of(whole), op="max"), [x], MACHINE) is whole
     none = group(taps(np.zeros(0, int), np.zeros(0, int)), np.zeros(0, int), 2)
-    assert split_runs(layer_of(none), [x], MACHINE) is none
+    assert split_clusters(layer_of(none), [x], MACHINE) is none
     prove(layer_of(none), "layer", [x], MACHINE)
 
 
@@ -127,7 +127,7 @@ def test_a_global_average_of_a_large_map_is_cut():
     pool = net.pool(net.conv("x", 1, (1, 1)), AvgPool((20, 20), (1, 1)))
     net.output(pool)
     layer = scale(lower(net.quantised()), MACHINE, 1).layers[-1]
-    assert len(layer.taps.run_factor) == 2 and len(set(layer.taps.run_factor)) == 1
+    assert len(layer.taps.cluster_factor) == 2 and len(set(layer.taps.cluster_factor)) == 1
 
 
 def test_refuses_more_taps_than_the_cache_holds():

@@ -50,10 +50,10 @@ def test_runs_hold_every_tap_once_under_its_factor(entries):
     got = []
     for channel_k in range(4):
         factors = []
-        for run in range(found.channel_runs[channel_k], found.channel_runs[channel_k + 1]):
-            mine = found.channel[found.run_taps[run]:found.run_taps[run + 1]].tolist()
+        for run in range(found.channel_clusters[channel_k], found.channel_clusters[channel_k + 1]):
+            mine = found.channel[found.cluster_taps[run]:found.cluster_taps[run + 1]].tolist()
             assert len(set(mine)) == len(mine) > 0         # a run has no place twice
-            factors.append(int(found.run_factor[run]))
+            factors.append(int(found.cluster_factor[run]))
             got += [(channel_k, factors[-1], c) for c in mine]
         assert factors == sorted(factors, reverse=True)
     assert sorted(got) == sorted(e for e in entries if e[1])
@@ -63,8 +63,8 @@ def test_factors_fill_their_field_and_keep_the_ratios():
     net, conv = one_conv(density=1.0)
     layer = layers(net)[1][conv]
     for k in range(3):
-        runs = slice(layer.taps.channel_runs[k], layer.taps.channel_runs[k + 1])
-        factors = np.unique(layer.taps.run_factor[runs])
+        runs = slice(layer.taps.channel_clusters[k], layer.taps.channel_clusters[k + 1])
+        factors = np.unique(layer.taps.cluster_factor[runs])
         magnitudes = net.weights[conv].magnitudes
         assert 150 <= factors[-1] <= 255
         np.testing.assert_allclose(factors / factors[-1], magnitudes / magnitudes[-1], atol=3e-3)
@@ -358,9 +358,9 @@ def test_a_maximum_passes_codes_with_factor_one():
     assert (layer.op, layer.mode, layer.shift, layer.pieces) == ("max", int(Mode.PASS), 0, ())
     (source,) = layer.sources
     assert source == Source(source.tensor, 2, 1)
-    assert layer.taps.run_factor.tolist() == [1, 1, 1]
-    assert layer.taps.channel_runs.tolist() == [0, 1, 2, 3]
-    assert np.diff(layer.taps.run_taps).tolist() == [4, 4, 4]
+    assert layer.taps.cluster_factor.tolist() == [1, 1, 1]
+    assert layer.taps.channel_clusters.tolist() == [0, 1, 2, 3]
+    assert np.diff(layer.taps.cluster_taps).tolist() == [4, 4, 4]
     steps = lower(net.quantised()).steps
     assert [s.macs * 4 for s in steps] == [x.macs for x in scaled.layers]
     assert [s.dense_macs * 4 for s in steps] == [x.dense_macs for x in scaled.layers]

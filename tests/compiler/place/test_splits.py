@@ -119,7 +119,7 @@ def test_a_copy_of_radix_planes_is_exact():
 
 def test_a_copy_of_radix_planes_needs_no_factor_but_one():
     layer = copy_layer("copy", 0, 1, Value("x", "x", (1, 2, 2), Radix(1.0, 16, 4)))
-    assert set(layer.taps.run_factor) == {1}           # as factor_bits = 2 can hold
+    assert set(layer.taps.cluster_factor) == {1}           # as factor_bits = 2 can hold
     (piece,) = layer.pieces
     x = np.arange(-(1 << 15) + 1, 1 << 15)
     np.testing.assert_array_equal(
