@@ -51,8 +51,8 @@ class Taps:
 
     channel_clusters[k]..channel_clusters[k+1] are the clusters of output channel k, and
     cluster_taps[g]..cluster_taps[g+1] the taps of cluster g. A tap of output (n, k, y, x) reads
-    element (n, channel, y*stride_y + dy, x*stride_x + dx) of plane `plane` of sources[source]; outside the
-    tensor it reads the tensor's pad code.
+    element (n, channel, y*stride_y + dy, x*stride_x + dx) of plane `plane` of sources[source];
+    outside the tensor it reads the tensor's pad code.
     """
 
     channel_clusters: Ints  # (K + 1,)
