@@ -25,7 +25,10 @@ Put = Callable[[Ints], Any]
 Take = Callable[[Any], Ints]
 
 LAYOUT_FIELDS = tuple(f.name for f in dataclasses.fields(Layout))
-TAP_FIELDS = tuple(f.name for f in dataclasses.fields(Taps))
+# arrays of taps, by their names in files
+TAP_FIELDS = {{"channel_clusters": "channel_runs", "cluster_factor": "run_factor",
+               "cluster_taps": "run_taps"}.get(f.name, f.name): f.name
+              for f in dataclasses.fields(Taps)}
 LAYER_TEXTS = ("name", "kind", "op")
 LAYER_NUMBERS = ("output", "mode", "shift", "digits", "radix_width", "dense_macs", "macs")
 LAYER_ARRAYS = ("thresholds", "codes", "runs")
@@ -133,8 +136,8 @@ def layer_to_plain(layer: Layer, put: Put) -> dict[str, Any]:
     plain |= {name: int(getattr(layer, name)) for name in LAYER_NUMBERS}
     plain["sources"] = [[int(s.tensor), int(s.stride_y), int(s.stride_x)] for s in layer.sources]
     plain |= {name: put(np.array(getattr(layer, name), np.int64)) for name in LAYER_ARRAYS}
-    plain["taps"] = {name: put(np.asarray(getattr(layer.taps, name), np.int64))
-                     for name in TAP_FIELDS}
+    plain["taps"] = {name: put(np.asarray(getattr(layer.taps, field), np.int64))
+                     for name, field in TAP_FIELDS.items()}
     plain["pieces"] = [_piece_to_plain(piece, put) for piece in layer.pieces]
     return plain
 
@@ -153,8 +156,8 @@ def layer_from_plain(plain: Any, take: Take) -> Layer:
     values |= {name: _integer(fields[name]) for name in LAYER_NUMBERS}
     values["sources"] = tuple(_source_from_plain(s) for s in fields["sources"])
     values |= {name: tuple(take(fields[name]).tolist()) for name in LAYER_ARRAYS}
-    taps = _fields(fields["taps"], TAP_FIELDS)
-    values["taps"] = Taps(**{name: take(taps[name]) for name in TAP_FIELDS})
+    taps = _fields(fields["taps"], tuple(TAP_FIELDS))
+    values["taps"] = Taps(**{field: take(taps[name]) for name, field in TAP_FIELDS.items()})
     values["pieces"] = tuple(_piece_from_plain(p, take) for p in fields["pieces"])
     return Layer(**values)
 
