@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..arch import names, scratch
+from ..arch.columns import cell
 
 WIDTH = 140      # of tables that go to a file or a pipe
 WIDEST = 10_000  # to measure a table that may be as wide as it wants
@@ -53,17 +54,6 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],
     say(title)
     with scratch.named(SCREEN):
         screen.print(out)
-
-
-def cell(value: object) -> str:
-    """How a value is shown: None as a dash, thousands apart."""
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return names.printable(str(value))
 
 
 def _printable(text: str) -> str:
