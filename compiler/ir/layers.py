@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..errors import InternalError
@@ -36,15 +35,15 @@ class Function:
         return not self.turns
 
 
-def _with_torch(function: Callable[[torch.Tensor], torch.Tensor]) -> Callable[[Floats], Floats]:
+def _of_torch(name: str, **options: str) -> Callable[[Floats], Floats]:
+    """torch's own function, whose last bits no other has; torch comes with the first call."""
     def apply(x: Floats) -> Floats:
-        return function(torch.tensor(x, dtype=torch.float64)).numpy()
+        import torch
+        given = torch.tensor(x, dtype=torch.float64)
+        y: Floats = getattr(torch.nn.functional, name)(given, **options).numpy()
+        return y
 
     return apply
-
-
-def _gelu_tanh(x: torch.Tensor) -> torch.Tensor:
-    return torch.nn.functional.gelu(x, approximate="tanh")
 
 
 FUNCTIONS: dict[str, Function] = {
@@ -53,11 +52,11 @@ FUNCTIONS: dict[str, Function] = {
     "relu6": Function(lambda x: np.clip(x, 0.0, 6.0)),
     "hardsigmoid": Function(lambda x: np.clip(x / 6 + 0.5, 0.0, 1.0)),
     "hardswish": Function(lambda x: x * np.clip(x / 6 + 0.5, 0.0, 1.0), (-1.5,)),
-    "sigmoid": Function(_with_torch(torch.sigmoid)),
+    "sigmoid": Function(_of_torch("sigmoid")),
     "tanh": Function(np.tanh),
-    "silu": Function(_with_torch(torch.nn.functional.silu), (-1.2784645427610738,)),
-    "gelu": Function(_with_torch(torch.nn.functional.gelu), (-0.7517915246935645,)),
-    "gelu_tanh": Function(_with_torch(_gelu_tanh), (-0.7524614220710162,)),
+    "silu": Function(_of_torch("silu"), (-1.2784645427610738,)),
+    "gelu": Function(_of_torch("gelu"), (-0.7517915246935645,)),
+    "gelu_tanh": Function(_of_torch("gelu", approximate="tanh"), (-0.7524614220710162,)),
 }
 
 
