@@ -278,22 +278,22 @@ def _same_steps(program: Program, layer: Layer, number: int, ins: Run, outputs: 
 
 def _same_taps(program: Program, layer: Layer, ins: Run, outputs: _Outputs, flat: effects.Flat,
                found: hazards.Operands) -> None:
-    """Factors, and the cell, sign and decode table of every tap, run by run in any order."""
+    """Factors, and the cell, sign and decode table of each tap, cluster by cluster in any order."""
     taps, memory = layer.taps, program.config.memory_codes
     channel_clusters = taps.channel_clusters[outputs.first:outputs.first + ins.channels + 1]
-    runs = slice(int(channel_clusters[0]), int(channel_clusters[-1]))
-    cluster_taps = taps.cluster_taps[runs.start:runs.stop + 1]
+    clusters = slice(int(channel_clusters[0]), int(channel_clusters[-1]))
+    cluster_taps = taps.cluster_taps[clusters.start:clusters.stop + 1]
     part = slice(int(cluster_taps[0]), int(cluster_taps[-1]))
-    _require(np.array_equal(channel_clusters - runs.start, flat.channel_clusters)
+    _require(np.array_equal(channel_clusters - clusters.start, flat.channel_clusters)
              and np.array_equal(cluster_taps - part.start, flat.cluster_taps),
-             "runs are not those of the stream")
-    _require(np.array_equal(taps.cluster_factor[runs], flat.factors),
+             "clusters are not those of the stream")
+    _require(np.array_equal(taps.cluster_factor[clusters], flat.factors),
              "a factor is not that of the stream")
     cells, fits = _reads(program, layer, part, outputs, found)
-    run = np.repeat(np.arange(len(flat.factors)), np.diff(flat.cluster_taps))
+    cluster = np.repeat(np.arange(len(flat.factors)), np.diff(flat.cluster_taps))
     # PAIR_ORDER puts what only the first pair fits before what only the second one does
-    said = _key(run, cells % memory, taps.negative[part], PAIR_ORDER[fits], memory)
-    does = _key(run, (found.starts + ins.origin) % memory, flat.negative, found.pairs, memory)
+    said = _key(cluster, cells % memory, taps.negative[part], PAIR_ORDER[fits], memory)
+    does = _key(cluster, (found.starts + ins.origin) % memory, flat.negative, found.pairs, memory)
     by_said, by_does = np.argsort(said), np.argsort(does)
     same = said[by_said] // TIES == does[by_does] // TIES
     _require(bool(same.all()), "taps are not those of the stream")
@@ -301,8 +301,8 @@ def _same_taps(program: Program, layer: Layer, ins: Run, outputs: _Outputs, flat
              "a tap's DECODE table does not hold the values of its source in the stream")
 
 
-def _key(run: Ints, cell: Ints, negative: NDArray, last: Ints, memory: int) -> Ints:
-    return ((run * memory + cell) * 2 + negative) * TIES + last
+def _key(cluster: Ints, cell: Ints, negative: NDArray, last: Ints, memory: int) -> Ints:
+    return ((cluster * memory + cell) * 2 + negative) * TIES + last
 
 
 def _reads(program: Program, layer: Layer, part: slice, outputs: _Outputs,

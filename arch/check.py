@@ -260,8 +260,8 @@ def _flat(program: Program, ins: Run, place: str) -> effects.Flat:
                    f"tap_slots={config.tap_slots}")
     wide = flat.factors[flat.factors != fixed.saturate(flat.factors, config.factor_bits)]
     _refuse_unless(not wide.size, place,
-                   f"a run of its stream has the factor {wide[:1].tolist()}, which does not fit "
-                   f"factor_bits={config.factor_bits}")
+                   f"a cluster of its stream has the factor {wide[:1].tolist()}, which does not "
+                   f"fit factor_bits={config.factor_bits}")
     return flat
 
 

@@ -52,7 +52,7 @@ class Config:
     cores: Annotated[int, "G: cores"] = 1
     value_bits: Annotated[int, "bits of a decoded activation value, two's complement; an input has "
                                "8, or these or sum_bits - 1 if fewer"] = 9
-    factor_bits: Annotated[int, "bits of a run's factor, two's complement"] = 9
+    factor_bits: Annotated[int, "bits of a cluster's factor, two's complement"] = 9
     sum_bits: Annotated[int, "bits of a cluster sum S"] = 16
     total_bits: Annotated[int, "bits of a total T"] = 25
     table_pairs: Annotated[int, "pairs of decode tables"] = 2

@@ -1,7 +1,7 @@
 """What a RUN and a whole program cost in clocks, without data and without a simulation.
 
 A RUN's clocks follow from its geometry (chunks of P positions, clocks of the drain for each) and
-from the lengths of its stream's runs. Issue and drain are a line of two workers with TB places
+from the lengths of its stream's clusters. Issue and drain are a line of two workers with TB places
 between them: if the same one of them is always busy, the clocks are a sum; if not, the recurrence
 of `timing.issue_channel` is followed until it repeats itself, which takes 2 or 3 TB chunks of each
 channel, however many there are.
@@ -37,7 +37,7 @@ Ints = NDArray[np.int64]
 Clocks = int | NDArray[np.int64] | NDArray[np.float64]
 
 HEADS, ENDS = 2, 1           # items of a channel beside those of its taps; its END has one byte
-HEADER_BYTES = 2             # of a run
+HEADER_BYTES = 2             # of a cluster
 
 
 # ---- what costs --------------------------------------------------------------------------------
@@ -87,11 +87,11 @@ class Stream:
 
     @classmethod
     def of(cls, channel_clusters: Ints, cluster_taps: Ints, share: int) -> Stream:
-        """From the lengths of runs alone: offsets, (K + 1,) and (R + 1,); no gap needs a LONG."""
+        """From lengths of clusters alone: offsets, (K + 1,) and (R + 1,); no gap needs a LONG."""
         taps = cluster_taps[channel_clusters[1:]] - cluster_taps[channel_clusters[:-1]]
-        runs = np.diff(channel_clusters)
+        clusters = np.diff(channel_clusters)
         return cls(timing.lengths(channel_clusters, cluster_taps, share), taps + HEADS + ENDS,
-                   taps + HEADER_BYTES * runs + CHANNEL_HEAD + ENDS)
+                   taps + HEADER_BYTES * clusters + CHANNEL_HEAD + ENDS)
 
     @classmethod
     def parsed(cls, found: Parsed, share: int) -> Stream:

@@ -80,7 +80,7 @@ def writes(run: Run, memory_codes: int) -> Ints:
 def largest_sums(flat: Flat, low: Ints, high: Ints, maximum: bool) -> tuple[Ints, Ints, Ints, Ints]:
     """Bounds of every S and T: S lowest and highest (R,), T lowest and highest (K,).
 
-    low, high: bounds of what each tap adds, zero among them. maximum: a MAX run adds one value,
+    low, high: bounds of what each tap adds, zero among them. maximum: a MAX cluster adds one value,
     within the bounds of its last tap.
     """
     if maximum:

@@ -189,7 +189,7 @@ class Accesses:
         for p in np.unique(pair).tolist():
             values = tables.value(self._use(index, Table.DECODE, p, slice(None)))
             least[p], most[p] = min(0, values.min()), max(0, values.max())
-        if ins.mode == Mode.PASS:           # any tap of a run can have the maximum
+        if ins.mode == Mode.PASS:           # any tap of a cluster can have the maximum
             least[:], most[:] = least.min(), most.max()
         low = np.where(flat.negative, -most[pair], least[pair])
         high = np.where(flat.negative, -least[pair], most[pair])

@@ -47,7 +47,7 @@ class Mode(enum.IntEnum):
 
     CODE = 0             # the code of the nearest centroid, by the clustering table
     RADIX = 1            # the digits of the saturated value
-    PASS = 2             # T - order modulo 2^AB: the code of a MAX run, from its rank
+    PASS = 2             # T - order modulo 2^AB: the code of a MAX cluster, from its rank
 
 
 class Table(enum.IntEnum):
@@ -290,10 +290,10 @@ class Fill(Instruction):
 class Run(Instruction):
     """Compute `channels` output channels over an h x w rectangle of raster positions.
 
-    For every channel of the stream, every chunk of P positions: S and T over the channel's runs,
-    then requantize and write as `mode` says. A position (n, y, x) with n < images, y < height,
-    x < width reads base + offset + origin + (n * image_rows + y) * pitch + x and is written to
-    dst + channel*dst_channel + digit*dst_plane + n*dst_image + its y and x steps.
+    For every channel of the stream, every chunk of P positions: S and T over the channel's
+    clusters, then requantize and write as `mode` says. A position (n, y, x) with n < images,
+    y < height, x < width reads base + offset + origin + (n * image_rows + y) * pitch + x and is
+    written to dst + channel*dst_channel + digit*dst_plane + n*dst_image + its y and x steps.
     Chunks: the first starts at position (0, 0, 0), each next one at the first position inside the
     rectangle that is not yet covered.
     The x steps walk X = X0 + q*x of the destination split in s phases: per position the phase
@@ -309,7 +309,7 @@ class Run(Instruction):
     stream_units: Annotated[int, Field(20, "length of the stream in units of 16 bytes", least=1)]
     channels: Annotated[int, Field(16, "output channels, at least 1", least=1)]
     mode: Annotated[int, Field(
-        2, "CODE, RADIX or PASS; PASS makes every run a MAX run", names=Mode)]
+        2, "CODE, RADIX or PASS; PASS makes every cluster a MAX cluster", names=Mode)]
     shift: Annotated[int, Field(2, "t / 2: right shift of T before it is saturated to 18 bits")]
     digits: Annotated[int, Field(3, "digits written per position: RADIX 1 to 4, else 1", least=1)]
     radix_width: Annotated[int, Field(5, "RADIX: bits that v is saturated to, 2 to 16; else 0")]

@@ -20,7 +20,7 @@ MEMORY = 1           # an even and an odd word
 MERGE = 1            # the aligner: P codes of the two words
 DECODE = 1           # their values
 MAXIMA = 1           # the largest so far (MAX), or the values themselves
-SUMS = 1             # from a run's last values to its captured sums
+SUMS = 1             # from a cluster's last values to its captured sums
 OPERAND = 1          # multipliers, from a step (M = 1: the sums' place) on: the sum chosen (M > 1),
 PRODUCT = 1          # its product,
 ADD = 1              # added to the total,
@@ -59,12 +59,12 @@ def tap_to_sums(config: Config) -> int:
 
 
 def multiply(config: Config) -> int:
-    """From a run's last step of the multipliers to totals that can be read."""
+    """From a cluster's last step of the multipliers to totals that can be read."""
     return PRODUCT + ADD + KEEP + (OPERAND if config.share > 1 else 0)
 
 
 def issue_to_steps(config: Config) -> int:
-    """From the issue of a run's last tap to the first step of the multipliers."""
+    """From the issue of a cluster's last tap to the first step of the multipliers."""
     return ISSUE + tap_to_sums(config) + (SUMS if config.share > 1 else 0)
 
 

@@ -103,7 +103,7 @@ def _tap_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
         (layer.op == "sum" or (
             np.array_equal(taps.channel_clusters, np.arange(len(taps.channel_clusters)))
             and bool((taps.cluster_factor == 1).all()) and not taps.negative.any()),
-         "a maximum is one run a channel, of factor 1 and without signs"),
+         "a maximum is one cluster a channel, of factor 1 and without signs"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""A whole tap stream at once: its channels, runs and taps, and the items that the parser fires.
+"""A whole tap stream at once: its channels, clusters and taps, and the items that the parser fires.
 
 The meaning of the bytes is in arch/stream.py; this form is vectorised, since a network has
 millions of taps.
@@ -32,7 +32,7 @@ SCALE_BYTES = 2
 
 @dataclasses.dataclass(frozen=True)
 class Parsed:
-    """A stream of K channels, R runs, T taps and I items."""
+    """A stream of K channels, R clusters, T taps and I items."""
 
     scale: Ints           # (K,)
     bias: Ints            # (K,)
@@ -54,15 +54,15 @@ def parse(data: NDArray[np.uint8], channels: int, where: str) -> Parsed:
 
 def _parsed(data: Ints, heads: Ints, ends: Ints, where: str) -> Parsed:
     token, kind = _tokens(data, heads, where)
-    runs = token[kind == _HEADER]
-    factor = (data[runs] & 15) << 8 | data[runs + 1]
+    headers = token[kind == _HEADER]
+    factor = (data[headers] & 15) << 8 | data[headers + 1]
     factor -= (factor >> (FACTOR_BITS - 1)) << FACTOR_BITS
     position, negative, cluster_taps = _taps(data, token, kind, where)
     offsets = _items(token, kind, heads)
     return Parsed(
         scale=data[heads] | data[heads + 1] << 8,
         bias=_little(data, heads + SCALE_BYTES, CHANNEL_HEAD - SCALE_BYTES),
-        channel_clusters=np.concatenate([[0], np.searchsorted(runs, ends)]),
+        channel_clusters=np.concatenate([[0], np.searchsorted(headers, ends)]),
         factor=factor, cluster_taps=cluster_taps, position=position, negative=negative,
         channel_items=np.append(np.searchsorted(offsets, heads), len(offsets)),
         offsets=offsets, ends=np.append(offsets[1:], len(data)))
@@ -118,19 +118,19 @@ def _tokens(data: Ints, heads: Ints, where: str) -> tuple[Ints, Ints]:
 
 
 def _taps(data: Ints, token: Ints, kind: Ints, where: str) -> tuple[Ints, Ints, Ints]:
-    """Position and sign of every tap, and the offsets of the runs' taps."""
+    """Position and sign of every tap, and the offsets of the clusters' taps."""
     byte = data[token]
     step = np.where(kind == _TAP, (byte & (NEGATIVE - 1)) + 1,
                     np.where(kind == _LONG, LONG_STEP * ((byte & 15) + 1), 0))
     reached = np.cumsum(step)
     header, tap = np.flatnonzero(kind == _HEADER), np.flatnonzero(kind == _TAP)
-    run = np.searchsorted(header, tap) - 1
-    sizes = np.bincount(run[run >= 0], minlength=len(header))
+    cluster = np.searchsorted(header, tap) - 1
+    sizes = np.bincount(cluster[cluster >= 0], minlength=len(header))
     first = np.concatenate([[True], kind[:-1] == _END])
     if (sizes == 0).any() or (first & (kind != _HEADER) & (kind != _END)).any():
-        raise FormatError(f"{where}: has a run without taps or a tap outside a run; "
+        raise FormatError(f"{where}: has a cluster without taps or a tap outside a cluster; "
                           "recompile the network")
-    start = reached[header][run] if len(header) else np.zeros(0, np.int64)
+    start = reached[header][cluster] if len(header) else np.zeros(0, np.int64)
     return (reached[tap] - start - 1, (byte[tap] >= NEGATIVE).astype(np.int64),
             np.concatenate([[0], np.cumsum(sizes)]))
 

@@ -87,7 +87,7 @@ class Piece:
 class Layer:
     """What the reference computes; everything in logical positions.
 
-    op "sum": T_k = sum over runs of factor * sum of +-value. op "max": the code of largest rank
+    op "sum": T_k = sum over clusters of factor * sum of +-value. op "max": the code of largest rank
     (fixed.rank with the source's order), passed on unchanged.
     """
 

@@ -76,7 +76,7 @@ def _for_images(program: Program, images: int) -> Program:
 def extremes(program: Program, inputs: Sequence[Ints]) -> list[tuple[int, int]]:
     """Largest |S| and |T| of every layer of op "sum" (0, 0 for others), for these inputs.
 
-    S is looked at after a run's last tap, not in between.
+    S is looked at after a cluster's last tap, not in between.
     """
     tensors = run(program, inputs)
     return [_extremes(program, layer, tensors) for layer in program.layers]
@@ -129,14 +129,14 @@ def _extremes(program: Program, layer: Layer, tensors: dict[int, Ints]) -> tuple
     if layer.op != "sum":
         return 0, 0
     taps = layer.taps
-    runs = len(taps.cluster_factor)
-    sums = _sums(program, layer, tensors, np.arange(runs), np.ones(runs, np.int64), runs)
+    count = len(taps.cluster_factor)
+    sums = _sums(program, layer, tensors, np.arange(count), np.ones(count, np.int64), count)
     totals = _sums(program, layer, tensors, cluster_channels(taps), taps.cluster_factor)
     return int(np.abs(sums).max(initial=0)), int(np.abs(totals).max(initial=0))
 
 
 def cluster_channels(taps: Taps) -> Ints:
-    """Output channel of every run: (R,)."""
+    """Output channel of every cluster: (R,)."""
     return np.repeat(np.arange(len(taps.channel_clusters) - 1), np.diff(taps.channel_clusters))
 
 
@@ -221,7 +221,7 @@ def _blocks(images: int, rows: int, cells: int) -> Iterator[tuple[slice, int, in
 # ---- sums ------------------------------------------------------------------------------------
 def _sums(program: Program, layer: Layer, tensors: dict[int, Ints], target: Ints, factor: Ints,
           targets: int | None = None) -> Ints:
-    """Sum over runs r of factor[r] * S_r into target[r]: int64 (N, targets, H, W)."""
+    """Sum over clusters r of factor[r] * S_r into target[r]: int64 (N, targets, H, W)."""
     images, channels, height, width = program.tensors[layer.output].layout.shape
     out = np.zeros((images, channels if targets is None else targets, height, width), np.int64)
     tables = [decode_tables(program, source.tensor) for source in layer.sources]
@@ -252,9 +252,9 @@ class _Group:
 
 def _groups(taps: Taps, target: Ints, factor: Ints, targets: int) -> Iterator[_Group]:
     """Targets fall into groups that share no source channel (those of a grouped convolution)."""
-    run = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
-    row = target[run]
-    weight = factor[run] * np.where(taps.negative.astype(bool), -1, 1)
+    cluster = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
+    row = target[cluster]
+    weight = factor[cluster] * np.where(taps.negative.astype(bool), -1, 1)
     place = _keys(taps.source, taps.plane, taps.channel, taps.dy, taps.dx)
     label = _components(row, _keys(taps.source, taps.channel), targets)[row]
     order = np.argsort(label, kind="stable")

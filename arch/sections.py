@@ -178,9 +178,9 @@ def has_layers(program: Program) -> bool:
 def most_layer_bytes(instructions: Sequence[isa.Instruction], streams: int) -> int:
     """Bytes that the layer table of a program can need, uncompressed; streams: their bytes.
 
-    A layer has a RUN and a tensor; a tap, run or channel is TAP_BYTES at most for each byte of its
-    RUN's stream. RUNs may share a stream, so that alone would leave room for tables far larger than
-    the file: a table holds at most SHARING times what instructions and streams do, and ROOM.
+    A layer has a RUN and a tensor; a tap, cluster or channel is TAP_BYTES at most for each byte of
+    its RUN's stream. RUNs may share a stream, so that alone would leave room for tables far larger
+    than the file: a table holds at most SHARING times what instructions and streams do, and ROOM.
     """
     runs = [ins for ins in instructions if isinstance(ins, isa.Run)]
     ports = sum(isinstance(ins, isa.Load | isa.Store) for ins in instructions)

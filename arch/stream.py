@@ -2,20 +2,20 @@
 
 A RUN reads one stream: the records of its output channels, one after the other.
 
-    channel  = scale (2 bytes, little-endian) bias (4 bytes) run* END
-    run      = HEADER factor-low-byte tap+
+    channel  = scale (2 bytes, little-endian) bias (4 bytes) cluster* END
+    cluster  = HEADER factor-low-byte tap+
     tap      = LONG* TAP
 
     byte           meaning
     0x00..0x6F     TAP, positive: position += byte + 1
     0x80..0xEF     TAP, negative: position += (byte - 0x80) + 1
-    0x70..0x7F     HEADER: a run begins, position = -1; the low 4 bits and the next byte are the
+    0x70..0x7F     HEADER: a cluster begins, position = -1; the low 4 bits and the next byte are the
                    factor, 12 bits two's complement
     0xF0..0xFB     LONG: position += 64 * ((byte & 15) + 1)
-    0xFC..0xFE     reserved (0xFC is kept for digit runs)
+    0xFC..0xFE     reserved (0xFC is kept for digit clusters)
     0xFF           END of the channel
 
-A position is (base entry << kernel_bits) | kernel offset entry. Within a run positions ascend.
+A position is (base entry << kernel_bits) | kernel offset entry. Within a cluster positions ascend.
 Streams start on a unit of 16 bytes; 4 (SLACK) to 32 zero bytes follow the last END.
 """
 
@@ -43,8 +43,8 @@ FACTOR_BITS = 12
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
-    """One cluster of one channel: a factor and its taps.
+class Cluster:
+    """Taps of one magnitude in one channel: their factor, and where they are.
 
     positions: ascending, int64; negative: bool, one a tap (the value is negated).
     """
@@ -56,26 +56,27 @@ class Run:
 
 @dataclasses.dataclass(frozen=True)
 class ChannelStream:
-    """One output channel: m_k, bias_k and the runs."""
+    """One output channel: m_k, bias_k and the clusters."""
 
     scale: int
     bias: int
-    runs: tuple[Run, ...]
+    clusters: tuple[Cluster, ...]
 
     @property
     def taps(self) -> int:
-        return sum(len(run.positions) for run in self.runs)
+        return sum(len(cluster.positions) for cluster in self.clusters)
 
 
-def encode_cluster(run: Run) -> bytes:
-    """Bytes of a run, header included."""
-    factor = run.factor & ((1 << FACTOR_BITS) - 1)
+def encode_cluster(cluster: Cluster) -> bytes:
+    """Bytes of a cluster, header included."""
+    factor = cluster.factor & ((1 << FACTOR_BITS) - 1)
     out = bytearray([HEADER | factor >> 8, factor & 255])
     last = -1
-    for position, negative in zip(run.positions.tolist(), run.negative.tolist(), strict=True):
+    for position, negative in zip(cluster.positions.tolist(), cluster.negative.tolist(),
+                                  strict=True):
         gap = position - last - 1
         if gap < 0:
-            raise ValueError("positions of a run must ascend")
+            raise ValueError("positions of a cluster must ascend")
         while gap >= TAP_GAPS:
             step = min(gap, LONG_MAX) // LONG_STEP
             out.append(LONG + step - 1)
@@ -88,7 +89,7 @@ def encode_cluster(run: Run) -> bytes:
 def encode_channel(channel: ChannelStream) -> bytes:
     """Bytes of a channel's record, END included."""
     head = channel.scale.to_bytes(2, "little") + channel.bias.to_bytes(4, "little", signed=True)
-    return head + b"".join(encode_cluster(run) for run in channel.runs) + bytes([END])
+    return head + b"".join(map(encode_cluster, channel.clusters)) + bytes([END])
 
 
 def encode_stream(channels: list[ChannelStream]) -> bytes:
@@ -122,17 +123,17 @@ def _decode_channel(data: bytes, at: int, where: str) -> tuple[ChannelStream, in
     scale = int.from_bytes(data[at:at + 2], "little")
     bias = int.from_bytes(data[at + 2:at + CHANNEL_HEAD], "little", signed=True)
     at += CHANNEL_HEAD
-    runs = []
+    clusters = []
     while _byte(data, at, where) != END:
-        run, at = _decode_cluster(data, at, where)
-        runs.append(run)
-    return ChannelStream(scale, bias, tuple(runs)), at + 1
+        cluster, at = _decode_cluster(data, at, where)
+        clusters.append(cluster)
+    return ChannelStream(scale, bias, tuple(clusters)), at + 1
 
 
-def _decode_cluster(data: bytes, at: int, where: str) -> tuple[Run, int]:
+def _decode_cluster(data: bytes, at: int, where: str) -> tuple[Cluster, int]:
     start = at
     if _byte(data, at, where) & 0xF0 != HEADER:
-        raise FormatError(f"{where}: byte {at} is 0x{data[at]:02x}, a run header was expected")
+        raise FormatError(f"{where}: byte {at} is 0x{data[at]:02x}, a cluster header was expected")
     factor = (data[at] & 15) << 8 | _byte(data, at + 1, where)
     factor -= (factor >> (FACTOR_BITS - 1)) << FACTOR_BITS
     at += 2
@@ -156,5 +157,5 @@ def _decode_cluster(data: bytes, at: int, where: str) -> tuple[Run, int]:
         else:
             break
     if not positions:
-        raise FormatError(f"{where}: the run at byte {start} has no tap")
-    return Run(factor, np.array(positions, np.int64), np.array(negative, bool)), at
+        raise FormatError(f"{where}: the cluster at byte {start} has no tap")
+    return Cluster(factor, np.array(positions, np.int64), np.array(negative, bool)), at

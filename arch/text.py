@@ -89,11 +89,11 @@ def _stream_notes(program: Program) -> dict[int, list[str]]:
 
 def _channel_notes(number: int, channel: stream.ChannelStream) -> Iterator[str]:
     yield f"channel {number}: scale {channel.scale}, bias {channel.bias}"
-    for run in channel.runs:
+    for cluster in channel.clusters:
         taps = [f"{'-' if negative else '+'}{position}" for position, negative
-                in zip(run.positions.tolist(), run.negative.tolist(), strict=True)]
+                in zip(cluster.positions.tolist(), cluster.negative.tolist(), strict=True)]
         for at in range(0, len(taps), TAPS):
-            head = f"{run.factor} x" if at == 0 else "   "
+            head = f"{cluster.factor} x" if at == 0 else "   "
             yield f"  {head} {' '.join(taps[at:at + TAPS])}"
 
 

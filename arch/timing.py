@@ -139,20 +139,20 @@ def drain_slots(addresses: Ints, inside: NDArray[np.bool_], lanes: int) -> tuple
 
 @dataclasses.dataclass(frozen=True)
 class Lengths:
-    """What the issue needs to know of the runs of each channel: int64 (channels,) each.
+    """What the issue needs to know of the clusters of each channel: int64 (channels,) each.
 
-    A channel without taps counts as one run of one tap, its null slot.
+    A channel without taps counts as one cluster of one tap, its null slot.
     """
 
     slots: Ints
-    first: Ints      # taps of the first run
-    rest: Ints       # clocks of the other runs: the sum of max(taps, M)
+    first: Ints      # taps of the first cluster
+    rest: Ints       # clocks of the other clusters: the sum of max(taps, M)
     tail: Ints       # clocks from the issue of the slot before the last to that of the last,
-                     # 0 where both are not in a known distance (one run)
+                     # 0 where both are not in a known distance (one cluster)
 
 
 def lengths(channel_clusters: Ints, cluster_taps: Ints, share: int) -> Lengths:
-    """channel_clusters, cluster_taps: offsets, (channels + 1,) and (runs + 1,)."""
+    """channel_clusters, cluster_taps: offsets, (channels + 1,) and (clusters + 1,)."""
     sizes = np.diff(cluster_taps)
     clocks = np.concatenate([[0], np.cumsum(np.maximum(sizes, share))])
     low, high = channel_clusters[:-1], channel_clusters[1:]
@@ -172,8 +172,8 @@ class Issue:
     """Where the issue of a RUN stands, and the clocks that it has lost so far.
 
     issued: cycle of the last issue; before the first one the cycle in which stage 0 gets active;
-    multiplied: of the last issue of a run's last tap; drained: z of the chunk before; ring: z of
-    the last TB chunks.
+    multiplied: of the last issue of a cluster's last tap; drained: z of the chunk before; ring: z
+    of the last TB chunks.
     """
 
     issued: int

@@ -19,7 +19,7 @@ def info(net: options.Binary, json: options.Json = None) -> None:
     of the float network.
 
     \b
-    runs         groups of taps of one magnitude: a multiplication each at every position
+    clusters     groups of taps of one magnitude: a multiplication each at every position
     taps         weights that are left, of all channels
     issued taps  those of all positions; a tap serves all lanes
     macs         multiply-accumulates of a batch; dense: if no weight were zero
@@ -68,7 +68,7 @@ def _layer(program: Program, layer: Layer) -> dict[str, Any]:
     return {
         "name": layer.name, "kind": layer.kind,
         "output": list(program.tensors[layer.output].layout.shape),
-        "runs": len(layer.taps.cluster_factor), "taps": stored,
+        "clusters": len(layer.taps.cluster_factor), "taps": stored,
         "issued": sum(figures.issued_taps(program, figures.run_of(program, index))
                       for index in layer.runs),
         "macs": layer.macs, "dense_macs": layer.dense_macs,
@@ -92,9 +92,9 @@ def _show(program: Program, values: dict[str, Any]) -> None:
     sizes += [(f"output {port['name']}", _shape(port["shape"])) for port in values["outputs"]]
     report.table("network", ("", ""), sizes)
     report.table(f"{values['instructions']} instructions", ("", ""), values["kinds"].items())
-    report.table("layers", ("layer", "kind", "output", "runs", "taps", "issued taps", "macs",
+    report.table("layers", ("layer", "kind", "output", "clusters", "taps", "issued taps", "macs",
                             "dense macs"),
-                 ((layer["name"], layer["kind"], _shape(layer["output"]), layer["runs"],
+                 ((layer["name"], layer["kind"], _shape(layer["output"]), layer["clusters"],
                    layer["taps"], layer["issued"], layer["macs"], layer["dense_macs"])
                   for layer in values["layers"]), (0, 1))
     if values["fidelity"]:

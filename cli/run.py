@@ -67,7 +67,7 @@ def run(
     Cycles by cause:
     taps        a tap issues             null_taps   a channel has no taps left
     setup       before the first tap     stream      taps are not there yet
-    multiplier  a run has fewer taps than lanes share a multiplier
+    multiplier  a cluster has fewer taps than lanes share a multiplier
     gate        results are not drained yet
     tail        after the last tap       waiting     for instructions, tables, images
 

@@ -135,14 +135,14 @@ def _check_outputs(module: nn.Module, data: Data) -> None:
 
 
 def layers(module: nn.Module) -> list[dict[str, Any]]:
-    """What the machine will see of each layer: weights, taps (not zero), runs (different magnitudes
-    of a channel, over all channels), and the most magnitudes that a channel has."""
+    """What the machine will see of each layer: weights, taps (not zero), clusters (different
+    magnitudes of a channel, over all channels), and the most magnitudes that a channel has."""
     out = []
     for name, part in weighted(module).items():
         weight = part.weight.detach()
         sizes = [len(row[row > 0].unique()) for row in weight.abs().flatten(1)]
         out.append({"layer": name, "weights": weight.numel(), "taps": int((weight != 0).sum()),
-                    "runs": sum(sizes), "magnitudes": max(sizes)})
+                    "clusters": sum(sizes), "magnitudes": max(sizes)})
     return out
 
 

@@ -24,7 +24,7 @@ from .drain import Flow, drain
 from .fields import Fields, run_fields
 from .issue import Tap, issue
 from .lanes import cluster_sums, decode, maxima, signs_of
-from .multipliers import RunEnd, lane_multipliers, shared_multipliers
+from .multipliers import ClusterEnd, lane_multipliers, shared_multipliers
 from .requantize import channel_heads, narrow, requantize
 from .signals import bit, number, word, wrapping
 from .tables import THRESHOLD_BITS, TablePorts, spread
@@ -61,7 +61,7 @@ class Stages:
         self.pair = bit()
         self.max_valid = bit()
         self.max_last = bit()
-        self.run_end = RunEnd(config)
+        self.run_end = ClusterEnd(config)
 
 
 @block

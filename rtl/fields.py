@@ -34,7 +34,7 @@ class Fields:
     def __init__(self, config):
         for field in KEPT:
             setattr(self, field.name, _register(field, config))
-        self.max_run = bit()                            # MAX runs
+        self.max_run = bit()                            # MAX clusters
         self.clustered = bit()                          # mode CODE
         self.last_digit = word(len(self.digits))        # digits - 1
         self.clip = word(V_BITS)                        # bits radix_width - 1 and above

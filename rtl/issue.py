@@ -20,7 +20,7 @@ class Tap:
     """A tap in the cycle after its issue.
 
     active: there may be one anywhere in lanes and multipliers; valid: there is one; last: of its
-    run; closing: of its chunk; entry: of the base table; kernel: entry of the offset table;
+    cluster; closing: of its chunk; entry: of the base table; kernel: entry of the offset table;
     chunk_position: raster address of its chunk, origin included.
     """
 
@@ -62,7 +62,7 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
     opening, closing = bit(), bit()      # it is the first, the last of its chunk
     position = word(len(chunk.position))
     issuing = bit()
-    busy = word(5)                       # cycles in which no run may end
+    busy = word(5)                       # cycles in which no cluster may end
     in_flight = word(most.bit_length())  # chunks
     last_channel = bit()
     compare = equal(channel, fields.channels, last_channel)

@@ -1,6 +1,6 @@
 """The lanes: decode, running maximum and cluster sum, side by side for P codes.
 
-    codes -> value = table -> maximum over the run (MAX) -> S +- value
+    codes -> value = table -> maximum over the cluster (MAX) -> S +- value
 """
 
 from __future__ import annotations
@@ -83,12 +83,12 @@ def decode(clk, active, ports, pair, codes, values, code_bits):
 
 @block
 def maxima(clk, reset, valid, last, max_run, values, best, lanes, code_bits):
-    """best[i]: the value of the cycle before; if `max_run`, of those since the run began the first
-    whose `code_bits` lowest bits are the largest.
+    """best[i]: the value of the cycle before; if `max_run`, of those since its cluster began the
+    first whose `code_bits` lowest bits are the largest.
 
     valid, last: of the tap that `values` belong to; values without a tap count for nothing.
     """
-    within = bit()           # a tap of the run has come before
+    within = bit()           # a tap of the cluster has come before
     free, enter = bit(), bit()
 
     @always_seq(clk.posedge, reset=reset)
@@ -141,10 +141,10 @@ def signs_of(clk, active, negative, valid, signs):
 
 @block
 def cluster_sums(clk, reset, tap, max_run, values, captured, lanes, sum_bits):
-    """Sums of the values of each run (MAX: its last maximum); a negative tap subtracts its value.
+    """Sums of the values of a cluster (MAX: its last maximum); a negative tap subtracts its value.
 
-    tap: RunEnd, of the tap that `values` belong to. captured[i], plain bits: the sum of the run
-    whose last tap came in the cycle before, kept until the next run's.
+    tap: ClusterEnd, of the tap that `values` belong to. captured[i], plain bits: the sum of the
+    cluster whose last tap came in the cycle before, kept until the next one's.
     """
     low_bits = len(values[0]) - 1
     high_bits = sum_bits - low_bits

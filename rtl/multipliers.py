@@ -30,11 +30,11 @@ HALVED = (2, 8)
 SIGNS = 8                # registers that hold the sign of the tap at the sums
 
 
-class RunEnd:
+class ClusterEnd:
     """The tap whose value is at the lanes' sums (M = 1: multipliers) in this cycle.
 
-    valid: there is one; last: of its run; closing: of its chunk; negative: its sign, as `signs_of`
-    keeps it; factor: of its run, which with M = 1 takes the tap's sign.
+    valid: there is one; last: of its cluster; closing: of its chunk; negative: its sign, as
+    `signs_of` keeps it; factor: of its cluster, which with M = 1 takes the tap's sign.
     """
 
     def __init__(self, config):
@@ -46,10 +46,10 @@ class RunEnd:
 
 
 class Steps:
-    """What the multipliers do in this cycle, for the steps of the run on its way.
+    """What the multipliers do in this cycle, for the steps of the cluster on its way.
 
-    step: of the operands. fresh: the total before is none (first run of a chunk), at_read: or this
-    one, {bank, step}; factor: of the product in the same cycle. shift: the product is added.
+    step: of the operands. fresh: the total before is none (first cluster of a chunk), at_read: or
+    this one, {bank, step}; factor: of the product in the same cycle. shift: the product is added.
     write: the total is kept at at_write.
     """
 
@@ -68,8 +68,8 @@ class Steps:
 def control(clk, reset, moving, tap, steps, complete, config):
     """Control of the shared multipliers.
 
-    moving: there may be a run on its way; tap: RunEnd; steps: Steps, driven: step 0 in the cycle
-    after a run's last tap. complete: the chunk's totals are all kept 2 cycles later.
+    moving: there may be a cluster on its way; tap: ClusterEnd; steps: Steps, driven: step 0 in the
+    cycle after a cluster's last tap. complete: the chunk's totals are all kept 2 cycles later.
     """
     share, banks = config.share, config.total_banks
     last_step = share - 1
@@ -277,8 +277,8 @@ def totals_around(clk, fresh, shift, totals, befores):
 def shared_multipliers(clk, reset, moving, tap, captured, at_drain, reads, complete, config):
     """P/M multipliers (M > 1).
 
-    tap: RunEnd; captured: sums, from the cycle after a run's last tap on. reads[j]: total of
-    multiplier j at `at_drain`, {bank, step}, one cycle before. complete: see `control`.
+    tap: ClusterEnd; captured: sums, from the cycle after a cluster's last tap on. reads[j]: total
+    of multiplier j at `at_drain`, {bank, step}, one cycle before. complete: see `control`.
     """
     count, bits = config.multipliers, config.total_bits
     depth = config.total_banks * config.share

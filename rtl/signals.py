@@ -36,7 +36,7 @@ def wrapping(width: int) -> Signal:
 
 
 def slot_bits(config: Config) -> int:
-    """Width of a slot: {last of run, factor, negative, position}, position lowest."""
+    """Width of a slot: {last of its cluster, factor, negative, position}, position lowest."""
     return config.position_bits + 1 + config.factor_bits + 1
 
 

@@ -317,7 +317,7 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
     """Consumes `used` bytes of `first` a cycle and writes `slots` and `heads`.
 
     take: a stream of `channels` begins; parsed: register, all its channels are closed. The slot of
-    `factor`, `negative` and `position` waits until the next item tells whether it ends its run.
+    `factor`, `negative` and `position` waits until the next item tells whether it ends its cluster.
     """
     position_bits, factor_bits = config.position_bits, config.factor_bits
     address_bits = len(slots.address)
@@ -327,7 +327,7 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
     fires, in_runs, writes = bit(), bit(), bit()
     following = Signal(modbv(0)[position_bits:])     # position after this item
     position = word(position_bits)                   # after the last one
-    factor = word(factor_bits)                       # of the run
+    factor = word(factor_bits)                       # of the cluster
     negative = bit()                                 # the last tap is
     held = bit()                                     # the last item had a tap
     wanted = word(len(channels))

@@ -8,7 +8,7 @@ import strategies
 from kcnn.arch import check, isa, stream
 from kcnn.arch.errors import FormatError
 from kcnn.arch.isa import Mode
-from kcnn.arch.stream import ChannelStream, Run
+from kcnn.arch.stream import ChannelStream, Cluster
 
 CODE = strategies.small_program()
 RADIX = strategies.small_program(strategies.Shape(mode=Mode.RADIX))
@@ -86,11 +86,11 @@ def refused(program, sentence):
 
 
 def taps(*positions, factor=1):
-    return Run(factor, np.array(positions), np.zeros(len(positions), bool))
+    return Cluster(factor, np.array(positions), np.zeros(len(positions), bool))
 
 
-def channels(*runs_of):
-    return stream.encode_stream([ChannelStream(1, 2, tuple(runs)) for runs in runs_of])
+def channels(*clusters_of):
+    return stream.encode_stream([ChannelStream(1, 2, tuple(clusters)) for clusters in clusters_of])
 
 
 def rearranged(instructions, program=CODE):

@@ -113,7 +113,7 @@ def random_run(config: Config, rng: random.Random, home: int) -> Run:
 
 
 def random_channel(config: Config, rng: random.Random, run: Run) -> Channel:
-    """Slots: short runs, sometimes a null slot, sometimes many taps."""
+    """Slots: short clusters, sometimes a null slot, sometimes many taps."""
     half = 1 << (config.factor_bits - 1)
     slots = []
     for _ in range(rng.randint(0, 4)):

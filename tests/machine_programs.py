@@ -366,15 +366,15 @@ class _Builder(Draw):
         for _ in range(channels):
             slots = self.few(self.config.tap_slots)
             slots = self.config.tap_slots if self.chance(0.05) else min(slots, 40)
-            runs = []
+            clusters = []
             while slots and len(positions) and not self.chance(0.15):
                 taps = self.cluster_taps(positions, slots, mode)
                 slots -= len(taps)
                 negative = self.rng.random(len(taps)) < self.rng.random()
-                runs.append(stream.Run(self.factor(), taps, negative))
+                clusters.append(stream.Cluster(self.factor(), taps, negative))
             scale = self.pick(0, 65535) >> self.pick(0, 15)
             bias = self.pick(-(1 << 31), (1 << 31) - 1) >> self.pick(0, 12)
-            records.append(stream.ChannelStream(scale, bias, tuple(self.bounded(runs, mode))))
+            records.append(stream.ChannelStream(scale, bias, tuple(self.bounded(clusters, mode))))
         return records
 
     def factor(self) -> int:
@@ -388,24 +388,24 @@ class _Builder(Draw):
             count = min(count, (1 << (self.config.sum_bits - 1)) // max(self.value_limit) - 1)
         return np.sort(self.rng.choice(positions, max(1, count), replace=False))
 
-    def bounded(self, runs: list[stream.Run], mode: isa.Mode) -> list[stream.Run]:
+    def bounded(self, clusters: list[stream.Cluster], mode: isa.Mode) -> list[stream.Cluster]:
         """Factors made smaller until T stays in its width whatever the codes are."""
         value = max(self.value_limit)
         limit = (1 << (self.config.total_bits - 1)) - 1
 
         def worst() -> int:
-            taps = [1 if mode == isa.Mode.PASS else len(run.positions) for run in runs]
-            return sum(abs(run.factor) * n * value for run, n in zip(runs, taps, strict=True))
+            taps = [1 if mode == isa.Mode.PASS else len(c.positions) for c in clusters]
+            return sum(abs(c.factor) * n * value for c, n in zip(clusters, taps, strict=True))
         while worst() > limit:
-            runs = [dataclasses.replace(run, factor=run.factor // 2 if run.factor > 0
-                                        else -(-run.factor // 2)) for run in runs]
-        return runs
+            clusters = [dataclasses.replace(c, factor=c.factor // 2 if c.factor > 0
+                                            else -(-c.factor // 2)) for c in clusters]
+        return clusters
 
     def banks(self, fields: Fields, records: list[stream.ChannelStream]
               ) -> set[tuple[isa.Table, int]]:
         """The table banks that the RUN reads."""
         base = self.base[fields["base_bank"]]
-        taps = {0} | {int(p) for c in records for run in c.runs for p in run.positions}
+        taps = {0} | {int(p) for c in records for cluster in c.clusters for p in cluster.positions}
         pairs = {base[p >> fields["kernel_bits"]][1] for p in taps}
         out = {(isa.Table.DECODE, pair) for pair in pairs}
         out |= {(isa.Table.BASE, fields["base_bank"]), (isa.Table.OFFSET, fields["offset_bank"])}

@@ -73,7 +73,7 @@ def instructions():
 
 # ---- layers ----------------------------------------------------------------------------------
 def taps_of(weights, groups=1, dilation=(1, 1), padding=(0, 0), planes=1, source=0):
-    """Taps of a convolution with integer weights (K, C/g, kh, kw): one run a magnitude.
+    """Taps of a convolution with integer weights (K, C/g, kh, kw): one cluster a magnitude.
 
     padding: rows above and columns to the left; planes: radix planes of the source.
     """
@@ -282,7 +282,7 @@ def _stream(layer, shape, kernel):
         for r in range(taps.channel_clusters[k], taps.channel_clusters[k + 1]):
             mine = slice(int(taps.cluster_taps[r]), int(taps.cluster_taps[r + 1]))
             order = np.argsort(position[mine])
-            found.append(stream.Run(int(taps.cluster_factor[r]), position[mine][order],
+            found.append(stream.Cluster(int(taps.cluster_factor[r]), position[mine][order],
                                     taps.negative[mine][order].astype(bool)))
         piece = layer.pieces[0] if layer.pieces else None
         channels.append(stream.ChannelStream(piece.scale[k] if piece else 0,

@@ -57,7 +57,7 @@ def _reads(run: Run, position: Ints, raster: Ints, memory: ActivationMemory, tab
 
 def _sums(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory,
           tables: Tables) -> None:
-    """Sum runs: a product of matrices, exact in float64."""
+    """Sum clusters: a product of matrices, exact in float64."""
     key, which = np.unique(stream.position, return_inverse=True)
     for block in _blocks(len(raster), len(key)):
         values = _reads(run, key, raster[block], memory, tables).astype(np.float64)
@@ -68,11 +68,11 @@ def _sums(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationM
 def _weights(stream: Parsed, which: Ints, keys: int, channels: slice) -> NDArray[np.float64]:
     """Coefficient of every key in every channel, (channels, keys); which: the key of each tap."""
     bounds = stream.channel_clusters[channels.start:channels.stop + 1]
-    runs, taps = slice(bounds[0], bounds[-1]), stream.cluster_taps[bounds]
+    clusters, taps = slice(bounds[0], bounds[-1]), stream.cluster_taps[bounds]
     rows = len(bounds) - 1
     sizes = np.diff(stream.cluster_taps[bounds[0]:bounds[-1] + 1])
     signs = 1.0 - 2.0 * stream.negative[taps[0]:taps[-1]]
-    factor = np.repeat(stream.factor[runs], sizes) * signs
+    factor = np.repeat(stream.factor[clusters], sizes) * signs
     row = np.repeat(np.arange(rows), np.diff(taps))
     cells = row * keys + which[taps[0]:taps[-1]]
     weights = np.bincount(cells, factor, rows * keys).astype(np.float64, copy=False)
@@ -81,8 +81,8 @@ def _weights(stream: Parsed, which: Ints, keys: int, channels: slice) -> NDArray
 
 def _maxima(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory,
             tables: Tables) -> None:
-    """MAX runs: the first value of a run whose AB lowest bits are the largest, with the sign of its
-    last tap.
+    """MAX clusters: the first value of one whose AB lowest bits are the largest, with the sign of
+    its last tap.
     """
     channel = np.repeat(np.arange(run.channels), np.diff(stream.channel_clusters))
     last = stream.cluster_taps[1:] - 1

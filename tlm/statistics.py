@@ -16,7 +16,7 @@ class RunClocks:
     null_taps: int        # null slots of channels without taps
     setup: int            # before the first tap could issue at all
     stream: int           # waiting for taps in the cache
-    multiplier: int       # runs shorter than M
+    multiplier: int       # clusters shorter than M
     gate: int             # TB chunks not yet drained
     tail: int             # from the last issue to the last write
 

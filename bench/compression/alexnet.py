@@ -235,8 +235,8 @@ def eie(weights: dict[str, np.ndarray]) -> Table:
 def energies(layers: list[Layer], weights: dict[str, np.ndarray]) -> Table:
     """Energy of an image on four designs."""
     words = {name: sum(s.size for s in ccoo.encode(eight_bit(w))) for name, w in weights.items()}
-    runs = {layer.name: min(TAP_MAGNITUDES, layer.nonzero // layer.shape[0]) * layer.shape[0]
-            for layer in layers}
+    clusters = {layer.name: min(TAP_MAGNITUDES, layer.nonzero // layer.shape[0]) * layer.shape[0]
+                for layer in layers}
     designs = {
         "float32, nothing skipped": [energy.dense(layer) for layer in layers],
         "16-bit integers, nothing skipped": [energy.dense(layer, energy.INTEGER16, 16)
@@ -249,7 +249,8 @@ def energies(layers: list[Layer], weights: dict[str, np.ndarray]) -> Table:
         "KCNN form A, pruned, 4-bit codes and gaps": [
             energy.cluster_sums(layer, CLUSTERS, layer.nonzero) for layer in layers],
         "our machine, 32 lanes, a byte a tap": [
-            energy.taps(layer, runs[layer.name], layer.nonzero + 2 * runs[layer.name], LANES)
+            energy.taps(layer, clusters[layer.name], layer.nonzero + 2 * clusters[layer.name],
+                        LANES)
             for layer in layers]}
     base = energy.total(designs["float32, nothing skipped"]).total
     rows = [(name, found.compute / 1e9, found.sram / 1e9, found.dram / 1e9, found.total / 1e9,

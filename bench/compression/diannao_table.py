@@ -80,8 +80,8 @@ def machines() -> Table:
         ("DianNao with kernel classes", base.tile ** 2, base.tile * (base.tile - 1),
          base.tile ** 2, base.frequency / 1e9),
         ("ours, small", multipliers, SMALL.lanes, SMALL.lanes, None)],
-        note="Ours adds one tap for all its lanes in a clock and multiplies once a run. Its clock "
-             "rate is not known from a layout, so times are not compared.")
+        note="Ours adds one tap for all its lanes in a clock and multiplies once a cluster. Its "
+             "clock rate is not known from a layout, so times are not compared.")
 
 
 def clocks(found: dict[str, list[Part]]) -> Table:

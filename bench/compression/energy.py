@@ -87,13 +87,13 @@ def cluster_sums(layer: Layer, values: int, stored_bytes: int, index_bits: int =
     return energy(operations, INTEGER16, bits, 8 * stored_bytes)
 
 
-def taps(layer: Layer, runs: int, stored_bytes: int, lanes: int, code_bits: int = 4,
+def taps(layer: Layer, clusters: int, stored_bytes: int, lanes: int, code_bits: int = 4,
          slot_bits: int = 32) -> Energy:
     """Our machine: each weight's slot is read once for `lanes` positions, an activation code for
-    every addition, zero activations included; runs: of all channels, one multiplication and
-    addition for each run and position."""
+    every addition, zero activations included; clusters: of all channels, one multiplication and
+    addition for each cluster and position."""
     chunks = -(-layer.positions // lanes)
-    last = runs * layer.positions
+    last = clusters * layer.positions
     operations = Operations(last, layer.used_macs + last)
     bits = (layer.nonzero * chunks * slot_bits + layer.used_macs * code_bits
             + layer.outputs * code_bits)

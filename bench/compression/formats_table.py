@@ -185,17 +185,17 @@ def squeezenet(parts: Parts) -> list[Network]:
 
 
 def streams_of(name: str, weight: np.ndarray) -> list[Cell]:
-    """Taps, runs and bytes of a layer's stream with its own values and with 16 magnitudes."""
+    """Taps, clusters and bytes of a layer's stream with its own values and with 16 magnitudes."""
     cells: list[Cell] = [name, int(np.count_nonzero(weight)),
                          100 * np.count_nonzero(weight) / weight.size]
     for coded in (of_values(weight), magnitudes(name, weight)):
         size = sum(section.size for section in FORMATS["taps"].encode(coded))
-        cells += [runs(coded), long_bytes(coded, size), size, size / coded.nonzero]
+        cells += [clusters(coded), long_bytes(coded, size), size, size / coded.nonzero]
     return cells
 
 
-def runs(coded: Coded) -> int:
-    """Runs of a layer's stream: pairs of a channel and a magnitude that occurs in it."""
+def clusters(coded: Coded) -> int:
+    """Clusters of a layer's stream: pairs of a channel and a magnitude that occurs in it."""
     rank, _ = taps.ranks(coded)
     used = rank[coded.codes.reshape(len(coded.codes), -1)]
     return sum(len(np.unique(row[row != 0])) for row in used)
@@ -205,7 +205,7 @@ def long_bytes(coded: Coded, size: int) -> int:
     """Bytes of gaps that are too long for a tap, in a layer's stream of so many bytes; those of
     its padding too."""
     channels = coded.shape[0] * (stream.CHANNEL_HEAD + 1)
-    return size - channels - 2 * runs(coded) - coded.nonzero
+    return size - channels - 2 * clusters(coded) - coded.nonzero
 
 
 def streams_table(cells: list[list[Cell]]) -> Table:
@@ -214,13 +214,13 @@ def streams_table(cells: list[list[Cell]]) -> Table:
     size = sum(array.size for array in networks.squeezenet_weights().values())
     sums[1], sums[5], sums[9] = 100 * sums[0] / size, sums[4] / sums[0], sums[8] / sums[0]
     columns = [f"{what}{kind}" for kind in ("", ", 16 magnitudes")
-               for what in ("runs", "bytes of long gaps", "bytes", "bytes a tap")]
+               for what in ("clusters", "bytes of long gaps", "bytes", "bytes a tap")]
     return Table("SqueezeNet v1.0 as streams of our machine",
                  ("layer", "taps", "left, percent", *columns), [*cells, ["total", *sums]],
                  note="A tap a weight that is not zero. The published 255 values of a layer have "
-                      "as many magnitudes, which is few taps a run; 16 magnitudes and a scale a "
-                      "channel are what the machine is made for. The network does not fit `small` "
-                      "untiled, so there are no clocks.")
+                      "as many magnitudes, which is few taps a cluster; 16 magnitudes and a scale "
+                      "a channel are what the machine is made for. The network does not fit "
+                      "`small` untiled, so there are no clocks.")
 
 
 def summary(found: list[Network]) -> Table:

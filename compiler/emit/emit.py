@@ -16,7 +16,7 @@ from ...arch import fixed, isa, tables
 from ...arch.config import Config
 from ...arch.meta import Meta
 from ...arch.program import ALIGN, Layer, Piece, Port, Program, Tensor, align
-from ...arch.stream import ChannelStream, Run, encode_stream
+from ...arch.stream import ChannelStream, Cluster, encode_stream
 from ..errors import CompileError
 from ..ir.quantised import Radix
 from ..lower.lowered import Ints, Value
@@ -244,16 +244,16 @@ def _cluster_words(layer: Layer) -> Ints:
 
 
 def _channels(layer: Layer, piece: Piece, position: Ints, job: Job) -> list[ChannelStream]:
-    """The records of a job's channels, positions of each run ascending."""
+    """The records of a job's channels, positions of each cluster ascending."""
     taps = layer.taps
-    run = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
-    order = np.lexsort((position, run))
+    cluster = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
+    order = np.lexsort((position, cluster))
     at, negative = position[order], taps.negative[order] != 0
     out = []
     for k in range(job.first, job.end):
-        runs = []
+        clusters = []
         for r in range(int(taps.channel_clusters[k]), int(taps.channel_clusters[k + 1])):
             part = slice(int(taps.cluster_taps[r]), int(taps.cluster_taps[r + 1]))
-            runs.append(Run(int(taps.cluster_factor[r]), at[part], negative[part]))
-        out.append(ChannelStream(piece.scale[k], piece.bias[k], tuple(runs)))
+            clusters.append(Cluster(int(taps.cluster_factor[r]), at[part], negative[part]))
+        out.append(ChannelStream(piece.scale[k], piece.bias[k], tuple(clusters)))
     return out

@@ -22,7 +22,7 @@ Meaning = Codebook | Radix
 
 
 def lower(quantised: Quantised) -> Lowered:
-    """The network as steps on values; raises CompileError for what no run can express."""
+    """The network as steps on values; raises CompileError for what no taps can express."""
     return _Lowering(quantised).lowered()
 
 

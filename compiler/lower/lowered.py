@@ -46,7 +46,7 @@ class Terms:
     """The taps of a step with real coefficients; one entry each, in no particular order.
 
     Output (k, y, x) gets the sum of +-coefficient * the real value of element (channel, y*sy + dy,
-    x*sx + dx) of plane `plane` of reads[source]. wide: the coefficient may become several runs
+    x*sx + dx) of plane `plane` of reads[source]. wide: the coefficient may become several clusters
     (skip connections).
     """
 

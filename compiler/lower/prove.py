@@ -1,7 +1,8 @@
 """Proof that no sum of a layer can leave its register, from its taps and what they can read.
 
-Every tap's range holds zero (code 0 decodes to it), so the bounds of a run or a channel bound each
-of its prefixes as well. Runs whose S could overflow are split in two or more of the same factor.
+Every tap's range holds zero (code 0 decodes to it), so the bounds of a cluster or a channel bound
+each of its prefixes as well. Clusters whose S could overflow are split in two or more of the same
+factor.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def _sums(x: Ints, edges: Ints) -> Ints:
 
 
 def split_clusters(layer: Layer, values: Sequence[Value], config: Config) -> Taps:
-    """The layer's taps with every run cut where its S could overflow."""
+    """The layer's taps with every cluster cut where its S could overflow."""
     taps = layer.taps
     if layer.op != "sum" or not len(taps.cluster_factor):
         return taps
@@ -63,11 +64,11 @@ def split_clusters(layer: Layer, values: Sequence[Value], config: Config) -> Tap
     if not over.any():
         return taps
     edges = taps.cluster_taps
-    cuts = {int(run): _cuts(low, high, int(edges[run]), int(edges[run + 1]), limit)
-            for run in np.flatnonzero(over)}
+    cuts = {int(r): _cuts(low, high, int(edges[r]), int(edges[r + 1]), limit)
+            for r in np.flatnonzero(over)}
     pieces = np.ones(len(taps.cluster_factor), np.int64)
-    for run, places in cuts.items():
-        pieces[run] += len(places)
+    for r, places in cuts.items():
+        pieces[r] += len(places)
     more = [place for places in cuts.values() for place in places]
     return dataclasses.replace(
         taps, cluster_factor=np.repeat(taps.cluster_factor, pieces),
@@ -88,7 +89,7 @@ def _cuts(low: Ints, high: Ints, first: int, end: int, limit: int) -> list[int]:
 
 
 def bounds(layer: Layer, values: Sequence[Value], config: Config) -> tuple[Ints, Ints, Ints, Ints]:
-    """Worst cases: least and largest S of every run, least and largest T of every channel."""
+    """Worst cases: least and largest S of every cluster, least and largest T of every channel."""
     low, high = _layer_ranges(layer, values, config)
     taps = layer.taps
     s_low, s_high = _sums(low, taps.cluster_taps), _sums(high, taps.cluster_taps)

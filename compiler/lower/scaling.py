@@ -1,4 +1,4 @@
-"""Real coefficients to the machine's integers: run factors, scales, biases, thresholds.
+"""Real coefficients to the machine's integers: factors of clusters, scales, biases, thresholds.
 
 T_k = s_k * real sum; v = real value in units of sv; m_k = 2^(16+t) / (s_k * sv). s_k makes the
 largest factor of a channel as large as its field and the proof of T allow, sv is the finest unit in
@@ -23,7 +23,7 @@ from ..quantise.segments import Segments, segments
 from .lowered import Floats, Ints, Lowered, Step, Terms, Value
 from .prove import prove, split_clusters, tap_ranges
 
-# a skip connection may have the factor of this many runs (docs/decisions/0008)
+# a skip connection may have the factor of this many clusters (docs/decisions/0008)
 WIDE_RUNS = 4
 # s_k is chosen among this many values, from the largest possible down to this part of it
 GAINS = 64
@@ -76,9 +76,9 @@ def scale_step(step: Step, values: list[Value], config: Config) -> tuple[Layer, 
 
 
 def group(terms: Terms, factor: Ints, channels: int) -> Taps:
-    """Taps with their factors as runs: one for each channel and factor, largest factor first.
+    """Taps with their factors as clusters: one for each channel and factor, largest factor first.
 
-    Taps of factor 0 are left out; the second tap of a place and factor goes to a further run.
+    Taps of factor 0 are left out; the second tap of a place and factor goes to a further cluster.
     """
     terms, factor = terms.take(factor != 0), factor[factor != 0]
     if not len(factor):
@@ -342,9 +342,9 @@ def _keep_unsaturated(gain: Floats, worst: Floats, target: _Target, shift: int) 
 
 
 def _widen(terms: Terms, factor: Ints, largest: int) -> tuple[Terms, Ints]:
-    """Wide taps of a larger factor than a run can have, in several runs whose factors add up.
+    """Wide taps of a larger factor than a cluster can have, in several whose factors add up.
 
-    They join the channel's largest runs, which costs a clock each, and the rest gets its own run.
+    They join the channel's largest clusters, which costs a clock each; the rest gets its own.
     """
     big = np.flatnonzero(factor > largest)
     if not terms.wide[big].all():
@@ -359,10 +359,10 @@ def _widen(terms: Terms, factor: Ints, largest: int) -> tuple[Terms, Ints]:
     return terms.take(np.concatenate(index)), np.concatenate(factors)
 
 
-def _parts(total: int, runs: list[int], largest: int) -> list[int]:
-    """Factors that add up to total: of existing runs (descending) first, then of new ones."""
+def _parts(total: int, existing: list[int], largest: int) -> list[int]:
+    """Factors that add up to total: of existing clusters (descending) first, then of new ones."""
     parts = []
-    for factor in runs:
+    for factor in existing:
         if total <= largest or factor < largest // 4:
             break
         parts.append(factor)

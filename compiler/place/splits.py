@@ -224,9 +224,9 @@ def copy_layer(name: str, source: int, output: int, value: Value) -> Layer:
         return passing(name, "Copy", (Source(source),), output, terms, channels)
     piece = Piece(0, 0, height, width, (SCALE_MAX,) * channels,
                   (1 << (PRODUCT_SHIFT - 1),) * channels)
-    runs = group(terms, np.ones(len(terms), np.int64), channels)
-    return Layer(name, "Copy", "sum", (Source(source),), output, runs, (piece,), int(Mode.RADIX), 0,
-                 digits=meaning.planes, radix_width=meaning.bits)
+    copied = group(terms, np.ones(len(terms), np.int64), channels)
+    return Layer(name, "Copy", "sum", (Source(source),), output, copied, (piece,),
+                 int(Mode.RADIX), 0, digits=meaning.planes, radix_width=meaning.bits)
 
 
 def _interleaved(net: Scaled) -> set[int]:

@@ -51,9 +51,9 @@ def decode(sections: Sequence[Section], coded: Coded) -> Codes:
     out = np.zeros((coded.shape[0], int(np.prod(coded.shape[1:]))), np.uint8)
     try:
         for row, channel in zip(out, channels, strict=True):
-            for run in channel.runs:
-                at = [place[p] for p in run.positions.tolist()]
-                row[at] = [code_of[run.factor, n] for n in run.negative.tolist()]
+            for cluster in channel.clusters:
+                at = [place[p] for p in cluster.positions.tolist()]
+                row[at] = [code_of[cluster.factor, n] for n in cluster.negative.tolist()]
     except KeyError as error:
         raise CompressError(f"the tap stream holds {error}, which the layer does not have; the "
                             "file is damaged") from None
@@ -93,8 +93,8 @@ def _bytes(channel: Ints, rank: Ints, position: Ints, negative: NDArray[np.bool_
            ) -> NDArray[np.uint8]:
     """The stream of taps ordered by channel, rank and position.
 
-    Every tap has a piece: what precedes it (ends and heads of channels, a run's header, LONGs) and
-    its own byte; the ends and heads that follow the last tap are a piece too.
+    Every tap has a piece: what precedes it (ends and heads of channels, a cluster's header,
+    LONGs) and its own byte; the ends and heads that follow the last tap are a piece too.
     """
     count = len(channel)
     before_channel = np.concatenate([[-1], channel])[:count]

@@ -203,23 +203,23 @@ def changed(channel: ChannelStream, kind: str, at: int) -> ChannelStream:
         return dataclasses.replace(channel, scale=channel.scale ^ 1 << at % 16)
     if kind == "bias":
         return dataclasses.replace(channel, bias=channel.bias ^ 1 << at % 30)
-    runs = list(channel.runs)
-    if not runs:
+    clusters = list(channel.clusters)
+    if not clusters:
         return channel
-    run = runs[at % len(runs)]
-    tap = at % len(run.positions)
+    cluster = clusters[at % len(clusters)]
+    tap = at % len(cluster.positions)
     if kind == "factor":
-        run = dataclasses.replace(run, factor=run.factor ^ 1)
+        cluster = dataclasses.replace(cluster, factor=cluster.factor ^ 1)
     elif kind == "negative":
-        flipped = run.negative.copy()
+        flipped = cluster.negative.copy()
         flipped[tap] ^= True
-        run = dataclasses.replace(run, negative=flipped)
+        cluster = dataclasses.replace(cluster, negative=flipped)
     else:
-        moved = run.positions.copy()
+        moved = cluster.positions.copy()
         moved[-1] += 1
-        run = dataclasses.replace(run, positions=moved)
-    runs[at % len(runs)] = run
-    return dataclasses.replace(channel, runs=tuple(runs))
+        cluster = dataclasses.replace(cluster, positions=moved)
+    clusters[at % len(clusters)] = cluster
+    return dataclasses.replace(channel, clusters=tuple(clusters))
 
 
 @settings(max_examples=30, deadline=None)

@@ -38,7 +38,7 @@ from kcnn.arch.config import Config
 from kcnn.arch.errors import ConfigError
 from kcnn.arch.isa import Fill, Table
 from kcnn.arch.program import Piece, Source
-from kcnn.arch.stream import Run
+from kcnn.arch.stream import Cluster
 
 WIDE = dataclasses.replace(Config.preset("small"), port_bits=256, name="wide")
 
@@ -143,7 +143,8 @@ def test_thresholds_ascend():
 
 # ---- streams ---------------------------------------------------------------------------------
 @pytest.mark.parametrize("data, sentence", [
-    (b"\x00" * 64, "instruction 7 (RUN): its stream: byte 6 is 0x00, a run header was expected"),
+    (b"\x00" * 64, "instruction 7 (RUN): its stream: byte 6 is 0x00, a cluster header was "
+                   "expected"),
     (channels([taps(0)]), "its stream: ends at byte 16 inside a channel"),
     (channels([taps(0)], [taps(0)], [taps(0)]), "its stream goes on behind the last of channels=2"),
     (channels([taps(0)], [taps(0, factor=256)]), "has the factor [256], which does not fit "
@@ -176,7 +177,7 @@ def test_taps_fit_the_cache():
 
 def test_sums_cannot_overflow():
     low, high = min(CODE.tensors[0].values), max(CODE.tensors[0].values)      # -247 and 241
-    mixed = Run(3, np.array([0, 1, 2]), np.array([False, True, True]))
+    mixed = Cluster(3, np.array([0, 1, 2]), np.array([False, True, True]))
     program = with_instruction(with_stream(CODE, channels([mixed], [])), RUN, stream_units=2)
 
     def width(**bits):
@@ -425,10 +426,10 @@ def test_a_ramp_may_fill_the_base_table(entries, fits):
 @pytest.mark.parametrize("first, second, units, rest", [
     (10, 0, 2, None), (10, 1, 2, 3), (10, 1, 3, None), (12, 1, 4, 33), (12, 2, 4, None)])
 def test_a_stream_leaves_four_to_32_bytes(first, second, units, rest):
-    """Two channels; the first has one or two runs: 6 + 2 + taps (+ 2 + taps) + 1, and 7 bytes."""
-    runs = [taps(*OFFSETS[:first - 2 * (not second)])]
-    runs += [taps(*OFFSETS[:second], factor=2)] if second else [taps(0, 1, factor=2)]
-    program = bare(with_instruction(with_stream(CODE, channels(runs, [])), RUN,
+    """Two channels; the first has one or two clusters: 6 + 2 + taps (+ 2 + taps) + 1, and 7."""
+    clusters = [taps(*OFFSETS[:first - 2 * (not second)])]
+    clusters += [taps(*OFFSETS[:second], factor=2)] if second else [taps(0, 1, factor=2)]
+    program = bare(with_instruction(with_stream(CODE, channels(clusters, [])), RUN,
                                     stream_units=units))
     if rest is None:
         check.verify(program)
@@ -439,8 +440,8 @@ def test_a_stream_leaves_four_to_32_bytes(first, second, units, rest):
 @pytest.mark.parametrize("count", [15, 16, 17])
 def test_a_channel_may_fill_the_tap_cache(count):
     program = dataclasses.replace(bare(CODE), config=dataclasses.replace(CODE.config, tap_slots=16))
-    runs = [taps(*OFFSETS), taps(*OFFSETS[:count - 12], factor=2)]
-    changed = with_instruction(with_stream(program, channels(runs, [])), RUN, stream_units=3)
+    clusters = [taps(*OFFSETS), taps(*OFFSETS[:count - 12], factor=2)]
+    changed = with_instruction(with_stream(program, channels(clusters, [])), RUN, stream_units=3)
     if count <= 16:
         check.verify(changed)
     else:

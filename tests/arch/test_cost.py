@@ -17,7 +17,7 @@ seeds = st.integers(0, 1 << 30)
 
 
 def offsets(channels: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """channel_clusters and cluster_taps of the lengths of every channel's runs."""
+    """channel_clusters and cluster_taps of the lengths of every channel's clusters."""
     sizes = [size for runs in channels for size in runs]
     return np.cumsum([0, *map(len, channels)]), np.cumsum([0, *sizes])
 
@@ -68,7 +68,7 @@ def test_hundreds_of_chunks_cost_few_steps(channels, drain, monkeypatch):
 
 
 def test_a_run_by_hand():
-    """tiny: P = 4, M = 2, D = 1; 3 channels of one run of 10 taps, 5 chunks: taps bind."""
+    """tiny: P = 4, M = 2, D = 1; 3 channels of one cluster of 10 taps, 5 chunks: taps bind."""
     stream = cost.Stream.of(*offsets([[10]] * 3), 2)
     # 3 to the first issue, 150 taps, M + 12 to the totals, 4 operations, 14 to the write
     assert cost.run_cycles(TINY, 5, cost.operations(TINY), stream) == 3 + 150 + 14 + 3 + 14 + 1

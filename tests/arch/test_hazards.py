@@ -28,7 +28,7 @@ from broken import (
 from hypothesis import given, settings
 from kcnn.arch import check, effects, hazards, isa, order, parse
 from kcnn.arch.isa import Mode, Table, TableLoad
-from kcnn.arch.stream import Run
+from kcnn.arch.stream import Cluster
 
 
 def test_deadlocks_are_found():
@@ -141,8 +141,8 @@ def narrow(program, **bits):
 def test_a_sum_must_fit_after_every_tap(sign):
     """All values are far from zero, so the sum of all taps is smaller than that of the first."""
     values = sign * np.arange(200, 216)
-    run = Run(1, np.array([0, 1, 2, 3]), np.array([False, False, True, True]))
-    program = with_values(with_stream(bare(CODE), channels([run], [])), values)
+    cluster = Cluster(1, np.array([0, 1, 2, 3]), np.array([False, False, True, True]))
+    program = with_values(with_stream(bare(CODE), channels([cluster], [])), values)
     program = with_instruction(program, RUN, stream_units=2)
     refused(narrow(program, sum_bits=9), f"a cluster sum S can reach {2 * 215}, which 9 bits do "
                                          "not hold")
@@ -152,9 +152,9 @@ def test_a_sum_must_fit_after_every_tap(sign):
 @pytest.mark.parametrize("sign", [1, -1])
 def test_a_total_must_fit_after_every_run(sign):
     values = sign * np.arange(200, 216)
-    runs = [Run(factor, np.array([0, 1, 2, 3, 4]), np.zeros(5, bool))
+    clusters = [Cluster(factor, np.array([0, 1, 2, 3, 4]), np.zeros(5, bool))
             for factor in (255, 255, -255, -255)]
-    program = with_values(with_stream(bare(CODE), channels(runs, [])), values)
+    program = with_values(with_stream(bare(CODE), channels(clusters, [])), values)
     program = with_instruction(program, RUN, stream_units=3)
     reached = 2 * 255 * 5 * 215
     assert 1 << 19 <= reached < 1 << 20
@@ -169,8 +169,8 @@ def test_a_total_must_fit_after_every_run(sign):
 def test_sums_may_fill_their_bits_completely(value, negative, taps_held):
     """10 bits hold -512 to 511: so many taps of one value fit, and not one more."""
     def program(count):
-        run = Run(1, np.arange(count), np.full(count, negative))
-        changed = with_stream(CODE, channels([run], []))
+        cluster = Cluster(1, np.arange(count), np.full(count, negative))
+        changed = with_stream(CODE, channels([cluster], []))
         return narrow(with_instruction(with_values(changed, [value] * 16), RUN, stream_units=2),
                       sum_bits=10)
     check.verify(program(taps_held))
@@ -180,8 +180,8 @@ def test_sums_may_fill_their_bits_completely(value, negative, taps_held):
 
 def test_a_maximum_is_one_value_of_the_run():
     """Its taps do not add up, and the sign of any of them may meet the largest value."""
-    run = Run(3, np.array([0, 1]), np.array([False, True]))
-    program = with_instruction(with_stream(PASS, channels([run], [])), RUN - 1, stream_units=2)
+    cluster = Cluster(3, np.array([0, 1]), np.array([False, True]))
+    program = with_instruction(with_stream(PASS, channels([cluster], [])), RUN - 1, stream_units=2)
     for value in (-256, 255):
         check.verify(narrow(with_values(program, [0, value] * 8), sum_bits=10))
     check.verify(narrow(with_values(program, [0, 255] * 8), sum_bits=9))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kcnn.arch import stream
 from kcnn.arch.errors import FormatError
 from kcnn.arch.parse import parse
-from kcnn.arch.stream import ChannelStream, Run
+from kcnn.arch.stream import ChannelStream, Cluster
 
 # low bytes that look like a header, a long gap, an end
 FACTORS = st.one_of(st.integers(-2048, 2047), st.sampled_from([-1, 0x70, 0x77, -137, 0x7F, 0xF3]))
@@ -15,16 +15,16 @@ GAPS = st.one_of(st.integers(0, 3), st.integers(0x6E, 0x72), st.integers(0, 3000
 
 
 @st.composite
-def runs(draw):
+def clusters(draw):
     gaps = draw(st.lists(GAPS, min_size=1, max_size=6))
     signs = draw(st.lists(st.booleans(), min_size=len(gaps), max_size=len(gaps)))
-    return Run(draw(FACTORS), np.cumsum(np.array(gaps) + 1) - 1, np.array(signs, bool))
+    return Cluster(draw(FACTORS), np.cumsum(np.array(gaps) + 1) - 1, np.array(signs, bool))
 
 
 def channels():
     head = st.sampled_from([0, 0xFFFF, 0x7070, 0x12FF])
     bias = st.sampled_from([0, -1, 0x70707070, 0x7F70FF70, -(1 << 31)])
-    found = st.builds(ChannelStream, head, bias, st.lists(runs(), max_size=5).map(tuple))
+    found = st.builds(ChannelStream, head, bias, st.lists(clusters(), max_size=5).map(tuple))
     return st.lists(found, min_size=1, max_size=5)
 
 
@@ -38,13 +38,14 @@ def test_says_what_decode_says(found):
     parsed = parse(array(data), len(found), "stream")
     assert parsed.scale.tolist() == [c.scale for c in found]
     assert parsed.bias.tolist() == [c.bias for c in found]
-    run = [r for c in found for r in c.runs]
-    assert parsed.factor.tolist() == [r.factor for r in run]
+    clusters = [r for c in found for r in c.clusters]
+    assert parsed.factor.tolist() == [r.factor for r in clusters]
     assert parsed.channel_clusters.tolist() == np.cumsum(
-        [0] + [len(c.runs) for c in found]).tolist()
-    assert parsed.cluster_taps.tolist() == np.cumsum([0] + [len(r.positions) for r in run]).tolist()
-    assert parsed.position.tolist() == [p for r in run for p in r.positions.tolist()]
-    assert parsed.negative.tolist() == [int(n) for r in run for n in r.negative]
+        [0] + [len(c.clusters) for c in found]).tolist()
+    assert parsed.cluster_taps.tolist() == np.cumsum(
+        [0] + [len(r.positions) for r in clusters]).tolist()
+    assert parsed.position.tolist() == [p for r in clusters for p in r.positions.tolist()]
+    assert parsed.negative.tolist() == [int(n) for r in clusters for n in r.negative]
 
 
 def walk(data, at):
@@ -80,9 +81,9 @@ def test_items_are_those_of_the_parser(found):
 @pytest.mark.parametrize("body, sentence", [
     (b"\x70\x01\x00", "ends inside the channel at byte 0"),
     (b"\x70\x01\xfd\x00\xff", "byte 8 is reserved"),
-    (b"\x70\x01\xff", "a run without taps"),
-    (b"\x00\xff", "a tap outside a run"),
-    (b"\x70\x01\x00\x70\x02\x70\x03\x00\xff", "a run without taps"),
+    (b"\x70\x01\xff", "a cluster without taps"),
+    (b"\x00\xff", "a tap outside a cluster"),
+    (b"\x70\x01\x00\x70\x02\x70\x03\x00\xff", "a cluster without taps"),
 ])
 def test_damage_is_refused(body, sentence):
     with pytest.raises(FormatError, match=sentence):
@@ -103,5 +104,5 @@ def test_refuses_what_decode_refuses(body, count):
         return
     parsed = parse(array(data), count, "stream")
     assert parsed.ends[-1] == used
-    assert parsed.position.tolist() == [p for c in found for r in c.runs
+    assert parsed.position.tolist() == [p for c in found for r in c.clusters
                                         for p in r.positions.tolist()]

@@ -175,7 +175,7 @@ def test_maxima_are_torch_max_pools(shape, kernel, stride, pad, seed, signed):
 @settings(max_examples=20)
 @given(st.integers(0, 1 << 16), st.integers(1, 3), st.integers(1, 4))
 def test_a_second_source_is_added(seed, stride, repeat):
-    """A residual add: one more run, whose tap is repeated, in another codebook and stride."""
+    """A residual add: one more cluster, whose tap is repeated, in another codebook and stride."""
     rng = np.random.default_rng(seed)
     shape, skip_shape = (2, 3, 4 * stride, 3 * stride), (2, 3, 4, 3)
     source, skip = codes_tensor(rng, shape), codes_tensor(rng, skip_shape)
@@ -193,7 +193,7 @@ def test_a_second_source_is_added(seed, stride, repeat):
 
 
 def with_skip(taps, factors, repeat):
-    """The taps with a run more in every channel: `repeat` taps of channel k of source 1."""
+    """The taps with a cluster more in every channel: `repeat` taps of channel k of source 1."""
     channel_clusters, cluster_factor, cluster_taps, columns = [0], [], [0], []
     for k in range(len(taps.channel_clusters) - 1):
         for r in range(taps.channel_clusters[k], taps.channel_clusters[k + 1]):

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kcnn.arch import stream
 from kcnn.arch.errors import FormatError
-from kcnn.arch.stream import ChannelStream, Run
+from kcnn.arch.stream import ChannelStream, Cluster
 
 
-def run(factor, *taps):
+def cluster(factor, *taps):
     """Taps as positions; ~position for a negative one."""
     positions = [t if t >= 0 else ~t for t in taps]
-    return Run(factor, np.array(positions, np.int64), np.array([t < 0 for t in taps], bool))
+    return Cluster(factor, np.array(positions, np.int64), np.array([t < 0 for t in taps], bool))
 
 
 def plain(channels):
     return [(c.scale, c.bias, [(r.factor, r.positions.tolist(), r.negative.tolist())
-                               for r in c.runs]) for c in channels]
+                               for r in c.clusters]) for c in channels]
 
 
 @st.composite
@@ -30,7 +30,7 @@ def channels(draw):
                               max_size=6))
         positions = np.cumsum(np.array(steps) + 1) - 1
         signs = draw(st.lists(st.booleans(), min_size=len(steps), max_size=len(steps)))
-        found.append(Run(draw(st.integers(-2048, 2047)), positions, np.array(signs, bool)))
+        found.append(Cluster(draw(st.integers(-2048, 2047)), positions, np.array(signs, bool)))
     return ChannelStream(draw(st.integers(0, 65535)),
                          draw(st.integers(-(1 << 31), (1 << 31) - 1)), tuple(found))
 
@@ -51,7 +51,8 @@ def test_any_length_is_filled_up_to_whole_units_with_at_least_four_bytes():
 
 
 def test_bytes_by_hand():
-    data = stream.encode_stream([ChannelStream(0x1234, -2, (run(-1, 0, ~1, 113), run(300, 5)))])
+    clusters = cluster(-1, 0, ~1, 113), cluster(300, 5)
+    data = stream.encode_stream([ChannelStream(0x1234, -2, clusters)])
     assert data == bytes.fromhex("3412 feffffff 7fff 00 80 6f 712c 05 ff") + bytes(17)
 
 
@@ -62,17 +63,17 @@ def test_bytes_by_hand():
 ])
 def test_long_gaps(gap, longs, last):
     expected = bytes([0x70, 1, *(0xEF + k for k in longs), last | 0x80])
-    data = stream.encode_cluster(run(1, ~gap))
+    data = stream.encode_cluster(cluster(1, ~gap))
     assert data == expected and type(data) is bytes
     (channel,), _ = stream.decode_stream(bytes(6) + data + b"\xff", 1)
-    assert channel.runs[0].positions.tolist() == [gap]
+    assert channel.clusters[0].positions.tolist() == [gap]
 
 
 def test_all_gaps_up_to_two_chains():
     for gap in range(2000):
-        data = bytes(6) + stream.encode_cluster(run(5, 3, 4 + gap)) + b"\xff"
+        data = bytes(6) + stream.encode_cluster(cluster(5, 3, 4 + gap)) + b"\xff"
         (channel,), used = stream.decode_stream(data, 1)
-        assert channel.runs[0].positions.tolist() == [3, 4 + gap] and used == len(data)
+        assert channel.clusters[0].positions.tolist() == [3, 4 + gap] and used == len(data)
 
 
 @given(channels())
@@ -84,10 +85,10 @@ def test_every_truncation_is_refused(channel):
 
 
 @pytest.mark.parametrize("body, sentence", [
-    ("fc ff", "here: byte 6 is 0xfc, a run header was expected"),
-    ("00 ff", "here: byte 6 is 0x00, a run header was expected"),
-    ("70 01 ff", "here: the run at byte 6 has no tap"),
-    ("70 01 70 02 00 ff", "here: the run at byte 6 has no tap"),
+    ("fc ff", "here: byte 6 is 0xfc, a cluster header was expected"),
+    ("00 ff", "here: byte 6 is 0x00, a cluster header was expected"),
+    ("70 01 ff", "here: the cluster at byte 6 has no tap"),
+    ("70 01 70 02 00 ff", "here: the cluster at byte 6 has no tap"),
     ("70 01 00 fc ff", "here: byte 9 is 0xfc, which is reserved"),
     ("70 01 00 fe ff", "here: byte 9 is 0xfe, which is reserved"),
     ("70 01 f0 ff", "here: byte 9 follows a LONG but is no tap"),
@@ -110,21 +111,21 @@ def test_channels_are_counted():
 
 def test_positions_must_ascend():
     with pytest.raises(ValueError, match="ascend"):
-        stream.encode_cluster(run(1, 5, 5))
+        stream.encode_cluster(cluster(1, 5, 5))
 
 
 def test_taps_are_counted_over_runs():
-    assert ChannelStream(0, 0, (run(1, 2, 3), run(2, 0))).taps == 3
+    assert ChannelStream(0, 0, (cluster(1, 2, 3), cluster(2, 0))).taps == 3
 
 
 def test_a_run_has_a_sign_for_every_position():
     with pytest.raises(ValueError):
-        stream.encode_cluster(Run(1, np.array([0, 1]), np.array([False])))
+        stream.encode_cluster(Cluster(1, np.array([0, 1]), np.array([False])))
     with pytest.raises(ValueError):
-        stream.encode_cluster(Run(1, np.array([0]), np.array([False, True])))
+        stream.encode_cluster(Cluster(1, np.array([0]), np.array([False, True])))
 
 
-@pytest.mark.parametrize("record", [run(1, 0), ChannelStream(0, 0, ())])
+@pytest.mark.parametrize("record", [cluster(1, 0), ChannelStream(0, 0, ())])
 def test_records_do_not_change(record):
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(record, dataclasses.fields(record)[0].name, 0)

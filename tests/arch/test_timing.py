@@ -146,7 +146,7 @@ def clocked_issue(channels, chunks, operations, full, share, taken):
     Returns drain starts, cycles of the last presentations, (last issue, last drain cycle), clocks
     without an issue from the first possible one to the last.
     """
-    slots = []                                           # (channel, chunk, last of run, final)
+    slots = []                                           # (channel, chunk, last of cluster, final)
     for channel, runs in enumerate(channels):
         one = [i == n - 1 for n in runs or [1] for i in range(n)]
         for chunk in range(chunks):
@@ -188,7 +188,7 @@ def test_lengths_by_hand():
     found = timing.lengths(np.array([0, 3, 3, 4]), np.array([0, 5, 6, 9, 11]), 2)
     assert found.slots.tolist() == [9, 1, 2]
     assert found.first.tolist() == [5, 1, 2]
-    assert found.rest.tolist() == [5, 0, 0]          # the run of one tap takes two clocks
+    assert found.rest.tolist() == [5, 0, 0]          # the cluster of one tap takes two clocks
     assert found.tail.tolist() == [1, 0, 0]
 
 

@@ -31,23 +31,23 @@ TENSORS = (Tensor("x", layout(0, 2, 1), 1 / 105, VALUES),
 
 def taps(channels: list[list[tuple[int, int, int]]]) -> Taps:
     """Runs of one tap each: per output channel (factor, input channel, negative)."""
-    flat = [run for channel in channels for run in channel]
+    flat = [cluster for channel in channels for cluster in channel]
     zeros = np.zeros(len(flat), np.int64)
     return Taps(channel_clusters=np.cumsum([0] + [len(c) for c in channels]).astype(np.int64),
-                cluster_factor=np.array([run[0] for run in flat], np.int64),
+                cluster_factor=np.array([cluster[0] for cluster in flat], np.int64),
                 cluster_taps=np.arange(len(flat) + 1, dtype=np.int64), source=zeros,
-                channel=np.array([run[1] for run in flat], np.int64), plane=zeros, dy=zeros,
-                dx=zeros, negative=np.array([run[2] for run in flat], np.int64))
+                channel=np.array([cluster[1] for cluster in flat], np.int64), plane=zeros, dy=zeros,
+                dx=zeros, negative=np.array([cluster[2] for cluster in flat], np.int64))
 
 
 def encoded(what: Taps, scale: tuple[int, ...], bias: tuple[int, ...]) -> bytes:
     """The stream of such taps: a position is a base entry, here the input channel."""
     records = []
     for k, (m, b) in enumerate(zip(scale, bias, strict=True)):
-        runs = tuple(stream.Run(int(what.cluster_factor[r]), what.channel[r:r + 1],
+        clusters = tuple(stream.Cluster(int(what.cluster_factor[r]), what.channel[r:r + 1],
                                 what.negative[r:r + 1].astype(bool))
                      for r in range(what.channel_clusters[k], what.channel_clusters[k + 1]))
-        records.append(stream.ChannelStream(m, b, runs))
+        records.append(stream.ChannelStream(m, b, clusters))
     return stream.encode_stream(records)
 
 

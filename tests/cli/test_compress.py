@@ -114,7 +114,7 @@ def test_accuracies_are_those_of_the_written_network(small: Path, digits: Path) 
 
 def test_the_result_compiles_with_its_zeros_and_clusters(kcnn: Callable, small: Path, digits: Path,
                                                          tmp_path: Path) -> None:
-    """Channel by channel the binary has a tap for every weight and a run for every magnitude."""
+    """Channel by channel the binary has a tap for a weight and a cluster for a magnitude."""
     report = json.loads((small / "report.json").read_text())
     assert report["prefixes"][-1]["clusters"] in methods.COUNTS
     ran = kcnn("compile", small / "small.pt2", "--calibration", digits / "X.npz", "--config",
@@ -127,7 +127,7 @@ def test_the_result_compiles_with_its_zeros_and_clusters(kcnn: Callable, small: 
         per_channel = [(np.count_nonzero(row), len(np.unique(row[row > 0])))
                        for row in np.abs(op.weight).reshape(len(op.weight), -1)]
         assert [in_channel(taps, k) for k in range(len(op.weight))] == per_channel
-        assert tuple(np.sum(per_channel, 0)) == (told["taps"], told["runs"])
+        assert tuple(np.sum(per_channel, 0)) == (told["taps"], told["clusters"])
         most = max(count for _, count in per_channel)
         assert most == told["magnitudes"] <= report["prefixes"][-1]["clusters"]
 

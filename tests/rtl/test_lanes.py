@@ -7,7 +7,7 @@ import pytest
 from core_bench import Part
 from kcnn.arch.config import Config
 from kcnn.rtl.lanes import cluster_sums, decode, maxima, signs_of
-from kcnn.rtl.multipliers import SIGNS, RunEnd
+from kcnn.rtl.multipliers import SIGNS, ClusterEnd
 from kcnn.rtl.signals import bit, number, word, wrapping
 from kcnn.rtl.tables import TablePorts
 from myhdl import ResetSignal, always_comb, block
@@ -54,7 +54,7 @@ def test_the_maximum_of_a_run_is_the_first_largest_by_its_lowest_bits():
         cycle = 0
         while True:
             if cycle % 60 == 0:
-                ports["valid"].next = ports["last"].next = 1      # ends the run before
+                ports["valid"].next = ports["last"].next = 1      # ends the cluster before
                 yield
                 ports["max_run"].next = cycle % 120 < 60
             ports["value0"].next = rng.randrange(-256, 256)
@@ -165,7 +165,7 @@ def sums(clk, reset, tap, max_run, value0, value1, sum0, sum1, sum_bits):
 def test_sums_of_runs_wrap_and_maxima_count_once(sum_bits):
     def make():
         return sums, {"clk": bit(), "reset": reset_signal(),
-                      "tap": Part(RunEnd(CONFIG), "valid", "last", "negative"),
+                      "tap": Part(ClusterEnd(CONFIG), "valid", "last", "negative"),
                       "max_run": bit(), "value0": number(9), "value1": number(9),
                       "sum0": number(sum_bits), "sum1": number(sum_bits), "sum_bits": sum_bits}
 

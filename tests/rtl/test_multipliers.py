@@ -1,4 +1,4 @@
-"""Multipliers against sums of products, with runs as close together as M allows."""
+"""Multipliers against sums of products, with clusters as close together as M allows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 from core_bench import Part
 from kcnn.arch.config import Config
-from kcnn.rtl.multipliers import RunEnd, lane_multipliers, shared_multipliers
+from kcnn.rtl.multipliers import ClusterEnd, lane_multipliers, shared_multipliers
 from kcnn.rtl.signals import bit, word, wrapping
 from myhdl import ResetSignal, always_comb, block
 from replay import replay
@@ -69,7 +69,7 @@ def make_for(config):
                        else (shared_between_ports, "moving"))
         return block, {
             "clk": bit(), "reset": ResetSignal(0, active=1, isasync=False), mode: bit(),
-            "tap": Part(RunEnd(config), "valid", "last", "closing", "factor"),
+            "tap": Part(ClusterEnd(config), "valid", "last", "closing", "factor"),
             "amounts": word(width * config.lanes),
             "at_total": word(2 + step_bits),
             "joined": word(config.total_bits * config.multipliers), "complete": bit(),
@@ -78,7 +78,7 @@ def make_for(config):
 
 
 class Multiplied:
-    """Random runs of random chunks, and what must come of them."""
+    """Random clusters of random chunks, and what must come of them."""
 
     def __init__(self, config, rng):
         self.config = config
@@ -88,7 +88,7 @@ class Multiplied:
         self.wanted: dict[int, tuple[int, list[int]]] = {}     # complete cycle: bank, totals
 
     def run(self, cycle, counts):
-        """A run (M = 1: a tap) that ends in this cycle: factor, sums, and if it ends its chunk."""
+        """A cluster (M = 1: a tap) that ends in this cycle: factor, sums, if it ends its chunk."""
         half = 1 << (self.config.factor_bits - 1)
         factor = self.rng.choice((-half, half - 1, self.rng.randrange(-half, half)))
         limit = 1 << (self.width - 1)

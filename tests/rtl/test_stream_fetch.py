@@ -26,15 +26,15 @@ CONFIGS = {"tiny": TINY,
 
 def random_channel(rng, config):
     """Runs with gaps of every size; most positions are near the end of the range sometimes."""
-    runs = []
+    clusters = []
     for _ in range(rng.choice((0, 1, 2, 2, 5))):
         count, far = rng.choice((1, 1, 2, 5, 9)), rng.choice((120, 300, 1 << config.position_bits))
         taken = sorted(rng.sample(range(far), count))
         half = 1 << config.factor_bits - 1
-        runs.append(stream.Run(rng.randrange(-half, half), np.array(taken, np.int64),
+        clusters.append(stream.Cluster(rng.randrange(-half, half), np.array(taken, np.int64),
                                np.array([rng.random() < 0.5 for _ in taken], bool)))
     return stream.ChannelStream(rng.randrange(1 << 16), rng.randrange(-1 << 31, 1 << 31),
-                                tuple(runs))
+                                tuple(clusters))
 
 
 def items_of(channels):
@@ -60,10 +60,10 @@ def slots_of(channel, config):
     factor_mask = (1 << config.factor_bits) - 1
     last = 1 << config.position_bits + 1 + config.factor_bits
     found = [int(position) | int(negative) << config.position_bits
-             | (run.factor & factor_mask) << config.position_bits + 1
-             | last * (i == len(run.positions) - 1)
-             for run in channel.runs
-             for i, (position, negative) in enumerate(zip(run.positions, run.negative,
+             | (cluster.factor & factor_mask) << config.position_bits + 1
+             | last * (i == len(cluster.positions) - 1)
+             for cluster in channel.clusters
+             for i, (position, negative) in enumerate(zip(cluster.positions, cluster.negative,
                                                           strict=True))]
     return found or [last]
 

@@ -23,8 +23,8 @@ FIELDS = {f.name: 0 for f in Run.FIELDS} | {
 
 def parsed(*channels):
     records = [stream.ChannelStream(1, 0, tuple(
-        stream.Run(factor, np.array(positions), np.array(negative, bool))
-        for factor, positions, negative in runs)) for runs in channels]
+        stream.Cluster(factor, np.array(positions), np.array(negative, bool))
+        for factor, positions, negative in clusters)) for clusters in channels]
     data = np.frombuffer(stream.encode_stream(records), np.uint8)
     return parse(data, len(channels), "stream")
 

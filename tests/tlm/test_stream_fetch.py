@@ -33,7 +33,7 @@ def streams(rng, config, count):
             cut = np.sort(rng.integers(0, taps + 1, 3))
             parts = [p for p in np.split(positions, cut) if len(p)]
             records.append(stream.ChannelStream(1, 2, tuple(
-                stream.Run(3, p, rng.random(len(p)) < 0.5) for p in parts)))
+                stream.Cluster(3, p, rng.random(len(p)) < 0.5) for p in parts)))
         code = stream.encode_stream(records)
         runs.append(Run(**FIELDS | {"stream": len(data) // 16, "channels": len(records),
                                     "stream_units": len(code) // 16, "kernel_bits": 5}))
@@ -113,7 +113,7 @@ def test_full_buffers_and_credits(name, seed, slow):
 
 def broken(change, config=CONFIGS["m1"], taps=4):
     record = stream.ChannelStream(1, 2, (
-        stream.Run(3, np.arange(taps), np.zeros(taps, bool)),))
+        stream.Cluster(3, np.arange(taps), np.zeros(taps, bool)),))
     data = change(stream.encode_stream([record]))
     run = Run(**FIELDS | {"stream_units": -(-len(data) // 16)})
     transactions(config, MemoryModel.fixed(0), np.frombuffer(data, np.uint8), [run], [0])

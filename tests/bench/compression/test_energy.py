@@ -42,7 +42,7 @@ def test_a_clustered_layer_by_hand() -> None:
 
 
 def test_our_machine_by_hand() -> None:
-    found = energy.taps(LAYER, runs=7, stored_bytes=20, lanes=4)
+    found = energy.taps(LAYER, clusters=7, stored_bytes=20, lanes=4)
     assert found.compute == pytest.approx(70 * 0.62 + (300 + 70) * 0.1)
     assert found.sram == pytest.approx((30 * 3 * 32 + 300 * 4 + 40 * 4) * 5 / 32)
 

@@ -66,9 +66,9 @@ def test_streams_are_counted_as_they_are_read() -> None:
     (section,) = FORMATS["taps"].encode(coded)
     data = section.numbers.astype(np.uint8).tobytes()
     channels, end = stream.decode_stream(data, len(coded.codes), "test")
-    assert study.runs(coded) == sum(len(channel.runs) for channel in channels)
+    assert study.clusters(coded) == sum(len(channel.clusters) for channel in channels)
     framing = len(channels) * (stream.CHANNEL_HEAD + 1)
-    longs = end - framing - 2 * study.runs(coded) - coded.nonzero
+    longs = end - framing - 2 * study.clusters(coded) - coded.nonzero
     assert 0 <= longs <= study.long_bytes(coded, len(data)) <= longs + stream.SLACK + stream.UNIT
     assert np.array_equal(coded.dense() != 0, weights()["fc6"] != 0)
 

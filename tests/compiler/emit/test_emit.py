@@ -93,7 +93,8 @@ def test_streams_hold_the_layer_table():
         assert sum(c.taps for c in channels) == len(layer.taps.source)
         assert [c.scale for c in channels] == list(layer.pieces[0].scale)
         assert [c.bias for c in channels] == list(layer.pieces[0].bias)
-        assert [r.factor for c in channels for r in c.runs] == layer.taps.cluster_factor.tolist()
+        factors = [cluster.factor for c in channels for cluster in c.clusters]
+        assert factors == layer.taps.cluster_factor.tolist()
 
 
 def test_a_maximum_compares_ranks_and_passes_codes_on():

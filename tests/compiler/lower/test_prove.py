@@ -1,4 +1,4 @@
-"""Bounds of sums are those of the worst inputs; long runs are cut."""
+"""Bounds of sums are those of the worst inputs; long clusters are cut."""
 
 import dataclasses
 import itertools

@@ -52,7 +52,7 @@ def test_runs_hold_every_tap_once_under_its_factor(entries):
         factors = []
         for run in range(found.channel_clusters[channel_k], found.channel_clusters[channel_k + 1]):
             mine = found.channel[found.cluster_taps[run]:found.cluster_taps[run + 1]].tolist()
-            assert len(set(mine)) == len(mine) > 0         # a run has no place twice
+            assert len(set(mine)) == len(mine) > 0         # a cluster has no place twice
             factors.append(int(found.cluster_factor[run]))
             got += [(channel_k, factors[-1], c) for c in mine]
         assert factors == sorted(factors, reverse=True)

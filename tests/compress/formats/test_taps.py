@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from codings import layer, layers
 from hypothesis import given, settings
-from kcnn.arch.stream import ChannelStream, Run, encode_stream
+from kcnn.arch.stream import ChannelStream, Cluster, encode_stream
 from kcnn.compress.errors import CompressError
 from kcnn.compress.formats import taps
 from kcnn.compress.formats.coded import Coded
@@ -19,12 +19,12 @@ def slowly(coded: Coded) -> bytes:
     place = taps.positions(coded.shape)
     channels = []
     for row in coded.codes.reshape(coded.shape[0], -1):
-        runs = []
+        clusters = []
         for factor in np.unique(rank[row[row != 0]]):
             at = np.flatnonzero((rank[row] == factor) & (row != 0))
             at = at[np.argsort(place[at])]
-            runs.append(Run(int(factor), place[at], negative[row[at]]))
-        channels.append(ChannelStream(0, 0, tuple(runs)))
+            clusters.append(Cluster(int(factor), place[at], negative[row[at]]))
+        channels.append(ChannelStream(0, 0, tuple(clusters)))
     return encode_stream(channels)
 
 
