@@ -14,6 +14,8 @@ from .shared import shared_magnitudes
 # round adds less than 0.1 dB.
 ROUNDS = 3
 GAINS = np.linspace(0.75, 1.35, 25)
+# share of a channel's power by which two ways to add up an error never differ
+CLOSE = 1e-6
 
 
 def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
@@ -32,10 +34,11 @@ def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
     rms = _rms(size, used)
     relative = size / _wide(rms)
     scale = np.ones(len(weight))
+    sizes = _Sizes(relative)
     for _ in range(ROUNDS):
         points = Points.of((relative / _wide(scale))[used])
         magnitudes = Clusterings(points, clusters).centroids(clusters)
-        scale, assigned = _best_scales(relative, used, magnitudes, scale)
+        scale, assigned = _best_scales(relative, used, magnitudes, scale, sizes)
     return _clustered(weight, relative / _wide(assigned), magnitudes, scale * rms)
 
 
@@ -69,23 +72,69 @@ def _rms(size: Floats, used: NDArray[np.bool_]) -> Floats:
     return np.where(count > 0, np.sqrt(_sum(np.square(size)) / np.maximum(count, 1)), 1.0)
 
 
-def _best_scales(relative: Floats, used: NDArray[np.bool_], magnitudes: Floats, scale: Floats
-                 ) -> tuple[Floats, Floats]:
+def _best_scales(relative: Floats, used: NDArray[np.bool_], magnitudes: Floats, scale: Floats,
+                 sizes: _Sizes) -> tuple[Floats, Floats]:
     """The best of GAINS times each channel's scale.
 
     Returns the scales that the magnitudes are multiplied with, those of least squared error, and
-    the ones that weights are divided by to find their magnitude.
+    the ones that weights are divided by to find their magnitude. sizes: the same weights in order,
+    which tell what is worth trying.
     """
     error = np.full(len(scale), np.inf)
-    best, assigned = scale, scale
-    for gain in GAINS:
-        tried = scale * gain
-        found = np.where(used, magnitudes[nearest(magnitudes, relative / _wide(tried))], 0.0)
-        power = _sum(np.square(found))
-        fitted = np.where(power > 0, _sum(relative * found) / np.maximum(power, 1e-300), 1.0)
-        left = _sum(np.square(relative - found * _wide(fitted)))
-        better = left < error
-        error = np.where(better, left, error)
-        best = np.where(better, fitted, best)
-        assigned = np.where(better, tried, assigned)
+    best, assigned = scale.copy(), scale.copy()
+    for gain, promising in zip(GAINS, sizes.promising(magnitudes, scale).T, strict=True):
+        rows = np.flatnonzero(promising)
+        if rows.size:
+            tried = scale[rows] * gain
+            fitted, left = _fit(relative[rows], used[rows], magnitudes, tried)
+            better = left < error[rows]
+            rows = rows[better]
+            error[rows], best[rows], assigned[rows] = left[better], fitted[better], tried[better]
     return best, assigned
+
+
+def _fit(relative: Floats, used: NDArray[np.bool_], magnitudes: Floats, tried: Floats
+         ) -> tuple[Floats, Floats]:
+    """The scales of least squared error, and that error, for weights assigned by `tried`."""
+    found = np.where(used, magnitudes[nearest(magnitudes, relative / _wide(tried))], 0.0)
+    power = _sum(np.square(found))
+    fitted = np.where(power > 0, _sum(relative * found) / np.maximum(power, 1e-300), 1.0)
+    return fitted, _sum(np.square(relative - found * _wide(fitted)))
+
+
+class _Sizes:
+    """The sizes of each channel's weights, ascending, and their prefix sums."""
+
+    def __init__(self, relative: Floats) -> None:
+        self._sorted = np.sort(relative.reshape(len(relative), -1), axis=1)
+        self._sums = np.pad(np.cumsum(self._sorted, axis=1), ((0, 0), (1, 0)))
+        self._power = np.square(self._sorted).sum(axis=1)
+        self._zeros = (self._sorted == 0).sum(axis=1)
+
+    def promising(self, magnitudes: Floats, scale: Floats) -> NDArray[np.bool_]:
+        """Gains (K, GAINS) that could be the best of a channel: all but those whose error, told
+        from the sums of stretches of weights, is more than the least by what rounding can make."""
+        error = self._power[:, None] - self._kept(magnitudes, scale)
+        return error <= error.min(axis=1, keepdims=True) + CLOSE * self._power[:, None]
+
+    def _kept(self, magnitudes: Floats, scale: Floats) -> Floats:
+        """The power (K, GAINS) that the magnitudes times the best scale take away."""
+        limits = reaching((magnitudes[1:] + magnitudes[:-1]) / 2, scale[:, None] * GAINS)
+        ends = np.empty((*limits.shape[:2], len(magnitudes) + 1), np.int64)
+        ends[..., 0], ends[..., -1] = self._zeros[:, None], self._sorted.shape[1]
+        for at, sizes, limit in zip(ends[..., 1:-1], self._sorted, limits, strict=True):
+            at[:] = np.searchsorted(sizes, limit)
+        sums = np.take_along_axis(self._sums[:, None], ends, axis=2)
+        power = np.diff(ends) @ np.square(magnitudes)
+        return np.square(np.diff(sums) @ magnitudes) / np.maximum(power, 1e-300)
+
+
+def reaching(quotients: Floats, divisors: Floats) -> Floats:
+    """The least numbers whose quotients, as rounded, are at least these: (*divisors, quotients)."""
+    divisors = divisors[..., None]
+    out = quotients * divisors
+    while (high := np.nextafter(out, 0) / divisors >= quotients).any():
+        out = np.where(high, np.nextafter(out, 0), out)
+    while (low := out / divisors < quotients).any():
+        out = np.where(low, np.nextafter(out, np.inf), out)
+    return out

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from kcnn.compiler.quantise import weights
 from kcnn.compiler.quantise.emulate import sqnr
-from kcnn.compiler.quantise.weights import cluster_weights
+from kcnn.compiler.quantise.weights import cluster_weights, reaching
 
 SHAPES = st.tuples(st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
 
@@ -67,3 +68,32 @@ def test_twice_the_same() -> None:
     first, second = cluster_weights(weight, 16), cluster_weights(weight.copy(), 16)
     for name in ("magnitudes", "index", "negative", "channel_scale"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 1 << 32), SHAPES, st.integers(1, 16), st.sampled_from([1, 3, 52]),
+       st.floats(0, 1))
+def test_only_scales_that_cannot_be_best_are_left_out(
+        seed: int, shape: tuple[int, ...], clusters: int, bits: int, zeros: float) -> None:
+    """Every step of every channel tried gives the same bits. Few bits make ties."""
+    rng = np.random.default_rng(seed)
+    weight = np.ldexp(np.rint(rng.normal(size=(8, *shape[1:])) * 2.0 ** bits), -bits)
+    weight[rng.random(weight.shape) < zeros] = 0
+    weight[:2] *= np.exp(rng.normal(size=(2, 1, 1, 1)) * 5)
+    found = cluster_weights(weight, clusters)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(weights, "CLOSE", 1e9)
+        wanted = cluster_weights(weight, clusters)
+    for name in ("magnitudes", "index", "negative", "channel_scale"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
+
+
+@settings(deadline=None)
+@given(arrays(np.float64, 3, elements=st.floats(1e-9, 1e9)),
+       arrays(np.float64, 2, elements=st.floats(1e-9, 1e9)))
+def test_the_least_number_that_reaches_a_quotient(quotients: np.ndarray, divisors: np.ndarray
+                                                  ) -> None:
+    found = reaching(quotients, divisors)
+    assert found.shape == (2, 3)
+    assert (found / divisors[:, None] >= quotients).all()
+    assert (np.nextafter(found, 0) / divisors[:, None] < quotients).all()
