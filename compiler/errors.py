@@ -12,6 +12,12 @@ class InternalError(Exception):
     """A defect of kcnn: an invariant of an intermediate form does not hold."""
 
 
+def require(holds: bool, name: str, what: str) -> None:
+    """An invariant: raise InternalError, `name what`, where it does not hold."""
+    if not holds:
+        raise InternalError(f"{name} {what}")
+
+
 def too_small(config: Config, field: str, least: int, instead: str) -> str:
     """How a sentence ends about a field that is too small: the least value that works, or what to
     do instead where no machine can have it."""

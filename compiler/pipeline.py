@@ -1,23 +1,15 @@
-"""The way of a network: every stage by name, in order, in one place.
+"""The way of a network: every stage in order, in one place; `stages.py` says what each makes.
 
-    trace         torch.nn.Module or .pt2 -> traced graph
-    canonicalise  passes: batch norms folded, functions fused -> canonical graph
-    equalise      channels of unequal range scaled, where that is exact and gains
-    quantise      codebooks from calibration, clustered weights
-    lower         layers as taps with real coefficients
-    scale         integer factors, scales, thresholds; sums proven to fit
-    split         phase planes, copies
-    layouts       pitches, pads, strides
-    allocate      memory rows over time
-    schedule      RUNs of each layer
-    emit          instructions, streams, tables
+    for stage, form in walk(module, Settings(config, example_inputs, calibration)):
+        print(stage, form, sep="\n")
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,29 +18,56 @@ from torch.export import ExportedProgram
 
 from ..arch import check, names
 from ..arch.config import Config
+from ..arch.errors import FormatError
 from ..arch.meta import Meta
 from ..arch.program import Program
 from .emit.emit import emit
-from .emit.schedule import schedule
+from .emit.schedule import Schedule, schedule
 from .equalise.equalise import Equalised
 from .equalise.equalise import equalise as equalise_channels
 from .equalise.exponents import to_plain
-from .errors import CompileError
+from .errors import CompileError, InternalError
 from .frontend.trace import trace
 from .ir.graph import Conv, Graph, Output
 from .ir.quantised import Quantised
+from .ir.verify import verify as verify_graph
 from .lower.lower import lower
+from .lower.lowered import Lowered
 from .lower.scaling import Scaled, scale
+from .lower.verify import verify_layers, verify_steps
 from .passes import canonicalise
+from .passes import check as check_canonical
 from .place.allocate import allocate, rows_needed
-from .place.layouts import layouts
-from .place.splits import split
+from .place.layouts import Placed, layouts
+from .place.splits import Split, split
+from .place.verify import verify_layouts, verify_memory
 from .quantise.quantise import quantise
+from .quantise.verify import verify as verify_quantised
+from .stages import Stage
 
-STAGES = ("trace", "canonicalise", "equalise", "quantise", "lower", "scale", "split", "layouts",
-          "allocate", "schedule", "emit")
+Floats = NDArray[np.floating]
+Network = torch.nn.Module | ExportedProgram | Graph | Quantised
+Form = Any          # what a stage makes; str() of it is a text for people
 Progress = Callable[[str], None]
-NOTHING = Meta()
+Watch = Callable[[Stage, Form], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Settings:
+    """What a network is compiled with.
+
+    calibration: (n, C, H, W) like what the network will see, needed from equalise on; held_back:
+    more of it, see quantise. batch: N images at once. equalise: scale channels of unequal range
+    where that gains.
+    """
+
+    config: Config
+    example_inputs: Sequence[torch.Tensor] = ()
+    calibration: Floats | None = None
+    held_back: Floats | None = None
+    batch: int = 1
+    clusters: int = 16
+    equalise: bool = True
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -66,59 +85,49 @@ class Compiled:
 
 
 def compile(model: torch.nn.Module | ExportedProgram | Graph,
-            example_inputs: Sequence[torch.Tensor], calibration: NDArray[np.floating],
-            config: Config, batch: int = 1, clusters: int = 16, name: str = "network",
-            seed: int = 0, progress: Progress | None = None, equalise: bool = True,
-            held_back: NDArray[np.floating] | None = None) -> Compiled:
-    """Compile a network (or a canonical graph) for a configuration and N = batch images at once.
+            example_inputs: Sequence[torch.Tensor], calibration: Floats, config: Config,
+            batch: int = 1, clusters: int = 16, name: str = "network", seed: int = 0,
+            progress: Progress | None = None, equalise: bool = True,
+            held_back: Floats | None = None, watch: Watch | None = None) -> Compiled:
+    """Compile a network (or a canonical graph) for a configuration; see Settings.
 
-    calibration: (n, C, H, W) like what the network will see; held_back: more of it, see quantise.
-    name: what info shows. progress is called with the name of each stage before it. equalise:
-    scale channels of unequal range where that gains. Raises CompileError.
+    name: what info shows. progress is called with every stage before it, watch with it and what
+    it has made. Raises CompileError.
     """
-    tell = progress or (lambda stage: None)
-    check_batch(batch)
-    graph = model
-    if not isinstance(graph, Graph):
-        tell("trace")
-        graph = trace(graph, example_inputs)
-        tell("canonicalise")
-        graph = canonicalise(graph)
-    images = np.asarray(calibration, np.float64)
-    if equalise:
-        tell("equalise")
-        equalised = equalise_channels(graph, images, config, clusters)
-    else:
-        equalised = Equalised(graph)
-    tell("quantise")
-    quantised = quantise(equalised.graph, images, config, clusters,
-                         None if held_back is None else np.asarray(held_back, np.float64))
+    settings = Settings(config, example_inputs, calibration, held_back, batch, clusters, equalise)
+    made: dict[Stage, Form] = {}
+    for stage, form in walk(model, settings, progress):
+        if watch:
+            watch(stage, form)
+        if stage in (Stage.EQUALISE, Stage.QUANTISE, Stage.EMIT):
+            made[stage] = form
+    quantised, equalised = made[Stage.QUANTISE], made[Stage.EQUALISE]
     meta = dataclasses.replace(_meta(quantised, clusters, name, seed),
-                               exponents=to_plain(equalised.exponents))
-    program = back(quantised, config, batch, meta, tell)
+                               exponents=to_plain(equalised.exponents),
+                               nodes=made[Stage.EMIT].meta.nodes)
+    program = dataclasses.replace(made[Stage.EMIT], meta=meta)
     return Compiled(program, quantised, _tensors(program), equalised)
 
 
-def back(quantised: Quantised, config: Config, batch: int, meta: Meta = NOTHING,
-         progress: Progress | None = None) -> Program:
-    """The stages after quantisation, and a check of the finished program."""
-    tell = progress or (lambda stage: None)
-    tell("lower")
-    lowered = lower(quantised)
-    tell("scale")
-    net = scale(lowered, config, batch)
-    tell("split")
-    halves = split(net, batch, config.codes)
-    tell("layouts")
-    placed = layouts(halves, config, batch)
-    tell("allocate")
-    placed = allocate(placed, config, batch, lambda n: _fits(net, config, n))
-    tell("schedule")
-    plan = schedule(placed, config)
-    tell("emit")
-    nodes = tuple(value.node for value in placed.split.net.values)
-    program = emit(plan, config, batch, dataclasses.replace(meta, nodes=nodes))
-    check.verify(program)
+def walk(form: Network, settings: Settings, progress: Progress | None = None
+         ) -> Iterator[tuple[Stage, Form]]:
+    """Every stage and what it makes, one after the other; who has seen enough may stop.
+
+    A canonical graph begins with equalise, a quantised one with lower. Raises CompileError;
+    InternalError, with the name of the stage, where what it made breaks a rule of its form.
+    """
+    check_batch(settings.batch)
+    for stage in _stages_of(form):
+        if progress:
+            progress(stage)
+        form = MAKERS[stage](form, settings)
+        _verify(stage, form)
+        yield stage, form
+
+
+def back(quantised: Quantised, config: Config, batch: int) -> Program:
+    """The stages after quantisation."""
+    *_, (_, program) = walk(quantised, Settings(config, batch=batch))
     return program
 
 
@@ -128,10 +137,120 @@ def check_batch(batch: int) -> None:
         raise CompileError(f"batch must be 1 to {(1 << 12) - 1}, found {batch}")
 
 
-def _fits(net: Scaled, config: Config, batch: int) -> bool:
-    return rows_needed(layouts(split(net, batch, config.codes), config, batch)) <= config.rows
+def _stages_of(form: Network) -> list[Stage]:
+    first = (Stage.LOWER if isinstance(form, Quantised) else
+             Stage.EQUALISE if isinstance(form, Graph) else Stage.TRACE)
+    stages = list(Stage)
+    return stages[stages.index(first):]
 
 
+def _verify(stage: Stage, form: Form) -> None:
+    try:
+        VERIFIERS[stage](form)
+    except (InternalError, FormatError) as error:
+        raise InternalError(f"stage {stage}: {error}") from error
+
+
+# ---- what the stages do --------------------------------------------------------------------
+def _trace(model: torch.nn.Module | ExportedProgram, settings: Settings) -> Graph:
+    return trace(model, settings.example_inputs)
+
+
+def _canonicalise(graph: Graph, settings: Settings) -> Graph:
+    return canonicalise(graph)
+
+
+def _equalise(graph: Graph, settings: Settings) -> Equalised:
+    if not settings.equalise:
+        return Equalised(graph)
+    return equalise_channels(graph, _images(settings), settings.config, settings.clusters)
+
+
+def _quantise(equalised: Equalised, settings: Settings) -> Quantised:
+    held_back = settings.held_back
+    return quantise(equalised.graph, _images(settings), settings.config, settings.clusters,
+                    None if held_back is None else np.asarray(held_back, np.float64))
+
+
+def _images(settings: Settings) -> NDArray[np.float64]:
+    if settings.calibration is None:
+        raise CompileError("no calibration images: give typical ones, for the codebooks of all "
+                           "tensors are made from what they show")
+    return np.asarray(settings.calibration, np.float64)
+
+
+def _lower(quantised: Quantised, settings: Settings) -> Lowered:
+    return lower(quantised)
+
+
+def _scale(lowered: Lowered, settings: Settings) -> Scaled:
+    return scale(lowered, settings.config, settings.batch)
+
+
+def _split(net: Scaled, settings: Settings) -> Split:
+    return split(net, settings.batch, settings.config.codes)
+
+
+def _layouts(halves: Split, settings: Settings) -> Placed:
+    return layouts(halves, settings.config, settings.batch)
+
+
+def _allocate(placed: Placed, settings: Settings) -> Placed:
+    config = settings.config
+
+    def fits(batch: int) -> bool:
+        halves = split(placed.split.scaled, batch, config.codes)
+        return rows_needed(layouts(halves, config, batch)) <= config.rows
+
+    return allocate(placed, config, settings.batch, fits)
+
+
+def _schedule(placed: Placed, settings: Settings) -> Schedule:
+    return schedule(placed, settings.config)
+
+
+def _emit(plan: Schedule, settings: Settings) -> Program:
+    nodes = tuple(value.node for value in plan.placed.split.net.values)
+    return emit(plan, settings.config, settings.batch, Meta(nodes=nodes))
+
+
+MAKERS: dict[Stage, Callable[[Any, Settings], Form]] = {
+    Stage.TRACE: _trace, Stage.CANONICALISE: _canonicalise, Stage.EQUALISE: _equalise,
+    Stage.QUANTISE: _quantise, Stage.LOWER: _lower, Stage.SCALE: _scale, Stage.SPLIT: _split,
+    Stage.LAYOUTS: _layouts, Stage.ALLOCATE: _allocate, Stage.SCHEDULE: _schedule,
+    Stage.EMIT: _emit}
+
+
+# ---- what must hold behind them ------------------------------------------------------------
+def _verify_equalised(equalised: Equalised) -> None:
+    check_canonical(equalised.graph)
+    for name, own in equalised.exponents.items():
+        if own.shape != equalised.graph[name].shape[:1]:
+            raise InternalError(f"{name} has {len(own)} exponents of channels")
+
+
+def _verify_split(halves: Split) -> None:
+    verify_layers(halves.net)
+
+
+def _verify_schedule(plan: Schedule) -> None:
+    """Every layer has RUNs, in the order of layers."""
+    layers = [job.layer for job in plan.jobs]
+    if sorted(set(layers)) != list(range(len(plan.placed.split.net.layers))):
+        raise InternalError("some layer has no RUN")
+    if layers != sorted(layers):
+        raise InternalError("RUNs of layers are not in the order of these")
+
+
+VERIFIERS: dict[Stage, Callable[[Any], None]] = {
+    Stage.TRACE: verify_graph, Stage.CANONICALISE: check_canonical,
+    Stage.EQUALISE: _verify_equalised, Stage.QUANTISE: verify_quantised,
+    Stage.LOWER: verify_steps, Stage.SCALE: verify_layers, Stage.SPLIT: _verify_split,
+    Stage.LAYOUTS: verify_layouts, Stage.ALLOCATE: verify_memory,
+    Stage.SCHEDULE: _verify_schedule, Stage.EMIT: check.verify}
+
+
+# ---- what a program says of itself -----------------------------------------------------------
 def _meta(quantised: Quantised, clusters: int, name: str, seed: int) -> Meta:
     parameters = sum(node.op.weight.size + node.op.bias.size
                      for node in quantised.graph

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ..errors import InternalError
 from ..ir.graph import Graph
+from ..ir.verify import verify
 from .check import check
 from .flatten import flatten
 from .fold_batch_norm import fold_batch_norm
@@ -41,9 +43,16 @@ PASSES: tuple[Callable[[Graph], Graph], ...] = (
 
 
 def canonicalise(graph: Graph) -> Graph:
-    """The canonical form of a traced graph (see graph.py), checked."""
+    """The canonical form of a traced graph (see graph.py), checked.
+
+    So is what every pass makes: InternalError, with the name of the pass, where it is no graph.
+    """
     for run in PASSES:
         graph = run(graph)
+        try:
+            verify(graph)
+        except InternalError as error:
+            raise InternalError(f"pass {run.__name__}: {error}") from error
     check(graph)
     return graph
 

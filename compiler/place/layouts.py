@@ -41,6 +41,7 @@ class Placed:
     """
 
     split: Split
+    config: Config
     layouts: tuple[Layout, ...]
     pitches: tuple[int, ...]
     rows: tuple[int, ...]
@@ -64,7 +65,7 @@ def layouts(split: Split, config: Config, batch: int) -> Placed:
         else:
             found.append(_raster(value, split.splits[i], needs[i], pitches[i], rows[i],
                                  split.pads[i], batch, config))
-    return Placed(split, tuple(found), tuple(pitches), tuple(rows),
+    return Placed(split, config, tuple(found), tuple(pitches), tuple(rows),
                   tuple(need.padded for need in needs))
 
 

@@ -42,8 +42,12 @@ class Walk:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-    """A network with its copies. splits (y, x), interleaved, pads: per value; walks: per layer."""
+    """A network with its copies. splits (y, x), interleaved, pads: per value; walks: per layer.
 
+    scaled: the network without copies.
+    """
+
+    scaled: Scaled
     net: Scaled
     splits: tuple[tuple[int, int], ...]
     interleaved: tuple[bool, ...]
@@ -106,6 +110,7 @@ class _Splitting:
         assert solution is not None
         splits = [solution.get(i, (1, 1)) for i in range(len(self.values))]
         return Split(
+            self.net,
             dataclasses.replace(self.net, values=tuple(self.values), layers=tuple(self.layers),
                                 paths=tuple(self.paths)),
             tuple(splits), tuple(i in self.interleaved for i in range(len(splits))),

@@ -13,7 +13,8 @@ from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.program import memory_image
 from kcnn.compiler import pipeline
-from kcnn.compiler.errors import CompileError
+from kcnn.compiler.errors import CompileError, InternalError
+from kcnn.compiler.stages import Stage
 from kcnn.tlm.machine import simulate
 from torch import nn
 
@@ -65,7 +66,43 @@ def test_what_was_in_memory_before_does_not_matter():
 def test_every_stage_is_told_in_order():
     told = []
     compiled(progress=told.append)
-    assert tuple(told) == pipeline.STAGES
+    assert told == list(Stage)
+
+
+def test_a_watch_sees_what_every_stage_makes():
+    seen = []
+    result = compiled(watch=lambda stage, form: seen.append((stage, form)))
+    assert [stage for stage, _ in seen] == list(Stage)
+    forms = dict(seen)
+    assert forms[Stage.QUANTISE] is result.quantised
+    assert forms[Stage.EMIT].instructions is result.program.instructions
+
+
+def test_who_has_seen_enough_needs_no_calibration():
+    walk = pipeline.walk(small_net(), pipeline.Settings(TINY, (inputs(1),)))
+    assert [next(walk)[0] for _ in range(2)] == [Stage.TRACE, Stage.CANONICALISE]
+    with pytest.raises(CompileError, match="no calibration images: give typical ones"):
+        next(walk)
+
+
+def test_a_broken_form_names_its_stage(monkeypatch):
+    whole = pipeline.lower
+
+    def broken(quantised):
+        net = whole(quantised)
+        return dataclasses.replace(net, steps=net.steps[1:])
+
+    monkeypatch.setattr(pipeline, "lower", broken)
+    with pytest.raises(InternalError, match="stage lower: 3 reads a value before it is there"):
+        compiled()
+
+
+def test_a_program_that_breaks_a_rule_is_no_error_of_the_user(monkeypatch):
+    whole = pipeline.emit
+    monkeypatch.setattr(pipeline, "emit", lambda *arguments: dataclasses.replace(
+        whole(*arguments), memory_bytes=3))
+    with pytest.raises(InternalError, match="stage emit: "):
+        compiled()
 
 
 def test_same_inputs_give_the_same_bytes():

@@ -63,6 +63,7 @@ def test_canonical_graphs_pass(op: Op, shape: tuple, inputs: tuple) -> None:
     (MaxPool((1, 1), (1, 1)), (2, 8, 8), ("x",), "reads the input as codes"),
     (Add(), (4, 6, 6), ("first", "first"), "adds a tensor to itself"),
     (Add(), (4, 6, 6), ("first",), "needs two tensors"),
+    (Concat(), (4, 6, 6), ("first",), "joins one tensor"),
     (Concat(), (8, 6, 6), ("first",), "joins wrong shapes"),
     (Concat(), (7, 6, 6), ("first", "first"), "joins wrong shapes"),
     (Input(), (4, 6, 6), ("first",), "has inputs"),

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
+from kcnn.compiler import passes
+from kcnn.compiler.errors import InternalError
 from kcnn.compiler.frontend.trace import trace
 from kcnn.compiler.ir.graph import AvgPool, Concat, Conv, Graph, MaxPool, Output
 from kcnn.compiler.passes import PASSES, canonicalise
@@ -254,3 +256,16 @@ def test_a_slice_of_the_input_is_computed_once() -> None:
     graph = canonical(Function(lambda x, a, b: b(a(x)[:, :, ::2]) + x[:, :, ::2], *convs),
                       (2, 5, 5))
     assert [kind for kind in layers(graph) if "Slice" in kind] == ["Slice:identity"] * 2
+
+
+def test_a_broken_pass_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def drop_functions(graph: Graph) -> Graph:
+        graph = graph.copy()
+        graph.nx.remove_node("1")
+        return graph
+
+    monkeypatch.setattr(passes, "PASSES", (PASSES[0], drop_functions, *PASSES[1:]))
+    graph = trace(randomise(nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU()), 0),
+                  (torch.zeros(1, 1, 5, 5),))
+    with pytest.raises(InternalError, match=r"pass drop_functions: 0 \(Conv\) is read by nothing"):
+        canonicalise(graph)

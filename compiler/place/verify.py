@@ -1,0 +1,48 @@
+"""What holds for tensors with layouts, and for those that have their memory; it only reads."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from ...arch.layout import Layout
+from ..errors import InternalError
+from ..lower.verify import verify_layers
+from .allocate import lives
+from .layouts import Placed
+
+
+def verify_layouts(placed: Placed) -> None:
+    """Raise InternalError where elements of a tensor lie outside what it takes of the memory."""
+    verify_layers(placed.split.net)
+    codes = placed.config.row_codes
+    for value, layout in zip(placed.split.net.values, placed.layouts, strict=True):
+        first = layout.first_row * codes
+        low, high = _reach(layout)
+        if low < first or high >= first + layout.rows * codes:
+            raise InternalError(f"{value.name} has elements outside its {layout.rows} rows")
+
+
+def verify_memory(placed: Placed) -> None:
+    """The same, and where tensors that live together share a row."""
+    verify_layouts(placed)
+    names = [value.name for value in placed.split.net.values]
+    parts = list(zip(names, placed.layouts, lives(placed), strict=True))
+    for (name, a, mine), (other, b, others) in itertools.combinations(parts, 2):
+        if (mine.meets(others) and a.first_row < b.first_row + b.rows
+                and b.first_row < a.first_row + a.rows):
+            raise InternalError(f"{name} and {other} share memory while both live")
+    if max(layout.first_row + layout.rows for layout in placed.layouts) > placed.config.rows:
+        raise InternalError("tensors lie beyond the end of the memory")
+
+
+def _reach(layout: Layout) -> tuple[int, int]:
+    """Lowest and highest address of an element."""
+    y, x = np.arange(layout.height), np.arange(layout.width)
+    down = y // layout.split * layout.row + y % layout.split * layout.phase_y
+    across = x // layout.split * layout.column + x % layout.split * layout.phase_x
+    whole = ((layout.planes - 1) * layout.plane + (layout.images - 1) * layout.image
+             + (layout.channels - 1) * layout.channel)
+    return (layout.base + int(down.min() + across.min()),
+            layout.base + whole + int(down.max() + across.max()))

@@ -1,0 +1,39 @@
+"""The stages of the compiler, in order: what each is called and what it makes.
+
+`pipeline.py` runs them; the names of progress, of options and of the files of a dump come from
+here. Nothing is imported for it, so that the command line can tell its options at once.
+"""
+
+from __future__ import annotations
+
+import enum
+
+
+class Stage(enum.StrEnum):
+    """A stage, by name. makes: the form behind it."""
+
+    makes: str
+
+    def __new__(cls, name: str, makes: str) -> Stage:
+        """An entry below."""
+        stage = str.__new__(cls, name)
+        stage._value_ = name
+        stage.makes = makes
+        return stage
+
+    TRACE = "trace", "the traced graph: torch's operations as typed nodes with shapes"
+    CANONICALISE = "canonicalise", "the canonical graph: batch norms folded, functions fused"
+    EQUALISE = "equalise", "the graph with channels of unequal range scaled, where that gains"
+    QUANTISE = "quantise", "codebooks of tensors from calibration, clustered weights"
+    LOWER = "lower", "steps: layers as taps with real coefficients"
+    SCALE = "scale", "integer layers: factors, scales, thresholds; sums proven to fit"
+    SPLIT = "split", "the layers with phase planes of tensors, and copies"
+    LAYOUTS = "layouts", "pitches, pads and strides of every tensor"
+    ALLOCATE = "allocate", "memory rows of every tensor while it lives"
+    SCHEDULE = "schedule", "the RUNs of each layer"
+    EMIT = "emit", "the program: instructions, streams, tables, and what the layers cost"
+
+    @property
+    def file(self) -> str:
+        """The name of its file in a dump."""
+        return f"{list(Stage).index(self) + 1:02}-{self}.txt"
