@@ -191,17 +191,28 @@ class Issue:
         """A RUN that the unit takes in this cycle."""
         return cls(cycle + RUN_SETUP, cycle - 1000, cycle, [cycle] * banks)
 
-    def times(self) -> list[int]:
-        """All that later chunks depend on."""
-        return [self.issued, self.multiplied, self.drained, *self.ring]
+    def copy(self) -> Issue:
+        """As it stands now; when drains start is left out."""
+        return dataclasses.replace(self, ring=self.ring.copy(), drain_starts=[])
 
-    def move(self, clocks: int, chunks: int) -> None:
-        """As after so many chunks more, a multiple of TB, that move everything by `clocks`."""
+    def moved(self, before: Issue) -> bool:
+        """Is all that later chunks depend on as it was before, so many clocks later?"""
+        clocks = self.issued - before.issued
+        return (self.multiplied - before.multiplied == clocks
+                and self.drained - before.drained == clocks
+                and all(now - then == clocks
+                        for now, then in zip(self.ring, before.ring, strict=True)))
+
+    def repeat(self, before: Issue, times: int) -> None:
+        """As after `times` repetitions of what has happened since then: all that counts `moved`."""
+        clocks = times * (self.issued - before.issued)
         self.issued += clocks
         self.multiplied += clocks
         self.drained += clocks
         self.ring = [cycle + clocks for cycle in self.ring]
-        self.chunk += chunks
+        self.chunk += times * (self.chunk - before.chunk)
+        self.gate += times * (self.gate - before.gate)
+        self.multiplier += times * (self.multiplier - before.multiplier)
 
 
 def issue_channel(state: Issue, config: Config, full: int, slots: int, first: int, rest: int,

@@ -14,7 +14,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from kcnn.arch import cost, host, kbin
+from kcnn.arch import estimate, host, kbin
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.program import Program
 from kcnn.cli import report
@@ -57,7 +57,7 @@ def measure(engine: str, program: Program, codes: list[np.ndarray]) -> Speed:
 def predict(program: Program) -> Speed:
     """The cost model: clocks alone."""
     begun = time.perf_counter()
-    cycles = cost.program_cycles(program)
+    cycles = estimate.estimate(program).cycles
     return Speed("cost model", 0.0, time.perf_counter() - begun, cycles)
 
 

@@ -6,13 +6,14 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
 from ..arch import host, kbin
+from ..arch.clocks import LayerClocks, layer_clocks
 from ..arch.engine import Result
 from ..arch.errors import KcnnError
 from ..arch.program import Program
@@ -21,9 +22,6 @@ from ..engines import figures
 from ..engines.execute import Ints, Outcome
 from . import inputs, io, options, report
 from .outputs import Outputs, write_json
-
-if TYPE_CHECKING:
-    from ..engines.bounds import LayerClocks
 
 
 def run(
@@ -144,7 +142,6 @@ def joined(program: Program, outcomes: Sequence[Outcome], count: int, raw: bool
 def clocks_of(program: Program, arrays: Sequence[io.Floats], outcome: Outcome, seed: int | None
               ) -> dict[int, LayerClocks]:
     """Where the clocks of the first batch went, by layer number; the TLM tells it for all."""
-    from ..engines.bounds import layer_clocks
     from ..tlm.statistics import TlmResult
     if not isinstance(outcome.result, TlmResult):
         first = [array[:program.batch] for array in arrays]

@@ -7,6 +7,7 @@ from myhdl import now
 from numpy.typing import NDArray
 
 from ..arch import raster
+from ..arch.clocks import RunClocks
 from ..arch.config import Config
 from ..arch.drain import Drain
 from ..arch.isa import Fill, Run
@@ -15,7 +16,6 @@ from ..arch.timing import RUN_SETUP, Issue, drain_latency, issue_channel
 from . import lanes
 from .channel import Wait, until
 from .memory import ActivationMemory, Tables
-from .statistics import RunClocks
 from .stream_fetch import CachedChannel, StreamFetch
 from .unit import Ended, UnitPort
 

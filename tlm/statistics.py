@@ -4,27 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from ..arch.clocks import RunClocks
 from ..arch.engine import Result
-
-
-@dataclasses.dataclass(frozen=True)
-class RunClocks:
-    """The clocks of one RUN, from its start to its end stamp; the causes add up to `cycles`."""
-
-    instruction: int      # index in the program
-    taps: int             # taps issued
-    null_taps: int        # null slots of channels without taps
-    setup: int            # before the first tap could issue at all
-    stream: int           # waiting for taps in the cache
-    multiplier: int       # clusters shorter than M
-    gate: int             # TB chunks not yet drained
-    tail: int             # from the last issue to the last write
-
-    @property
-    def cycles(self) -> int:
-        """Clocks from start to end stamp."""
-        return (self.taps + self.null_taps + self.setup + self.stream + self.multiplier
-                + self.gate + self.tail)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,6 +20,7 @@ import picture
 import train
 from joblib import Parallel, delayed
 from kcnn.arch import host, kbin, reference
+from kcnn.arch.clocks import layer_clocks
 from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel, Result
 from kcnn.arch.program import Program, memory_image
@@ -29,7 +30,6 @@ from kcnn.compiler import fidelity, pipeline
 from kcnn.compiler.ir.quantised import Quantised
 from kcnn.compiler.quantise import emulate
 from kcnn.engines import figures
-from kcnn.engines.bounds import layer_clocks
 from kcnn.engines.execute import outputs
 from kcnn.rtl.convert import convert
 from kcnn.rtl.simulate import simulate as simulate_rtl

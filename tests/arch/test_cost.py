@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from kcnn.arch import cost, isa, timing
+from kcnn.arch.clocks import RunClocks
 from kcnn.arch.config import Config
 from kcnn.arch.isa import Fill, Load, Store, Table, TableLoad
 
@@ -22,14 +23,16 @@ def offsets(channels: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     return np.cumsum([0, *map(len, channels)]), np.cumsum([0, *sizes])
 
 
-def stepped(config: Config, chunks: int, drain: list[int], lengths: timing.Lengths) -> int:
-    """Start to end stamp by the recurrence, one chunk after the other."""
-    state = timing.Issue.taken(0, config.total_banks)
+def stepped(config: Config, chunks: int, drain: list[int], stream: cost.Stream) -> RunClocks:
+    """A RUN by the recurrence, one chunk after the other."""
+    state, found = timing.Issue.taken(0, config.total_banks), stream.lengths
     for k, clocks in enumerate(drain):
         timing.issue_channel(
-            state, config, 0, int(lengths.slots[k]), int(lengths.first[k]), int(lengths.rest[k]),
-            int(lengths.tail[k]), [clocks] * chunks)
-    return state.drained + timing.drain_latency(config) + 2
+            state, config, 0, int(found.slots[k]), int(found.first[k]), int(found.rest[k]),
+            int(found.tail[k]), [clocks] * chunks)
+    tail = state.drained + timing.drain_latency(config) + 1 - state.issued
+    return RunClocks(0, stream.taps * chunks, stream.null_taps * chunks, timing.RUN_SETUP + 1,
+                     state.stream, state.multiplier, state.gate, tail)
 
 
 @settings(max_examples=200)
@@ -43,8 +46,10 @@ def test_a_run_takes_what_the_recurrence_says(seed, share, chunks, taps, drain):
     drains = (rng.integers(1, drain + 1, len(channels)) if rng.random() < 0.5
               else np.full(len(channels), drain))
     stream = cost.Stream.of(*offsets(channels), share)
-    assert cost.run_cycles(config, chunks, drains, stream) == stepped(
-        config, chunks, drains.tolist(), stream.lengths)
+    expected = stepped(config, chunks, drains.tolist(), stream)
+    assert cost.run_clocks(config, chunks, drains, stream) == expected
+    if len(set(drains.tolist())) == 1:
+        assert cost.run_cycles(config, chunks, drains[0], stream) == expected.cycles
 
 
 @pytest.mark.parametrize("channels, drain", [
@@ -61,10 +66,25 @@ def test_hundreds_of_chunks_cost_few_steps(channels, drain, monkeypatch):
         return issue(state, config, full, slots, first, rest, tail, operations)
     issue = timing.issue_channel
     stream = cost.Stream.of(*offsets(channels), 2)
-    expected = stepped(TINY, 900, [drain] * len(channels), stream.lengths)
+    expected = stepped(TINY, 900, [drain] * len(channels), stream)
     monkeypatch.setattr(timing, "issue_channel", counted)
-    assert cost.run_cycles(TINY, 900, drain, stream) == expected
+    assert cost.run_clocks(TINY, 900, drain, stream) == expected
     assert sum(calls) <= 6 * 4 * len(channels)
+
+
+@settings(max_examples=50)
+@given(seeds, st.integers(1, 40), st.integers(1, 60))
+def test_many_geometries_at_once(seed, taps, most):
+    rng = np.random.default_rng(seed)
+    config = dataclasses.replace(TINY, lanes=16, share=4, port_bits=64)
+    channels = [rng.integers(1, taps + 1, rng.integers(1, 4)).tolist() for _ in range(3)]
+    stream = cost.Stream.of(*offsets(channels), config.share)
+    chunks, drain = rng.integers(1, 30, 20), rng.integers(1, most + 1, 20)
+    found = cost.run_cycles(config, chunks, drain, stream)
+    assert found.tolist() == [cost.run_clocks(config, int(c), d, stream).cycles
+                              for c, d in zip(chunks, drain, strict=True)]
+    grid = cost.run_cycles(config, chunks[:, None], [8, 9], stream)
+    assert grid.shape == (20, 2) and grid[3, 1] == cost.run_cycles(config, chunks[3], 9, stream)
 
 
 def test_a_run_by_hand():
@@ -72,6 +92,8 @@ def test_a_run_by_hand():
     stream = cost.Stream.of(*offsets([[10]] * 3), 2)
     # 3 to the first issue, 150 taps, M + 12 to the totals, 4 operations, 14 to the write
     assert cost.run_cycles(TINY, 5, cost.operations(TINY), stream) == 3 + 150 + 14 + 3 + 14 + 1
+    assert cost.run_clocks(TINY, 5, cost.operations(TINY), stream) == RunClocks(
+        instruction=0, taps=150, null_taps=0, setup=3, stream=0, multiplier=0, gate=0, tail=32)
     assert stream.items.tolist() == [13] * 3 and stream.bytes.tolist() == [19] * 3
 
 
