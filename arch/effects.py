@@ -1,17 +1,48 @@
-"""What a RUN reads and writes, exactly: cells of the activation memory, and sums."""
+"""What instructions read and write: regions, and for a RUN exactly the cells, and its sums."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from . import parse, raster
-from .isa import Run
+from . import parse, raster, tables
+from .config import Config
+from .isa import UNIT_BYTES, Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad
+from .region import Region, Space, table
 
 Ints = NDArray[np.int64]
 Mask = NDArray[np.bool_]
+Regions = tuple[Region, ...]
+
+
+def regions(ins: Instruction, config: Config, area: int = 0) -> tuple[Regions, Regions]:
+    """What an instruction reads and writes beside the constants, streams and table entries.
+
+    area: the part of external memory that the addresses of LOAD and STORE are in. Nothing for END,
+    and for a RUN, whose fields alone do not tell it: see `banks`, `reads` and `writes`.
+    """
+    if isinstance(ins, TableLoad):
+        return (), (Region(table(ins.kind), ins.bank, ins.first, ins.first + ins.count),)
+    if not isinstance(ins, Load | Store | Fill):
+        return (), ()
+    rows = (Region(Space.ROWS, 0, ins.row, ins.row + ins.rows),)
+    if isinstance(ins, Fill):
+        return (), rows
+    start = ins.address * UNIT_BYTES
+    outside = (Region(Space.EXTERNAL, area, start, start + ins.rows * config.row_bytes),)
+    return (outside, rows) if isinstance(ins, Load) else (rows, outside)
+
+
+def banks(run: Run, pairs: Iterable[int], config: Config) -> Regions:
+    """The banks of the tables that a RUN reads, whole. pairs: of its base entries."""
+    found = [(Table.BASE, run.base_bank), (Table.OFFSET, run.offset_bank)]
+    found += [(Table.DECODE, pair) for pair in sorted(pairs)]
+    if run.mode == Mode.CODE:
+        found.append((Table.CLUSTER, run.cluster_bank))
+    return tuple(Region(table(kind), bank, 0, tables.depth(kind, config)) for kind, bank in found)
 
 
 @dataclasses.dataclass(frozen=True)

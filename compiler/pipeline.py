@@ -21,7 +21,9 @@ from ..arch.config import Config
 from ..arch.errors import FormatError
 from ..arch.meta import Meta
 from ..arch.program import Program
-from .emit.emit import emit
+from .emit.assemble import assemble
+from .emit.plan import Plan
+from .emit.planner import plan
 from .emit.schedule import Schedule, schedule
 from .equalise.equalise import Equalised
 from .equalise.equalise import equalise as equalise_channels
@@ -99,13 +101,13 @@ def compile(model: torch.nn.Module | ExportedProgram | Graph,
     for stage, form in walk(model, settings, progress):
         if watch:
             watch(stage, form)
-        if stage in (Stage.EQUALISE, Stage.QUANTISE, Stage.EMIT):
+        if stage in (Stage.EQUALISE, Stage.QUANTISE, Stage.ASSEMBLE):
             made[stage] = form
     quantised, equalised = made[Stage.QUANTISE], made[Stage.EQUALISE]
     meta = dataclasses.replace(_meta(quantised, clusters, name, seed),
                                exponents=to_plain(equalised.exponents),
-                               nodes=made[Stage.EMIT].meta.nodes)
-    program = dataclasses.replace(made[Stage.EMIT], meta=meta)
+                               nodes=made[Stage.ASSEMBLE].meta.nodes)
+    program = dataclasses.replace(made[Stage.ASSEMBLE], meta=meta)
     return Compiled(program, quantised, _tensors(program), equalised)
 
 
@@ -209,16 +211,19 @@ def _schedule(placed: Placed, settings: Settings) -> Schedule:
     return schedule(placed, settings.config)
 
 
-def _emit(plan: Schedule, settings: Settings) -> Program:
-    nodes = tuple(value.node for value in plan.placed.split.net.values)
-    return emit(plan, settings.config, settings.batch, Meta(nodes=nodes))
+def _plan(order: Schedule, settings: Settings) -> Plan:
+    return plan(order, settings.config)
+
+
+def _assemble(steps: Plan, settings: Settings) -> Program:
+    return assemble(steps)
 
 
 MAKERS: dict[Stage, Callable[[Any, Settings], Form]] = {
     Stage.TRACE: _trace, Stage.CANONICALISE: _canonicalise, Stage.EQUALISE: _equalise,
     Stage.QUANTISE: _quantise, Stage.LOWER: _lower, Stage.SCALE: _scale, Stage.SPLIT: _split,
     Stage.LAYOUTS: _layouts, Stage.ALLOCATE: _allocate, Stage.SCHEDULE: _schedule,
-    Stage.EMIT: _emit}
+    Stage.PLAN: _plan, Stage.ASSEMBLE: _assemble}
 
 
 # ---- what must hold behind them ------------------------------------------------------------
@@ -233,13 +238,18 @@ def _verify_split(halves: Split) -> None:
     verify_layers(halves.net)
 
 
-def _verify_schedule(plan: Schedule) -> None:
+def _verify_schedule(order: Schedule) -> None:
     """Every layer has RUNs, in the order of layers."""
-    layers = [job.layer for job in plan.jobs]
-    if sorted(set(layers)) != list(range(len(plan.placed.split.net.layers))):
+    layers = [job.layer for job in order.jobs]
+    if sorted(set(layers)) != list(range(len(order.placed.split.net.layers))):
         raise InternalError("some layer has no RUN")
     if layers != sorted(layers):
         raise InternalError("RUNs of layers are not in the order of these")
+
+
+def _verify_plan(steps: Plan) -> None:
+    """Tokens can order it."""
+    assert len(steps.waits) == len(steps.steps)
 
 
 VERIFIERS: dict[Stage, Callable[[Any], None]] = {
@@ -247,7 +257,7 @@ VERIFIERS: dict[Stage, Callable[[Any], None]] = {
     Stage.EQUALISE: _verify_equalised, Stage.QUANTISE: verify_quantised,
     Stage.LOWER: verify_steps, Stage.SCALE: verify_layers, Stage.SPLIT: _verify_split,
     Stage.LAYOUTS: verify_layouts, Stage.ALLOCATE: verify_memory,
-    Stage.SCHEDULE: _verify_schedule, Stage.EMIT: check.verify}
+    Stage.SCHEDULE: _verify_schedule, Stage.PLAN: _verify_plan, Stage.ASSEMBLE: check.verify}
 
 
 # ---- what a program says of itself -----------------------------------------------------------

@@ -31,7 +31,8 @@ class Stage(enum.StrEnum):
     LAYOUTS = "layouts", "pitches, pads and strides of every tensor"
     ALLOCATE = "allocate", "memory rows of every tensor while it lives"
     SCHEDULE = "schedule", "the RUNs of each layer"
-    EMIT = "emit", "the program: instructions, streams, tables, and what the layers cost"
+    PLAN = "plan", "every step in order: what it reads and writes, and which ones it waits for"
+    ASSEMBLE = "assemble", "the program: instructions, streams, tables, and what the layers cost"
 
     @property
     def file(self) -> str:

@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from kcnn.arch import host, reference
 from kcnn.arch.config import Config
 from kcnn.arch.program import Layer, Program
+from kcnn.compiler import pipeline
+from kcnn.compiler.emit.plan import Plan
 from kcnn.compiler.ir import graph as ir
 from kcnn.compiler.ir.layers import function, output_size, skipped
 from kcnn.compiler.ir.quantised import ClusteredWeight, Codebook, Quantised, Radix
+from kcnn.compiler.stages import Stage
 from torch.nn import functional
 
 TINY = Config.preset("tiny")
@@ -107,6 +110,22 @@ class Builder:
 
     def quantised(self) -> Quantised:
         return Quantised(self.graph, self.tensors, self.weights, {})
+
+
+def chain(machine: Config, layers: int = 5, channels: int = 4) -> Builder:
+    """Convolutions one behind the other, a linear layer at the end."""
+    net = Builder(machine, (1, 8, 8))
+    last = "x"
+    for _ in range(layers):
+        last = net.conv(last, channels, padding=(1, 1, 1, 1))
+    net.output(net.conv(last, 3, (8, 8), radix=True, kind="Linear"))
+    return net
+
+
+def planned(quantised: Quantised, machine: Config, batch: int = 1) -> Plan:
+    """The plan of a network."""
+    walk = pipeline.walk(quantised, pipeline.Settings(machine, batch=batch))
+    return next(form for stage, form in walk if stage == Stage.PLAN)
 
 
 def fits(op: Any, shape: tuple[int, int, int]) -> bool:

@@ -87,15 +87,15 @@ def _outputs(piece: Piece, phase: tuple[int, int], walk: Walk) -> bool:
                 and _residue(piece.x, piece.width, walk.qx, phase[1])[1])
 
 
-def geometry(job: Job, plan: Schedule, origin: int, config: Config) -> dict[str, int]:
+def geometry(job: Job, order: Schedule, origin: int, config: Config) -> dict[str, int]:
     """The operands of a RUN that say where it reads and writes."""
-    net, walk = plan.placed.split.net, plan.placed.split.walks[job.layer]
+    net, walk = order.placed.split.net, order.placed.split.walks[job.layer]
     layer = net.layers[job.layer]
-    target = plan.placed.layouts[layer.output]
+    target = order.placed.layouts[layer.output]
     source = layer.sources[0].tensor
     fields = (_flat(target) if walk.flat else
               _raster(areas(layer, net.values[layer.output])[job.piece], job.phase, walk, target,
-                      plan.placed.pitches[source], plan.placed.rows[source]))
+                      order.placed.pitches[source], order.placed.rows[source]))
     fields["origin"] += origin
     fields["dst"] += target.base + job.first * target.channel
     fields |= {"dst_channel": target.channel, "dst_plane": target.plane,

@@ -15,22 +15,6 @@ from ..lower.lowered import Ints
 INSTRUCTION_CLOCKS = 16
 
 
-class Blobs:
-    """A section of external memory: pieces at multiples of `unit`, equal ones stored once."""
-
-    def __init__(self, unit: int) -> None:
-        self.unit = unit
-        self.data = bytearray()
-        self.at: dict[bytes, int] = {}
-
-    def add(self, piece: bytes) -> int:
-        """Offset of the piece in the section."""
-        if piece not in self.at:
-            self.at[piece] = len(self.data)
-            self.data += piece + bytes(-len(piece) % self.unit)
-        return self.at[piece]
-
-
 @dataclasses.dataclass(frozen=True, eq=False)
 class TablePlan:
     """A TABLE instruction to be. after: number of the RUN that must have ended before, -1 for none.

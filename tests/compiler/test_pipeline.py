@@ -75,7 +75,7 @@ def test_a_watch_sees_what_every_stage_makes():
     assert [stage for stage, _ in seen] == list(Stage)
     forms = dict(seen)
     assert forms[Stage.QUANTISE] is result.quantised
-    assert forms[Stage.EMIT].instructions is result.program.instructions
+    assert forms[Stage.ASSEMBLE].instructions is result.program.instructions
 
 
 def test_who_has_seen_enough_needs_no_calibration():
@@ -98,10 +98,10 @@ def test_a_broken_form_names_its_stage(monkeypatch):
 
 
 def test_a_program_that_breaks_a_rule_is_no_error_of_the_user(monkeypatch):
-    whole = pipeline.emit
-    monkeypatch.setattr(pipeline, "emit", lambda *arguments: dataclasses.replace(
+    whole = pipeline.assemble
+    monkeypatch.setattr(pipeline, "assemble", lambda *arguments: dataclasses.replace(
         whole(*arguments), memory_bytes=3))
-    with pytest.raises(InternalError, match="stage emit: "):
+    with pytest.raises(InternalError, match="stage assemble: "):
         compiled()
 
 

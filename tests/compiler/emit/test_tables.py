@@ -5,19 +5,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 from kcnn.arch.isa import Table
-from kcnn.compiler.emit.tables import Banks, Blobs, _ramps
+from kcnn.compiler.emit.tables import Banks, _ramps
 
 MACHINE = canonical.config()
 
 
 def words(*values):
     return np.array(values, np.int64)
-
-
-def test_equal_pieces_are_stored_once_at_whole_units():
-    blobs = Blobs(16)
-    places = [blobs.add(piece) for piece in (b"a" * 5, b"b" * 33, b"a" * 5, b"c")]
-    assert places == [0, 16, 0, 64] and len(blobs.data) == 80
 
 
 def test_tables_alternate_and_wait_for_the_run_that_used_the_bank():
