@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import ArrayLike
+
 from . import names
 
 GAP = "  "
@@ -18,6 +21,21 @@ def cell(value: object) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return names.printable(str(value))
+
+
+def dims(numbers: Iterable[int]) -> str:
+    """Sizes: 16x3x3."""
+    return "x".join(map(str, numbers))
+
+
+def span(numbers: ArrayLike) -> str:
+    """The smallest and the largest of some numbers, a dash for none; four digits of real ones."""
+    array = np.asarray(numbers)
+    if not array.size:
+        return "-"
+    whole = np.issubdtype(array.dtype, np.integer)
+    low, high = (f"{end:,}" if whole else f"{end:.4g}" for end in (array.min(), array.max()))
+    return low if low == high else f"{low}..{high}"
 
 
 def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -128,6 +128,14 @@ def planned(quantised: Quantised, machine: Config, batch: int = 1) -> Plan:
     return next(form for stage, form in walk if stage == Stage.PLAN)
 
 
+def two_layers() -> Quantised:
+    """A strided convolution with padding and one that writes radix planes."""
+    net = Builder(TINY, (2, 6, 5))
+    first = net.conv("x", 4, stride=(2, 2), padding=(1, 1, 1, 1))
+    net.output(net.conv(first, 3, (2, 1), radix=True))
+    return net.quantised()
+
+
 def fits(op: Any, shape: tuple[int, int, int]) -> bool:
     """The window is not larger than the padded map."""
     return min(output_size(op, shape)) >= 1

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 import networkx as nx
 import numpy as np
 
+from ...arch.columns import columns, span
 from ...arch.config import Config
 from ...arch.meta import MOST_EXPONENT
 from ..ir.graph import Graph
@@ -57,6 +58,14 @@ class Equalised:
     graph: Graph
     exponents: Exponents = dataclasses.field(default_factory=dict)
     uneven: tuple[Uneven, ...] = ()
+
+    def __str__(self) -> str:
+        """The graph, a line for every node with scaled channels, and what could not be helped."""
+        scaled = [(name, int(np.count_nonzero(own)), len(own), span(own))
+                  for name, own in self.exponents.items() if own.any()]
+        table = columns(("scaled", "channels", "of", "exponents of 2"), scaled)
+        return "\n\n".join([str(self.graph), table if scaled else "no channel is scaled",
+                            *map(str, self.uneven)])
 
 
 def equalise(graph: Graph, calibration: Floats, config: Config, clusters: int = 16) -> Equalised:

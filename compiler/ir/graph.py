@@ -21,6 +21,7 @@ import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arch.columns import columns, dims, span
 from ..errors import InternalError
 
 Floats = NDArray[np.float64]
@@ -28,9 +29,24 @@ Shape = tuple[int, int, int]
 Padding = tuple[int, int, int, int]     # top, left, bottom, right
 
 
+def _words(*parts: tuple[str, object, object]) -> str:
+    """What differs from the usual: (what, found, usual); a pair of equal numbers is told once."""
+    return "".join(f", {what} {_short(found)}" for what, found, usual in parts if found != usual)
+
+
+def _short(value: object) -> str:
+    if isinstance(value, tuple):
+        return str(value[0]) if len(set(value)) == 1 else ",".join(map(str, value))
+    return str(value)
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Op:
     """Base of operations."""
+
+    def __str__(self) -> str:
+        function = getattr(self, "function", "identity")
+        return type(self).__name__ + _words(("then", function, "identity"))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -69,6 +85,15 @@ class Conv(Op):
     function: str = "identity"
     skip: Skip = Skip()
 
+    def __str__(self) -> str:
+        skip = self.skip
+        return f"{self.kind} {dims(self.weight.shape[2:])}" + _words(
+            ("stride", self.stride, (1, 1)), ("padding", self.padding, (0, 0, 0, 0)),
+            ("dilation", self.dilation, (1, 1)), ("groups", self.groups, 1),
+            ("skip every", skip.stride, (1, 1)), ("skip from", skip.offset, (0, 0)),
+            ("skip of", "some channels" if skip.channels is not None else "all", "all"),
+            ("then", self.function, "identity"))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class BatchNorm(Op):
@@ -84,6 +109,9 @@ class Activation(Op):
 
     function: str
 
+    def __str__(self) -> str:
+        return self.function
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class MaxPool(Op):
@@ -93,6 +121,11 @@ class MaxPool(Op):
     stride: tuple[int, int]
     padding: Padding = (0, 0, 0, 0)
     dilation: tuple[int, int] = (1, 1)
+
+    def __str__(self) -> str:
+        return f"MaxPool {dims(self.kernel)}" + _words(
+            ("stride", self.stride, (1, 1)), ("padding", self.padding, (0, 0, 0, 0)),
+            ("dilation", self.dilation, (1, 1)))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -109,6 +142,12 @@ class AvgPool(Op):
     count_padding: bool = True
     divisor: int = 0
     function: str = "identity"
+
+    def __str__(self) -> str:
+        return f"AvgPool {dims(self.kernel)}" + _words(
+            ("stride", self.stride, (1, 1)), ("padding", self.padding, (0, 0, 0, 0)),
+            ("padding is", "counted" if self.count_padding else "not counted", "counted"),
+            ("divided by", self.divisor, 0), ("then", self.function, "identity"))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -189,6 +228,19 @@ class Graph:
         while f"{name}@{use}" in self:
             use += 1
         return f"{name}@{use}"
+
+    def __str__(self) -> str:
+        """A line a node; weights as their shape, how many are not zero and their range."""
+        return columns(("node", "operation", "reads", "makes", "weights", "not zero", "range",
+                        "from"), (self._row(node) for node in self))
+
+    def _row(self, node: Node) -> tuple[object, ...]:
+        weights: tuple[object, ...] = ("", None, "")
+        if isinstance(node.op, Conv):
+            weight = node.op.weight
+            weights = dims(weight.shape), int(np.count_nonzero(weight)), span(weight)
+        return (node.name, node.op, ", ".join(self.inputs(node.name)), dims(node.shape), *weights,
+                "" if node.path == node.name else node.path)
 
     def __getitem__(self, name: str) -> Node:
         return self.nx.nodes[name]["node"]

@@ -10,6 +10,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arch.columns import columns, dims, span
 from .graph import Graph
 
 Ints = NDArray[np.int64]
@@ -26,6 +27,9 @@ class Codebook:
 
     scale: float
     values: Ints
+
+    def __str__(self) -> str:
+        return f"{len(self.values)} values {span(self.values)} of {self.scale:.4g}"
 
     @property
     def order(self) -> int:
@@ -49,6 +53,9 @@ class Radix:
     scale: float
     bits: int
     planes: int
+
+    def __str__(self) -> str:
+        return f"{self.bits} bits in {self.planes} planes of {self.scale:.4g}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,3 +98,16 @@ class Quantised:
     tensors: dict[str, Codebook | Radix]
     weights: dict[str, ClusteredWeight]
     ranges: dict[str, tuple[float, float]]
+
+    def __str__(self) -> str:
+        """A line a tensor and a line for all weights of a layer."""
+        tensors = columns(("tensor", "makes", "integers", "seen"), (
+            (node.name, dims(node.shape), self.tensors[node.name],
+             span(self.ranges.get(node.name, ())))
+            for node in self.graph if node.name in self.tensors))
+        weights = columns(("weights of", "shape", "not zero", "magnitudes", "from..to",
+                           "scales of channels"), (
+            (name, dims(weight.index.shape), int(np.count_nonzero(weight.index)),
+             len(weight.magnitudes), span(weight.magnitudes), span(weight.channel_scale))
+            for name, weight in self.weights.items()))
+        return f"{tensors}\n\n{weights}"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...arch.columns import columns, dims, span
 from ..ir.quantised import Codebook, Radix
 
 Ints = NDArray[np.int64]
@@ -31,6 +33,18 @@ class Value:
     def order(self) -> int:
         """Codes below zero, 0 for radix planes."""
         return 0 if isinstance(self.meaning, Radix) else self.meaning.order
+
+
+def reading(value: Value, stride_y: int, stride_x: int) -> str:
+    """How a text names what a layer reads."""
+    return value.name if stride_y == stride_x == 1 else f"{value.name} /{stride_y},{stride_x}"
+
+
+def value_table(values: Sequence[Value]) -> str:
+    """A line a value; of the node where it is another name."""
+    return columns(("value", "makes", "integers", "node"), (
+        (value.name, dims(value.shape), value.meaning,
+         "" if value.node == value.name else value.node or "a copy") for value in values))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,3 +130,15 @@ class Lowered:
     steps: tuple[Step, ...]
     inputs: tuple[tuple[str, int], ...]
     outputs: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        """A line a value and a line a step; taps as how many and the range of coefficients."""
+        steps = columns(("step", "kind", "op", "reads", "makes", "taps", "coefficients", "bias",
+                         "then", "areas", "MACs"), map(self._row, self.steps))
+        return f"{value_table(self.values)}\n\n{steps}"
+
+    def _row(self, step: Step) -> tuple[object, ...]:
+        return (step.name, step.kind, step.op,
+                ", ".join(reading(self.values[read.value], *read.stride) for read in step.reads),
+                self.values[step.output].name, len(step.terms), span(step.terms.coefficient),
+                span(step.bias), step.function, len(step.areas), step.macs)

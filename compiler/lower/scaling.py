@@ -13,6 +13,7 @@ import dataclasses
 import numpy as np
 
 from ...arch.check import SCALES
+from ...arch.columns import columns, span
 from ...arch.config import Config
 from ...arch.fixed import BIAS_BITS, CLUSTER_BITS, PRODUCT_SHIFT, SCALE_BITS, SHIFTS, U_BITS
 from ...arch.isa import Mode
@@ -20,7 +21,7 @@ from ...arch.program import Layer, Piece, Source, Taps
 from ..errors import CompileError, InternalError
 from ..ir.quantised import Codebook, Radix
 from ..quantise.segments import Segments, segments
-from .lowered import Floats, Ints, Lowered, Step, Terms, Value
+from .lowered import Floats, Ints, Lowered, Step, Terms, Value, reading, value_table
 from .prove import prove, split_clusters, tap_ranges
 
 # a skip connection may have the factor of this many clusters (docs/decisions/0008)
@@ -47,6 +48,25 @@ class Scaled:
     paths: tuple[str, ...]
     inputs: tuple[tuple[str, int], ...]
     outputs: tuple[tuple[str, int], ...]
+
+    def __str__(self) -> str:
+        """A line a value and a line a layer; taps as how many, clusters and factors."""
+        layers = columns(
+            ("layer", "kind", "mode", "reads", "makes", "taps", "most of a channel", "clusters",
+             "factors", "scales", "biases", "shift", "thresholds", "pieces"),
+            map(self._row, self.layers))
+        return f"{value_table(self.values)}\n\n{layers}"
+
+    def _row(self, layer: Layer) -> tuple[object, ...]:
+        taps = layer.taps
+        reads = (reading(self.values[s.tensor], s.stride_y, s.stride_x) for s in layer.sources)
+        return (layer.name, layer.kind, Mode(layer.mode).name, ", ".join(reads),
+                self.values[layer.output].name, len(taps.source),
+                int(np.diff(taps.cluster_taps[taps.channel_clusters]).max(initial=0)),
+                len(taps.cluster_factor), span(taps.cluster_factor),
+                span([m for piece in layer.pieces for m in piece.scale]),
+                span([bias for piece in layer.pieces for bias in piece.bias]), layer.shift,
+                span(layer.thresholds), len(layer.pieces))
 
 
 def scale(lowered: Lowered, config: Config, batch: int) -> Scaled:

@@ -8,35 +8,10 @@ from collections.abc import Callable
 from ...arch.config import Config
 from ..errors import CompileError, too_small
 from .layouts import Placed
+from .lives import Life
 
 # tensors that a sentence names
 LISTED = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Life:
-    """Layers during which a tensor is kept: `birth` (-1: an input) to `death`, inclusive."""
-
-    birth: int
-    death: int
-    rows: int
-
-    def meets(self, other: Life) -> bool:
-        return self.birth <= other.death and other.birth <= self.death
-
-
-def lives(placed: Placed) -> list[Life]:
-    """The life of every tensor. A layer's sources and output live together."""
-    net = placed.split.net
-    end = len(net.layers)
-    birth = dict.fromkeys((value for _, value in net.inputs), -1)
-    death = dict.fromkeys((value for _, value in net.outputs), end)
-    for i, layer in enumerate(net.layers):
-        birth[layer.output] = i
-        for source in layer.sources:
-            death[source.tensor] = max(death.get(source.tensor, i), i)
-    return [Life(birth[v], max(death.get(v, 0), birth[v]), layout.rows)
-            for v, layout in enumerate(placed.layouts)]
 
 
 def first_fit(tensors: list[Life], order: list[int]) -> list[int]:
@@ -70,7 +45,7 @@ def pack(tensors: list[Life]) -> tuple[list[int], int]:
 
 def rows_needed(placed: Placed) -> int:
     """Memory rows that the network takes."""
-    return pack(lives(placed))[1]
+    return pack(placed.lives)[1]
 
 
 def allocate(placed: Placed, config: Config, batch: int, fits: Callable[[int], bool]) -> Placed:
@@ -78,11 +53,11 @@ def allocate(placed: Placed, config: Config, batch: int, fits: Callable[[int], b
 
     fits: does the network fit with this number of images (asked to say the largest that does)?
     """
-    tensors = lives(placed)
+    tensors = placed.lives
     first, needed = pack(tensors)
     if needed > config.rows:
         raise CompileError(_too_large(placed, tensors, needed, config, batch, fits))
-    return dataclasses.replace(placed, layouts=tuple(
+    return dataclasses.replace(placed, taken=needed, layouts=tuple(
         dataclasses.replace(layout, first_row=row, base=layout.base + row * config.row_codes)
         for layout, row in zip(placed.layouts, first, strict=True)))
 

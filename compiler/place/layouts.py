@@ -8,14 +8,17 @@ the rows of a plane the larger of the top and bottom reach, because neighbours s
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 
+from ...arch.columns import columns, dims
 from ...arch.config import Config
 from ...arch.layout import Layout
 from ...arch.program import Layer
 from ..ir.quantised import Radix
 from ..lower.lowered import Ints, Value
+from .lives import Life, lives
 from .splits import Split, Walk, outside
 
 
@@ -34,10 +37,11 @@ class _Need:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Placed:
-    """A network with layouts, not yet allocated (first_row 0).
+    """A network with layouts.
 
     pitches, rows: raster positions from row to row and rows from image to image, per value. padded:
-    some layer reads it outside its elements.
+    some layer reads it outside its elements. taken: rows of the memory in all; 0 before allocate,
+    and first_row of every layout too.
     """
 
     split: Split
@@ -46,6 +50,31 @@ class Placed:
     pitches: tuple[int, ...]
     rows: tuple[int, ...]
     padded: tuple[bool, ...]
+    taken: int = 0
+
+    @functools.cached_property
+    def lives(self) -> list[Life]:
+        """When each tensor is kept."""
+        return lives(self.split.net, [layout.rows for layout in self.layouts])
+
+    def __str__(self) -> str:
+        """A line a tensor: its raster, what it takes of the memory, and when."""
+        table = columns(
+            ("tensor", "makes", "planes", "phases", "pad", "pitch", "lines", "channel", "image",
+             "first row", "rows", "from", "until"), map(self._row, range(len(self.layouts))))
+        config = self.config
+        return table if not self.taken else (
+            f"{table}\n\n{self.taken:,} of {config.rows:,} rows of {config.row_codes} codes")
+
+    def _row(self, number: int) -> tuple[object, ...]:
+        net, layout, life = self.split.net, self.layouts[number], self.lives[number]
+        value = net.values[number]
+        return (value.name, dims(value.shape), layout.planes, dims(self.split.splits[number]),
+                layout.pad if self.padded[number] else None, self.pitches[number],
+                self.rows[number], layout.channel, layout.image,
+                layout.first_row if self.taken else None, layout.rows,
+                "input" if life.birth < 0 else net.layers[life.birth].name,
+                "output" if life.death == len(net.layers) else net.layers[life.death].name)
 
 
 def layouts(split: Split, config: Config, batch: int) -> Placed:

@@ -20,6 +20,7 @@ from fractions import Fraction
 import networkx as nx
 import numpy as np
 
+from ...arch.columns import columns, dims
 from ...arch.fixed import PRODUCT_SHIFT
 from ...arch.isa import Mode
 from ...arch.program import Layer, Piece, Source
@@ -27,7 +28,7 @@ from ..errors import CompileError, InternalError
 from ..ir.layers import MOST_STRIDE
 from ..ir.quantised import Radix
 from ..lower.lower import over_planes, taps
-from ..lower.lowered import Value
+from ..lower.lowered import Value, reading
 from ..lower.scaling import SCALE_MAX, Scaled, group, passing
 
 
@@ -38,6 +39,11 @@ class Walk:
     qy: int = 1
     qx: int = 1
     flat: bool = False
+
+    def __str__(self) -> str:
+        if self.flat:
+            return "along the images"
+        return "" if self.qy == self.qx == 1 else f"every {self.qy},{self.qx}"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -53,6 +59,20 @@ class Split:
     interleaved: tuple[bool, ...]
     pads: tuple[int, ...]
     walks: tuple[Walk, ...]
+
+    def __str__(self) -> str:
+        """A line a value, copies among them, and a line a layer."""
+        values = columns(("value", "makes", "phases", "images", "pad", "copy"), (
+            (value.name, dims(value.shape), dims(cut), "interleaved" if among else "",
+             pad, "" if value.node else "yes")
+            for value, cut, among, pad in zip(self.net.values, self.splits, self.interleaved,
+                                              self.pads, strict=True)))
+        layers = columns(("layer", "kind", "reads", "makes", "outputs of a RUN"), (
+            (layer.name, layer.kind, ", ".join(
+                reading(self.net.values[s.tensor], s.stride_y, s.stride_x) for s in layer.sources),
+             self.net.values[layer.output].name, walk)
+            for layer, walk in zip(self.net.layers, self.walks, strict=True)))
+        return f"{values}\n\n{layers}"
 
 
 @dataclasses.dataclass(frozen=True)

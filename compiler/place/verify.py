@@ -9,7 +9,6 @@ import numpy as np
 from ...arch.layout import Layout
 from ..errors import InternalError
 from ..lower.verify import verify_layers
-from .allocate import lives
 from .layouts import Placed
 
 
@@ -28,7 +27,7 @@ def verify_memory(placed: Placed) -> None:
     """The same, and where tensors that live together share a row."""
     verify_layouts(placed)
     names = [value.name for value in placed.split.net.values]
-    parts = list(zip(names, placed.layouts, lives(placed), strict=True))
+    parts = list(zip(names, placed.layouts, placed.lives, strict=True))
     for (name, a, mine), (other, b, others) in itertools.combinations(parts, 2):
         if (mine.meets(others) and a.first_row < b.first_row + b.rows
                 and b.first_row < a.first_row + a.rows):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from kcnn.arch.columns import cell, columns
+from kcnn.arch.columns import cell, columns, dims, span
 
 
 @pytest.mark.parametrize(("value", "text"), [
@@ -23,3 +23,14 @@ def test_numbers_stand_flush_right_and_no_line_ends_in_a_space() -> None:
 
 def test_a_table_without_rows_is_its_head() -> None:
     assert columns(("name", "taps"), []) == "name  taps"
+
+
+@pytest.mark.parametrize(("numbers", "text"), [
+    ([], "-"), ([0.25], "0.25"), ([-0.123456, 2, 1], "-0.1235..2"), ([7, 7], "7"),
+    ([-12345, 3], "-12,345..3"), ([12345.6], "1.235e+04")])
+def test_spans(numbers: list, text: str) -> None:
+    assert span(numbers) == text
+
+
+def test_sizes() -> None:
+    assert dims((16, 3, 5)) == "16x3x5"

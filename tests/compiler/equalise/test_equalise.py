@@ -11,9 +11,9 @@ import torch
 from kcnn.arch import host, reference
 from kcnn.arch.config import Config
 from kcnn.compiler import pipeline
-from kcnn.compiler.equalise.equalise import Equalised, equalise
+from kcnn.compiler.equalise.equalise import Equalised, Uneven, equalise
 from kcnn.compiler.frontend.trace import trace
-from kcnn.compiler.ir.graph import Graph
+from kcnn.compiler.ir.graph import Conv, Graph
 from kcnn.compiler.passes import canonicalise
 from kcnn.compiler.quantise import emulate
 from kcnn.compiler.quantise.quantise import quantise
@@ -156,3 +156,16 @@ def test_a_network_that_becomes_infinite_is_left_to_quantise() -> None:
                 conv.weight.fill_(3e38)
     graph = graph_of(module)
     assert equalise(graph, 1e33 * np.ones((2, *SHAPE)), TINY).graph is graph
+
+
+def test_the_text_tells_what_is_scaled_and_what_could_not_be() -> None:
+    graph = graph_of(spread.plain(1))
+    name = next(node.name for node in graph if isinstance(node.op, Conv))
+    count = graph[name].shape[0]
+    uneven = Uneven("left", 7.0, "an output shows them")
+    text = str(Equalised(graph, {name: np.arange(count) - 1, "x": np.zeros(4, np.int64)},
+                         (uneven,)))
+    assert text.startswith(str(graph))
+    assert text.splitlines()[-3].split() == [name, str(count - 1), str(count), f"-1..{count - 2}"]
+    assert text.splitlines()[-1] == str(uneven)
+    assert str(Equalised(graph)).splitlines()[-1] == "no channel is scaled"

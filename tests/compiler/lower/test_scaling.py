@@ -400,3 +400,13 @@ def test_a_function_never_comes_down_to_planes():
 def test_biases_without_taps_are_told_apart_by_the_least_of_them():
     assert _least_distance(np.array([-2.0, 3.0, 0.0])) == 2.0
     assert _least_distance(np.zeros(2)) == 1.0
+
+
+def test_the_text_has_a_line_a_layer():
+    net = scale(lower(canonical.two_layers()), canonical.TINY, 2)
+    head, first, second = str(net).partition("\n\n")[2].splitlines()
+    assert head.split("  ")[0] == "layer" and len(str(net).splitlines()) == 4 + 1 + 3
+    assert first.split() == ("conv1 Conv2d CODE x /2,2 conv1 104 30 16 15..250 11,309..29,865 "
+                             "-92,968,864..-60,959,074 4 -1,022..1,022 1").split()
+    assert second.split() == ("conv2 Conv2d RADIX conv1 conv2 16 7 11 35..255 41,208..51,326 "
+                              "-8,897,537..56,643,210 4 - 1").split()

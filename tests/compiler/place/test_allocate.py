@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from kcnn.compiler import pipeline
 from kcnn.compiler.errors import CompileError
-from kcnn.compiler.place.allocate import Life, first_fit, fullest, pack
+from kcnn.compiler.place.allocate import first_fit, fullest, pack
+from kcnn.compiler.place.lives import Life
+from kcnn.compiler.stages import Stage
 
 LIVES = st.lists(st.builds(lambda birth, length, rows: Life(birth, birth + length, rows),
                            st.integers(-1, 12), st.integers(0, 6), st.integers(1, 9)),
@@ -92,3 +94,10 @@ def test_refuses_any_batch_where_one_image_is_too_large():
     net.output(net.conv("x", 2))
     with pytest.raises(CompileError, match="no batch fits"):
         pipeline.back(net.quantised(), small, 2)
+
+
+def test_the_text_tells_where_tensors_lie_and_how_much_is_taken():
+    made = dict(pipeline.walk(canonical.two_layers(), pipeline.Settings(canonical.TINY, batch=2)))
+    *rows, empty, end = str(made[Stage.ALLOCATE]).splitlines()
+    assert rows[2].split() == "conv1 4x3x3 1 1x1 - 3 3 18 9 64 9 conv1 conv2".split()
+    assert (empty, end) == ("", "73 of 2,048 rows of 8 codes")

@@ -214,3 +214,33 @@ def test_a_concatenation_that_is_an_output_is_copied():
     net.output(net.concat([first, second]))
     program = run(net, 2)
     assert program.tensors[program.outputs[0].tensor].layout.channels == 5
+
+
+def test_the_text_has_values_and_layers():
+    net = scale(lower(canonical.two_layers()), canonical.TINY, 2)
+    assert str(split(net, 2, canonical.TINY.codes)) == """\
+value  makes  phases  images  pad  copy
+x      2x6x5  2x2               0
+conv1  4x3x3  1x1               0
+conv2  3x2x3  1x1               0
+
+layer  kind    reads   makes  outputs of a RUN
+conv1  Conv2d  x /2,2  conv1
+conv2  Conv2d  conv1   conv2"""
+
+
+def test_the_text_tells_of_copies_and_walks():
+    net = canonical.Builder(MACHINE, (1, 4, 4))
+    first = net.conv("x", 2)
+    net.output(net.conv(first, 2, (1, 1)))
+    net.output(net.conv(first, 3, (2, 2), radix=True, kind="Linear"))
+    text = str(split(scale(lower(net.quantised()), MACHINE, 2), 2, MACHINE.codes))
+    rows = [line.split() for line in text.splitlines()]
+    assert ["conv1.layout1", "2x2x2", "1x1", "interleaved", "0", "yes"] in rows
+    assert ["conv4", "Linear", "conv1.layout1", "conv4", "along", "the", "images"] in rows
+
+
+@pytest.mark.parametrize(("walk", "text"), [
+    (Walk(), ""), (Walk(2, 1), "every 2,1"), (Walk(flat=True), "along the images")])
+def test_walks_are_told(walk, text):
+    assert str(walk) == text
