@@ -93,16 +93,16 @@ def test_the_same_inputs_give_the_same_bytes(kcnn, folder, tmp_path):
     assert ran.code == 0 and "clustered weights" in ran.out
     assert (tmp_path / "again.kbin").read_bytes() == (folder / "net.kbin").read_bytes()
     figures = json.loads((tmp_path / "e.json").read_text())
-    assert f"{figures['cycles']:,} cycles a batch of 1: " in ran.out
+    assert f"\nabout {figures['estimated_cycles']:,} cycles a batch of 1: " in ran.out
     integer = [row["integer"] for row in figures["sqnr"] if row["integer"] is not None]
     assert len(integer) == 5 and all(5 < found < 60 for found in integer)
 
 
-def test_the_cycles_told_are_those_of_any_image(kcnn, folder, tmp_path):
-    told = json.loads((folder / "batch.json").read_text())["cycles"]
+def test_the_cycles_told_are_nearly_those_of_the_machine(kcnn, folder, tmp_path):
+    told = json.loads((folder / "batch.json").read_text())["estimated_cycles"]
     kcnn("run", folder / "batch.kbin", "--input", folder / "few.npy", "--engine", "tlm", "--json",
          tmp_path / "r.json")
-    assert json.loads((tmp_path / "r.json").read_text())["cycles"] == told > 0
+    assert json.loads((tmp_path / "r.json").read_text())["cycles"] * 0.9 < told
 
 
 def test_an_exported_file_is_a_model_too(kcnn, folder, tmp_path):
