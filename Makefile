@@ -15,7 +15,7 @@ JOBS   ?= 2
 # where pip finds the CPU build of torch if its configured indexes have none
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TOOLS       := iverilog verilator ghdl yosys
-SOURCES     := arch cli compiler compress engines rtl tlm tests examples bench
+SOURCES     := api arch cli compiler compress engines rtl tlm tests examples bench
 
 # the same HDL and the same networks every time; one thread per process, since the tests use JOBS of them
 export PYTHONHASHSEED := 0

@@ -42,9 +42,16 @@ def columns(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A line of heads, then a line a row; numbers flush right, no space at the end of a line."""
     body = [list(row) for row in rows]
     lines = [list(head), *([cell(value) for value in row] for row in body)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     right = [all(value is None or isinstance(value, int | float) for value in column)
-             for column in zip(*body, strict=True)] or [False] * len(widths)
+             for column in zip(*body, strict=True)] or [False] * len(head)
+    return aligned(lines, right)
+
+
+def aligned(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
+    """Lines of cells, one below the other; right: which columns are flush right. A line may be
+    shorter than the others."""
+    widths = [max((len(line[at]) for line in lines if at < len(line)), default=0)
+              for at in range(len(right))]
     return "\n".join(GAP.join(text.rjust(width) if number else text.ljust(width)
-                              for text, width, number in zip(line, widths, right, strict=True)
+                              for text, width, number in zip(line, widths, right, strict=False)
                               ).rstrip() for line in lines)

@@ -11,3 +11,7 @@ class ConfigError(KcnnError):
 
 class FormatError(KcnnError):
     """A `.kbin` file or an assembly text is damaged, foreign or inconsistent."""
+
+
+class KcnnWarning(UserWarning):
+    """What a user should know of data or results; nothing is changed by it."""

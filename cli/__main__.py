@@ -51,7 +51,8 @@ def _command(arguments: list[str]) -> int:
     # typer keeps its own copy of click or uses the installed one: this is the base of usage errors
     usage: Any = typer.BadParameter.__mro__[2]
     try:
-        code = typer.main.get_command(app).main(arguments, "kcnn", standalone_mode=False)
+        with report.warnings_told():
+            code = typer.main.get_command(app).main(arguments, "kcnn", standalone_mode=False)
     except usage as error:
         return _refuse(_usage(error))
     with scratch.named(report.SCREEN):

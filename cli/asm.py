@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from ..arch import kbin, text
+from .. import api
 from ..arch.errors import KcnnError
-from .outputs import Outputs, write_bytes
+from .outputs import Outputs
 
 MOST_BYTES = 1 << 28      # of a text
 
@@ -41,4 +41,4 @@ def asm(
         except UnicodeDecodeError as error:
             raise KcnnError(f"{source}: is no text (byte {error.start} is not UTF-8); "
                             "give what kcnn disasm printed") from None
-        write_bytes(place, kbin.save(text.assemble(written, str(source))))
+        api.assemble(written, str(source)).save(place)

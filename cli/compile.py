@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from ..arch import host, kbin, reference
-from ..arch.config import Config
+from .. import api
+from ..api import truth
+from ..api.names import Names
 from ..arch.errors import KcnnError
-from ..arch.estimate import estimate
+from ..arch.preprocess import OTHER, Affine
 from ..engines import figures
-from . import inputs, io, options, report, truth
-from .outputs import Outputs, write_bytes, write_json
-
-if TYPE_CHECKING:
-    from ..compiler.pipeline import Compiled
-    from ..compiler.quantise.emulate import Loss
-
-EXPLAINED_IMAGES = 64
+from . import options, report
+from .outputs import Outputs, write_json
 
 
 def compile(
@@ -73,89 +67,57 @@ def compile(
     \b
     kcnn compile examples/digits/model.py:network --calibration X.npz --config tiny -o NET.kbin
     """
-    machine = Config.load(config)
-    images = io.read_images(calibration, raw=True)
-    if images.min() == images.max():
-        raise KcnnError(f"{calibration}: all values are {images.min()}; give typical images, for "
-                        "the codebooks of all tensors are made from what they show")
     if math.isnan(min_sqnr):
         raise KcnnError("--min-sqnr: give a number of dB")
     with Outputs(model, calibration, config) as outputs:
         place = outputs.file(output)
         figures_place = None if json is None else outputs.file(json)
         with report.progress(f"compiling {model}") as tell:
-            from ..compiler import fidelity, pipeline
-            from ..compiler.frontend.model import load_model
-            network = load_model(model, trust)
-            images, kept = inputs.taken(network, images, model, calibration, preprocessed)
-            calibrated, held_back = fidelity.held(images)
-            compiled = pipeline.compile(network.module, network.example_inputs, calibrated,
-                                        machine, batch, clusters, Path(model).name, progress=tell,
-                                        equalise=equalise, held_back=held_back)
-            tell("measuring")
-            measured = fidelity.measure(compiled, calibrated, held_back)
-            compiled = fidelity.noted(inputs.remember(compiled, images, kept), measured)
-            write_bytes(place, kbin.save(compiled.program, strip))
-            losses = _losses(compiled, held_back if len(held_back) else images) if explain else []
-            cycles = estimate(compiled.program).cycles
-        size = place.stat().st_size
+            net = api.compile(
+                model, calibration, config, batch=batch, clusters=clusters, equalise=equalise,
+                preprocessed=preprocessed, trust=trust, min_sqnr=None,
+                names=Names(str(output), shell=True), progress=tell)
+            net.save(place, strip)
+            losses = net.explain() if explain else None
+            values = _to_json(net, place.stat().st_size, losses)
         if figures_place is not None:
-            write_json(figures_place, _to_json(compiled, size, cycles, losses))
-        _show(compiled, output, size, cycles, losses)
-        for line in inputs.describe(kept):
-            report.say(line)
-    poor = truth.warning(measured, min_sqnr)
-    truth.show(measured.to_json())
-    for sentence in [poor, *map(str, compiled.equalised.uneven)] if poor else []:
+            write_json(figures_place, values)
+        _show(net, output, values, losses)
+    poor = net.warnings(min_sqnr)
+    report.show(truth.parts(net.measured.to_json()))
+    for sentence in poor:
         report.warn(sentence)
     if poor and strict:
         raise typer.Exit(1)
 
 
-def _losses(compiled: Compiled, images: io.Floats) -> list[Loss]:
-    """Every step's loss, on the first of the images."""
-    from ..compiler.quantise import emulate
-    program = compiled.program
-    images = images[:EXPLAINED_IMAGES]
-    (port,) = program.inputs
-    parts = [reference.run(program, [host.encode(batch, program.tensors[port.tensor],
-                                                 program.config)])
-             for (batch,) in io.batches([images], program.batch)]
-    integer = {node: np.concatenate([
-        host.decode(part[tensor], program.tensors[tensor], program.config)
-        for part in parts])[:len(images)].astype(np.float64)
-        for node, tensor in compiled.tensors.items()}
-    return emulate.explain(compiled.quantised, images.astype(np.float64), integer)
-
-
-def _to_json(compiled: Compiled, size: int, cycles: int, losses: list[Loss]) -> dict[str, Any]:
-    program = compiled.program
+def _to_json(net: api.CompiledNet, size: int, losses: api.Explanation | None) -> dict[str, Any]:
+    program = net.program
     return {
-        "config": program.config.name, "bytes": size, "estimated_cycles": cycles,
+        "config": program.config.name, "bytes": size,
+        "estimated_cycles": net.estimated_cycles,
         "float32_bytes": program.meta.float32_bytes,
         "instructions": len(program.instructions), "layers": len(program.layers),
-        "fidelity": program.meta.fidelity,
-        "sqnr": [{"name": loss.name, "weights": _finite(loss.weights),
-                  "activations": _finite(loss.activations), "integer": _finite(loss.integer),
-                  "fixed_point": _finite(loss.fixed_point)} for loss in losses]}
+        "fidelity": net.fidelity, "sqnr": [] if losses is None else losses.to_json()}
 
 
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+def _show(net: api.CompiledNet, output: Path, values: dict[str, Any],
+          losses: api.Explanation | None) -> None:
+    layers = values["layers"]
+    report.say(f"{output}: {values['bytes']:,} bytes, of which the machine reads "
+               f"{figures.machine_bytes(net.program):,}; {layers} layer{'s' * (layers > 1)}, "
+               f"{values['instructions']} instructions for {values['config']}")
+    report.say(f"about {figures.speed(values['estimated_cycles'], net.program.batch)}")
+    report.show([] if losses is None else losses.parts())
+    report.show(_kept(net.kept))
 
 
-def _show(compiled: Compiled, output: Path, size: int, cycles: int, losses: list[Loss]) -> None:
-    program = compiled.program
-    layers = len(program.layers)
-    report.say(f"{output}: {size:,} bytes, of which the machine reads "
-               f"{figures.machine_bytes(program):,}; {layers} layer{'s' * (layers > 1)}, "
-               f"{len(program.instructions)} instructions for {program.config.name}")
-    report.say(f"about {figures.speed(cycles, program.batch)}")
-    if losses:
-        report.table(
-            "SQNR against the float network, dB; the last column: integers against the rounded "
-            "network", ("tensor", "clustered weights", "and activations", "integers",
-                        "fixed point alone"),
-            ((loss.name, *(report.decibel(value) for value in (
-                loss.weights, loss.activations, loss.integer, loss.fixed_point)))
-             for loss in losses))
+def _kept(kept: Affine | str | None) -> list[str]:
+    """What the binary holds of the model's preprocess."""
+    if isinstance(kept, Affine):
+        return [f"the binary holds the model's preprocess, {kept}",
+                "so run, cosim and accuracy take what it takes, as the calibration file has it"]
+    if kept == OTHER:
+        return ["the model's preprocess is not one factor and offset a channel, so the binary does "
+                "not hold it: run, cosim and accuracy take data after it, with --preprocessed"]
+    return []

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from ..arch.errors import KcnnError
 from ..arch.preprocess import OTHER, Affine
+from ..arch.show import percent
 from . import options, report
 from .outputs import Outputs, write_bytes, write_json
 from .stopping import Stopped
@@ -145,7 +146,7 @@ def _show(figures: dict[str, Any], output: Path) -> None:
         f"{output}: loss {100 * figures['loss']['test']:+.2f} points on test images, budget "
         f"{100 * figures['budget']:.2f}",
         ("after", "validation", "test", "weights not zero", "multiply-accumulates"),
-        ((row["step"], report.percent(row["validation"]), report.percent(row["test"]), row["taps"],
+        ((row["step"], percent(row["validation"]), percent(row["test"]), row["taps"],
           row["macs"]) for row in figures["prefixes"]))
     if figures["loss"]["test"] > figures["budget"]:
         report.say("more is lost on test images than on those that decided: give images that the "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from ..arch.config import Config, meanings, presets
+from .. import api
+from ..arch.config import meanings
 from . import options, report
 from .outputs import Outputs, write_json
 
@@ -19,7 +20,7 @@ def configs(json: options.Json = None) -> None:
     \b
     kcnn configs
     """
-    known = [Config.preset(name) for name in presets()]
+    known = api.configs()
     with Outputs() as outputs:
         if json is not None:
             write_json(outputs.file(json),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from .. import api
 from ..arch.config import Config
 from ..arch.errors import KcnnError
 from . import report
@@ -37,9 +38,7 @@ def convert(
     machine = Config.load(config)
     with Outputs(config) as outputs:
         folder = outputs.folder(output)
-        from ..rtl import convert as rtl
         with report.progress(f"converting {machine.name}"):
-            rtl.convert(machine, hdl, folder)
-        names = sorted(path.name for path in folder.iterdir())
+            names = sorted(path.name for path in api.convert(machine, hdl, folder))
     for name in names:
         report.say(str(output / name))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 
-from ..arch import kbin, scratch, text
+from .. import api
+from ..arch import scratch
 from . import options, report
 
 
@@ -17,6 +18,6 @@ def disasm(net: options.Binary) -> None:
     \b
     kcnn disasm NET.kbin > NET.asm
     """
-    found = text.disassemble(kbin.read(net))
+    found = api.load(net, shell=True).disassemble()
     with scratch.named(report.SCREEN):
         sys.stdout.write(found)

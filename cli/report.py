@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as RichTable
 
 from ..arch import names, scratch
 from ..arch.columns import cell
+from ..arch.errors import KcnnWarning
+from ..arch.show import Table
+from ..arch.show import table as made
 
 WIDTH = 140      # of tables that go to a file or a pipe
 WIDEST = 10_000  # to measure a table that may be as wide as it wants
@@ -37,21 +42,51 @@ def warn(text: str) -> None:
     print(f"kcnn: warning: {names.printable(' '.join(text.split()))}", file=sys.stderr)
 
 
+@contextmanager
+def warnings_told() -> Iterator[None]:
+    """Within the block every KcnnWarning is told by `warn`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", KcnnWarning)
+        other = warnings.showwarning
+
+        def tell(message: Warning | str, category: type[Warning], *place: Any, **more: Any
+                 ) -> None:
+            if issubclass(category, KcnnWarning):
+                warn(str(message))
+            else:
+                other(message, category, *place, **more)
+
+        warnings.showwarning = tell           # type: ignore[assignment]
+        yield
+
+
+def show(parts: Iterable[Table | str]) -> None:
+    """Tables and sentences, one after the other."""
+    for part in parts:
+        if isinstance(part, Table):
+            _table(part)
+        else:
+            say(part)
+
+
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],
-          text_columns: Sequence[int] = (0,)) -> None:
-    """A title and a table; cells are shown as `cell` says, columns not in text_columns flush
-    right. Without names of columns there is no head. On a narrow screen columns move together
-    before words are broken."""
-    out = Table(box=SIMPLE_HEAD, show_header=any(columns))
-    for number, name in enumerate(columns):
-        out.add_column(name, justify="left" if number in text_columns else "right",
+          texts: Sequence[int] = (0,)) -> None:
+    """A table that nobody keeps."""
+    _table(made(title, columns, rows, texts))
+
+
+def _table(shown: Table) -> None:
+    """A title and a table. On a narrow screen columns move together before words are broken."""
+    out = RichTable(box=SIMPLE_HEAD, show_header=any(shown.columns))
+    for number, name in enumerate(shown.columns):
+        out.add_column(name, justify="left" if number in shown.texts else "right",
                        overflow="fold")
-    for row in rows:
+    for row in shown.rows:
         out.add_row(*(escape(cell(value)) for value in row))
     screen = console()
     if console(WIDEST).measure(out).maximum > screen.width:
         out.padding = (0, 0)
-    say(title)
+    say(shown.title)
     with scratch.named(SCREEN):
         screen.print(out)
 
@@ -59,16 +94,6 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]],
 def _printable(text: str) -> str:
     """Lines without anything that changes a terminal: names and paths can come from anybody."""
     return "\n".join(map(names.printable, text.split("\n")))
-
-
-def percent(share: float | None) -> str | None:
-    """A share in percent."""
-    return None if share is None else f"{100 * share:.1f} %"
-
-
-def decibel(value: float | None) -> str | None:
-    """A ratio in dB."""
-    return None if value is None else f"{value:.1f} dB"
 
 
 @contextmanager

@@ -77,14 +77,18 @@ def load(path: Path, test: Path | None = None, preprocess: Preprocess | None = N
     return Data(*train, *last, *decide)
 
 
-def held(path: Path, preprocess: Preprocess | None = None, pixels: Preprocess | None = None
-         ) -> tuple[Tensor, Tensor]:
-    """The test split of a file: images float32 (N, C, H, W), labels int64 (N,).
+def held(path: Path, preprocess: Preprocess | None = None) -> tuple[Tensor, Tensor]:
+    """The test split of a file: images float32 (N, C, H, W), labels int64 (N,). Raises
+    CompressError."""
+    return labelled(_read(path), str(path), preprocess)
 
-    pixels: what takes array `images` where there is no preprocess for all. Raises CompressError.
-    """
-    return _part(_read(path), ("x_test", "images", "x"), ("y_test", "labels", "y"), path,
-                 preprocess, pixels)
+
+def labelled(arrays: Arrays, where: str, preprocess: Preprocess | None = None,
+             pixels: Preprocess | None = None) -> tuple[Tensor, Tensor]:
+    """The test split of such arrays. where: what messages call them; pixels: what takes array
+    `images` where there is no preprocess for all. Raises CompressError."""
+    return _part(arrays, ("x_test", "images", "x"), ("y_test", "labels", "y"), where, preprocess,
+                 pixels)
 
 
 def sample(path: Path) -> NDArray:
@@ -156,7 +160,7 @@ def _read(path: Path) -> dict[str, NDArray]:
         raise CompressError(str(error)) from None
 
 
-def _part(arrays: Arrays, xs: tuple[str, ...], ys: tuple[str, ...], path: Path,
+def _part(arrays: Arrays, xs: tuple[str, ...], ys: tuple[str, ...], path: Path | str,
           preprocess: Preprocess | None, pixels: Preprocess | None = None
           ) -> tuple[Tensor, Tensor]:
     for x, y in zip(xs, ys, strict=True):

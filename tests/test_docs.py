@@ -23,7 +23,7 @@ from scripts import ROOT, script
 TINY = Config.preset("tiny")
 PAGES = sorted([*ROOT.glob("*.md"),
                 *(page for folder in ("docs", "bench") for page in (ROOT / folder).rglob("*.md"))])
-FOLDERS = ("arch", "bench", "cli", "compiler", "compress", "docs", "engines", "examples",
+FOLDERS = ("api", "arch", "bench", "cli", "compiler", "compress", "docs", "engines", "examples",
            "rtl", "tests", "tlm")
 SOURCE_FILE = re.compile(rf"`((?:{'|'.join(FOLDERS)})/[\w/.]*\.(?:py|md|v|vhd|toml))`")
 

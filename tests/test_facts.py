@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 MACHINE = ("arch", "tlm", "rtl")
-PACKAGES = (*MACHINE, "compiler", "compress", "engines", "cli")
+PACKAGES = (*MACHINE, "compiler", "compress", "engines", "api", "cli")
 LEAST = 250              # characters of a dumped body that is more than a call
 # two facts of one name and value: sections of a file, areas of external memory
 APART = {"ALIGN"}

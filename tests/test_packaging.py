@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-TOP = ("arch", "cli", "compiler", "compress", "engines", "rtl", "tlm")
+TOP = ("api", "arch", "cli", "compiler", "compress", "engines", "rtl", "tlm")
 
 
 def listed_packages() -> list[str]:

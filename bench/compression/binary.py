@@ -10,10 +10,10 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from kcnn.api.accuracy import logits
 from kcnn.arch import isa, sections
 from kcnn.arch.config import Config
 from kcnn.arch.program import Program
-from kcnn.cli.accuracy import logits
 from kcnn.compiler import pipeline
 from kcnn.compress import entropy
 from kcnn.compress.formats.sections import Section

@@ -27,7 +27,6 @@ import torch
 from baselines import torch_int8, uniform
 from kcnn.arch import kbin
 from kcnn.arch.program import Program
-from kcnn.cli import cosim
 from kcnn.compress import account, maps
 from kcnn.compress.clusters import Clusters, cluster, weighted
 from kcnn.compress.compose import repeatable
@@ -36,6 +35,7 @@ from kcnn.compress.finetune import Settings, Trainer
 from kcnn.compress.hooks import hooked, inference, reading
 from kcnn.compress.prune import largest, sensitivity
 from kcnn.engines import execute as engines
+from kcnn.engines.verdict import judge
 from networks import DATA, WEIGHTS, Block, build, load_weights, save_weights, trained
 from resnet20_page import ABOUT, NETWORKS_NOTE
 from tables import Cell, Parts, Table, save
@@ -321,7 +321,7 @@ def final_row() -> dict[str, Any]:
     kbin.write(path, binary.program(module, part().x_train, MAGNITUDES))
     made = kbin.read(path)
     x = whole().x_test[::IMAGES_APART]
-    verdict = cosim.judge(made, [x.numpy()], list(COMPARED), engines.memory_model(made, None))
+    verdict = judge(made, [x.numpy()], list(COMPARED), engines.memory_model(made, None))
     if not verdict.equal:
         raise SystemExit("the engines differ; see `kcnn cosim` on out/resnet20/resnet20.kbin")
     return {"test": accuracy(module, whole().x_test, whole().y_test),

@@ -19,13 +19,15 @@ import numpy as np
 import picture
 import train
 from joblib import Parallel, delayed
+from kcnn.api import truth
+from kcnn.api.accuracy import logits
 from kcnn.arch import host, kbin, reference
 from kcnn.arch.clocks import layer_clocks
 from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel, Result
 from kcnn.arch.program import Program, memory_image
-from kcnn.cli import report, truth
-from kcnn.cli.accuracy import logits
+from kcnn.arch.show import percent
+from kcnn.cli import report
 from kcnn.compiler import fidelity, pipeline
 from kcnn.compiler.ir.quantised import Quantised
 from kcnn.compiler.quantise import emulate
@@ -138,7 +140,7 @@ def show_size(program: Program, path: Path) -> None:
             ("additions: dense, taps", dense, kept),
             ("multiplications: dense, runs", dense, products)]
     report.table("What is left", ("", "before", "after", "share"), [
-        (*row, report.percent(row[2] / row[1])) for row in rows])
+        (*row, percent(row[2] / row[1])) for row in rows])
     report.say(f"{path.name} itself has {whole:,} bytes: it also holds the layer table, which only "
                "the reference reads")
 
@@ -156,8 +158,8 @@ def show_cycles(program: Program, result: TlmResult, rows: Sequence[figures.Laye
     """Print where the cycles went: per layer, and how many were lost to what."""
     clocks = layer_clocks(program, result)
     cells: list[Sequence[object]] = [
-        (row.name, row.cycles, row.taps, report.percent(row.issue_utilisation),
-         report.percent(row.useful_utilisation), row.bound,
+        (row.name, row.cycles, row.taps, percent(row.issue_utilisation),
+         percent(row.useful_utilisation), row.bound,
          *(getattr(clocks[number], cause) for cause in CAUSES))
         for number, row in enumerate(rows)]
     load, store, end = figures.phases(program, result)
@@ -193,7 +195,7 @@ def demo(out: Path, epochs: int = train.EPOCHS, images: int = 3) -> int:
         kbin.write(path, program)
     with step("measuring what is left of the float network"):
         measured = fidelity.measure(compiled, digits.calibration, digits.test_x)
-    truth.show(measured.to_json())
+    report.show(truth.parts(measured.to_json()))
     with step(f"accuracy over {len(digits.test_y)} test images"):
         steps = accuracies(module, program, compiled.quantised, digits)
     show_accuracy(steps)

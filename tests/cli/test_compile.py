@@ -9,12 +9,13 @@ import textwrap
 import numpy as np
 import pytest
 import torch
-from kcnn.arch import kbin
-from kcnn.cli import golden
+from kcnn import api
+from kcnn.arch import host, kbin
 from kcnn.cli.__main__ import run
-from kcnn.cli.run import encode
+from kcnn.compiler.frontend.model import load_model
 from kcnn.engines import compare
 from kcnn.engines import execute as engines
+from kcnn.engines.batches import encode
 from kcnn.engines.shrink import single_layer
 
 MODEL = """
@@ -171,19 +172,15 @@ def test_too_little_sqnr_exits_with_1(kcnn, folder):
 
 def test_sqnr_is_that_of_torch(folder):
     program = kbin.read(folder / "net.kbin")
-    graph = golden.load(f"{folder}/model.py:network", program)
     x = np.load(folder / "few.npy")
-    outcomes = [{"reference": engines.execute("reference", program, encode(program, [x[i:i + 1]]),
-                                              engines.memory_model(program, None))}
-                for i in range(3)]
-    row = golden.fidelity(program, graph, [x], outcomes)[-1]
-    from kcnn.arch import host
-    from kcnn.compiler.frontend.model import load_model
+    spec = f"{folder}/model.py:network"
+    row = api.load(folder / "net.kbin").compare(x, ["reference"], golden=spec).fidelities[-1]
     with torch.no_grad():
-        exact = load_model(f"{folder}/model.py:network").module(torch.tensor(x)).numpy()
-    tensor = program.tensors[row.tensor]
-    found = np.concatenate([host.decode(batch["reference"].tensors[row.tensor], tensor,
-                                        program.config) for batch in outcomes]).reshape(3, 5)
+        exact = load_model(spec).module(torch.tensor(x)).numpy()
+    outcomes = [engines.execute("reference", program, encode(program, [x[i:i + 1]]),
+                                engines.memory_model(program, None)) for i in range(3)]
+    found = np.concatenate([host.decode(outcome.tensors[row.tensor], program.tensors[row.tensor],
+                                        program.config) for outcome in outcomes]).reshape(3, 5)
     noise = np.square(exact - found).sum()
     assert row.sqnr == pytest.approx(10 * np.log10(np.square(exact).sum() / noise), abs=0.01)
     assert row.largest_error == pytest.approx(np.abs(exact - found).max(), rel=1e-4)

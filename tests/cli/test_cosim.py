@@ -8,8 +8,9 @@ import json
 import numpy as np
 import pytest
 from kcnn.arch import kbin
-from kcnn.cli.verdict import judge
 from kcnn.engines import execute as engines
+from kcnn.engines.batches import encode
+from kcnn.engines.verdict import judge
 from kcnn.rtl.benchfiles import EngineError
 from kcnn.tlm import machine as tlm
 
@@ -99,7 +100,6 @@ def test_a_wrong_tensor_is_named_with_element_and_cycle(kcnn, hand, net, images,
 
 
 def _inputs(program, image):
-    from kcnn.cli.run import encode
     return encode(program, [image])
 
 

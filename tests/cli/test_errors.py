@@ -188,7 +188,7 @@ def test_a_network_that_can_run_code_needs_trust(kcnn, net, images, tmp_path, mo
     with zipfile.ZipFile("evil.pt2", "w") as archive:
         archive.writestr("evil/models/model.json", "{}")
         archive.writestr("evil/data/constants/opaque_obj_0", b".")
-    monkeypatch.setattr("kcnn.cli.accuracy._check_program", lambda *_: None)
+    monkeypatch.setattr("kcnn.api.accuracy.check_program", lambda *_: None)
     before = state(tmp_path)
     ran = kcnn(*arguments.split())
     assert ran.code == 2 and ran.err == (

@@ -10,8 +10,7 @@ import textwrap
 import numpy as np
 import pytest
 import torch
-from kcnn.arch import host, kbin
-from kcnn.cli import inputs
+from kcnn.arch import kbin
 from kcnn.cli.__main__ import run
 from kcnn.compiler.frontend.model import load_model
 
@@ -219,15 +218,3 @@ def test_what_is_cut_is_counted(kcnn, folder, tmp_path, verb, more):
     assert f"{wanted} of 960 values of input 'input' lie outside " in ran.err
     assert re.search(r" -\S+ to \S+, the range that calibration gave it, and were cut to it\n",
                      ran.err)
-
-
-def test_outputs_at_their_limits_are_told(folder, capfd):
-    program = kbin.read(folder / "prepared.kbin")
-    tensor = program.tensors[program.outputs[0].tensor]
-    low, high = host.span(tensor)
-    y = np.array([[low, high, 0.99 * high, 0.0]], np.float32)
-    assert inputs.warn_outputs(program, [y]) == 2
-    assert capfd.readouterr().err == (
-        f"kcnn: warning: 2 of 4 values of output 'output' are at its limits {low:.4g} and "
-        f"{high:.4g}, where larger ones are cut; calibrate with images like these\n")
-    assert inputs.warn_outputs(program, [y[:, 2:]]) == 0 and capfd.readouterr().err == ""

@@ -19,10 +19,6 @@ def test_a_table_breaks_no_word_where_it_has_room(monkeypatch, capsys, width) ->
     assert all(len(line) <= width for line in lines)
 
 
-def test_shares_are_shown_in_percent() -> None:
-    assert report.percent(0.1234) == "12.3 %" and report.percent(None) is None
-
-
 def test_a_warning_is_one_printable_line(capsys):
     report.warn("a\nname \x1b[2J of anybody")
     assert capsys.readouterr().err == "kcnn: warning: a name \\x1b[2J of anybody\n"

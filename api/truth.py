@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import report
+from ..arch.show import Table, table
+from .names import Names
 
 if TYPE_CHECKING:
     from ..compiler.fidelity import Fidelity
 
 CURES = {
-    "weights clustered": "raise --clusters, or bring the layer's weights nearer to one another",
+    "weights clustered": "raise {clusters}, or bring the layer's weights nearer to one another",
     "activations clustered": "take a machine with more code_bits, or bring the layer's channels to "
                              "one range",
     "fixed point": "take a machine with more factor_bits and total_bits"}
@@ -24,18 +25,18 @@ LEAST = 6.0
 APART = 6.0
 
 
-def show(fidelity: Mapping[str, Any]) -> None:
-    """Print a row for every output, of images held back and of those calibrated on, and where most
-    is lost. fidelity: as in the binary's metadata."""
+def parts(fidelity: Mapping[str, Any]) -> Iterator[Table | str]:
+    """A row for every output, of images held back and of those calibrated on, and where most is
+    lost. fidelity: as in the binary's metadata."""
     held_back, calibration, worst = (fidelity[key] for key in ("held_back", "calibration", "worst"))
     rows = [] if held_back is None else _rows(held_back, "held back")
-    report.table("what is left of the float network, dB", COLUMNS,
-                 rows + _rows(calibration, "calibrated on"), (0, 1))
+    yield table("what is left of the float network, dB", COLUMNS,
+                rows + _rows(calibration, "calibrated on"), (0, 1))
     if held_back is None:
-        report.say("no image was held back, so this tells nothing of other images; calibrate on "
-                   "three or more, better a hundred")
+        yield ("no image was held back, so this tells nothing of other images; calibrate on three "
+               "or more, better a hundred")
     if worst is not None:
-        report.say(f"most is lost in {worst['layer']}: {worst['step']}")
+        yield f"most is lost in {worst['layer']}: {worst['step']}"
 
 
 def _rows(figures: Mapping[str, Any], kind: str) -> list[Sequence[object]]:
@@ -57,7 +58,7 @@ def _decibel(value: float | None) -> str:
     return "nothing" if value is None else f"{value:.1f}"
 
 
-def warning(fidelity: Fidelity, least: float) -> str | None:
+def warning(fidelity: Fidelity, least: float, names: Names) -> str | None:
     """What is wrong and what to do, if less than `least` dB is left of an output."""
     told = fidelity.told
     if told.least >= least:
@@ -70,14 +71,15 @@ def warning(fidelity: Fidelity, least: float) -> str | None:
     varies = "" if math.isnan(told.outputs[told.worst].varying) else " of what varies"
     kept = (f"{told.least:.1f} dB{varies}" if math.isfinite(told.least) else
             "nothing of a typical image")
-    return f"{output} keeps {kept}, less than --min-sqnr {least:g}{lost}; {_cure(fidelity)}"
+    return (f"{output} keeps {kept}, less than {names.option('min_sqnr')} {least:g}{lost}; "
+            f"{_cure(fidelity, names)}")
 
 
-def _cure(fidelity: Fidelity) -> str:
+def _cure(fidelity: Fidelity, names: Names) -> str:
     loss, others = fidelity.loss, fidelity.calibration.least
     if others - fidelity.told.least > APART:
         return (f"calibrate on more images, for those calibrated on keep {others:.1f} dB and the "
                 "images held back are unlike them")
     if loss is None or loss.is_input:
         return "keep rare large values out of the input, or compress its range"
-    return CURES[loss.step]
+    return CURES[loss.step].format(clusters=names.option("clusters"))

@@ -15,10 +15,10 @@ from ..arch.errors import KcnnError
 from ..arch.program import Program
 from ..engines import compare
 from ..engines.execute import Outcome
-from . import io
+from .arrays import Floats
 
 if TYPE_CHECKING:
-    from ..compiler.frontend.preprocess import Preprocess
+    from ..compiler.frontend.model import Model
     from ..compiler.ir.graph import Graph
 
 
@@ -42,16 +42,15 @@ class Fidelity:
                 "largest_error": self.largest_error, "top1_agreement": self.agreement}
 
 
-def load(model: str, program: Program, trust: bool = False) -> Graph:
+def graph_of(network: Model, spec: str, program: Program) -> Graph:
     """The float network, in the form whose tensors the program's are named after.
 
-    Raises KcnnError if it is not the network that the program was compiled from.
+    spec: names it in messages. Raises KcnnError if it is not the network that the program was
+    compiled from.
     """
     from ..compiler import passes
     from ..compiler.frontend import trace as frontend
-    from ..compiler.frontend.model import load_model
-    module, examples, _ = load_model(model, trust)
-    graph = passes.canonicalise(frontend.trace(module, examples))
+    graph = passes.canonicalise(frontend.trace(network.module, network.example_inputs))
     shapes = {node.name: node.shape for node in graph}
     named = nodes(program)
     for tensor, name in named.items():
@@ -59,20 +58,21 @@ def load(model: str, program: Program, trust: bool = False) -> Graph:
         if shapes.get(name) != shape:
             found = (f"its tensor {name!r} has the shape {shapes[name]}, the binary's {shape}"
                      if name in shapes else f"it has no tensor {name!r}, but the binary has")
-            raise KcnnError(f"--golden {model}: {found}; give the network that the binary was "
-                            "compiled from")
-    _check_exponents(program, shapes)
+            raise KcnnError(f"{spec}: {found}; give the network that the binary was compiled from")
+    option = spec.partition(" ")[0]
+    _check_exponents(program, shapes, option)
     if not named:
-        raise KcnnError("--golden: the binary does not say which tensors of a network it computes; "
-                        "give one that kcnn compile wrote")
+        raise KcnnError(f"{option}: the binary does not say which tensors of a network it "
+                        "computes; give one that kcnn compile wrote")
     return graph
 
 
-def _check_exponents(program: Program, shapes: Mapping[str, tuple[int, int, int]]) -> None:
+def _check_exponents(program: Program, shapes: Mapping[str, tuple[int, int, int]], option: str
+                     ) -> None:
     """The binary's channels are those of the network."""
     for name, exponents in program.meta.exponents.items():
         if len(exponents) != shapes.get(name, (0,))[0]:
-            raise KcnnError(f"--golden: the binary's metadata has {len(exponents)} exponents for "
+            raise KcnnError(f"{option}: the binary's metadata has {len(exponents)} exponents for "
                             f"tensor {name!r}, which has other channels; recompile the network")
 
 
@@ -82,18 +82,12 @@ def _own_units(program: Program, name: str, stored: NDArray) -> NDArray:
     return stored * np.exp2(exponents)[:, None, None]
 
 
-def preprocess(model: str | None, trust: bool = False) -> Preprocess | None:
-    """The preprocess of the float network, None if there is none."""
-    from ..compiler.frontend.model import load_model
-    return None if model is None else load_model(model, trust).preprocess
-
-
 def nodes(program: Program) -> dict[int, str]:
     """Tensor -> the node of the network's graph that it is the value of."""
     return {tensor: name for tensor, name in enumerate(program.meta.nodes) if name}
 
 
-def fidelity(program: Program, graph: Graph, arrays: Sequence[io.Floats],
+def fidelity(program: Program, graph: Graph, arrays: Sequence[Floats],
              outcomes: Sequence[dict[str, Outcome]]) -> list[Fidelity]:
     """Every computed tensor that the float network has too, in the order of completion.
 

@@ -7,13 +7,12 @@ from collections.abc import Sequence
 
 from ..arch.engine import MemoryModel
 from ..arch.program import Program
-from ..engines import compare
-from ..engines import execute as engines
-from ..engines.compare import Difference, Mistiming
-from ..engines.execute import Ints, Outcome
 from ..rtl.benchfiles import EngineError
-from . import io, report
-from .run import encode
+from . import compare
+from . import execute as engines
+from .batches import Floats, Progress, batches, encode, told
+from .compare import Difference, Mistiming
+from .execute import Ints, Outcome
 
 
 @dataclasses.dataclass
@@ -41,23 +40,21 @@ class Verdict:
                 if outcome.result is not None}
 
 
-def judge(program: Program, arrays: Sequence[io.Floats], names: list[str], memory: MemoryModel
-          ) -> Verdict:
+def judge(program: Program, arrays: Sequence[Floats], names: Sequence[str], memory: MemoryModel,
+          progress: Progress = lambda step: None) -> Verdict:
     """Run and compare. Tensors are compared with the reference's if it takes part, else with the
     first engine's; cycles with those of the first engine that has them."""
-    names = sorted(names, key=lambda name: name != "reference")
-    verdict = Verdict(names, [], [], [], {}, [])
-    batches = io.batches(arrays, program.batch)
-    for number, batch in enumerate(batches):
+    verdict = Verdict(sorted(names, key=lambda name: name != "reference"), [], [], [], {}, [])
+    parts = batches(arrays, program.batch)
+    for number, batch in enumerate(parts):
         verdict.codes = encode(program, batch)
         outcomes: dict[str, Outcome] = {}
-        for name in names:
-            with report.progress(f"{name}: batch {number + 1} of {len(batches)}"):
-                try:
-                    outcomes[name] = engines.execute(name, program, verdict.codes, memory,
-                                                     trace=True)
-                except EngineError as error:
-                    verdict.failures[name] = str(error)
+        for name in verdict.names:
+            progress(told(name, number, len(parts)))
+            try:
+                outcomes[name] = engines.execute(name, program, verdict.codes, memory, trace=True)
+            except EngineError as error:
+                verdict.failures[name] = str(error)
         verdict.outcomes.append(outcomes)
         verdict.differences, verdict.mistimings = differences(program, list(outcomes.values()))
         if not verdict.equal:

@@ -6,15 +6,16 @@ import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from ..arch import host, kbin
+import numpy as np
+
+from ..arch import host, kbin, scratch
 from ..arch.engine import MemoryModel, Result
 from ..arch.program import Program
-from ..engines import compare, figures
-from ..engines import execute as engines
-from ..engines.execute import Ints, Outcome
-from ..engines.shrink import single_layer
 from ..rtl.benchfiles import EngineError
-from . import io
+from . import compare, figures
+from . import execute as engines
+from .execute import Ints, Outcome
+from .shrink import single_layer
 from .verdict import Verdict
 
 
@@ -98,7 +99,8 @@ def _write(folder: Path, alone: Program, codes: list[Ints], engine: str, memory:
     (folder / "layer.kbin").write_bytes(kbin.save(alone))
     arrays = {port.name: host.decode(c, alone.tensors[port.tensor], alone.config)
               for port, c in zip(alone.inputs, codes, strict=True)}
-    io.write_arrays(folder / "input.npz", arrays, True)
+    with scratch.named(folder / "input.npz"):
+        np.savez(folder / "input.npz", allow_pickle=False, **arrays)
     wave = engine if engine in engines.RTL else "myhdl"
     with contextlib.suppress(EngineError):
         engines.execute(wave, alone, codes, memory, vcd=folder / f"{wave}.vcd")

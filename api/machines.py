@@ -1,0 +1,20 @@
+"""Machines: those that come with kcnn, and any as Verilog or VHDL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..arch.config import Config, presets
+
+
+def configs() -> list[Config]:
+    """The configurations that come with kcnn."""
+    return [Config.preset(name) for name in presets()]
+
+
+def convert(config: Config | str, hdl: str, folder: str | Path) -> list[Path]:
+    """Write a machine to a folder as "verilog" or "vhdl"; the files, in the order in which they are
+    compiled. config: a preset, a TOML file or a Config. The top is called machine."""
+    from ..rtl import convert as rtl
+    machine = Config.load(config) if isinstance(config, str) else config
+    return rtl.convert(machine, hdl, Path(folder)).files

@@ -1,0 +1,51 @@
+"""A float network as the user gives it: a module, an export, or the name of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from .names import Names
+
+if TYPE_CHECKING:
+    import torch
+    from torch.export import ExportedProgram
+
+    from ..compiler.frontend.model import Model
+
+Network: TypeAlias = "torch.nn.Module | ExportedProgram | str | Path"
+Preprocess = Callable[[Any], Any]
+
+
+def load(network: Network, preprocess: Preprocess | None = None, trust: bool = False) -> Model:
+    """A network by name, or as it is; preprocess: of one that has no name. Raises CompileError."""
+    from ..compiler.frontend.model import Model, load_model
+    if isinstance(network, str | Path):
+        return load_model(str(network), trust)
+    return Model(network, (), preprocess)
+
+
+def fitted(model: Model, network: Network, image: tuple[int, ...]) -> Model:
+    """The model with an example input: a module alone does not say what it takes. image: a shape.
+    """
+    import torch
+    if not isinstance(network, torch.nn.Module):
+        return model
+    return model._replace(example_inputs=(torch.zeros(1, *image),))
+
+
+def name_of(network: Network) -> str:
+    """How a network is called in a binary: the file or function, or the module's class."""
+    return Path(network).name if isinstance(network, str | Path) else type(network).__name__
+
+
+def golden_name(network: Network, names: Names) -> str:
+    """How messages name a float network that a binary is compared with."""
+    spec = f" {network}" if isinstance(network, str | Path) else ""
+    return names.option("golden") + spec
+
+
+def model_name(network: Network) -> str:
+    """How messages name a network that is compiled."""
+    return f"model {network}" if isinstance(network, str | Path) else "the model"
