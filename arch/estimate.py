@@ -48,7 +48,7 @@ def estimate(program: Program) -> Estimate:
     return _Walk(program).run()
 
 
-def _operations(config: Config, run: Run) -> int | NDArray[np.float64]:
+def drain_clocks(config: Config, run: Run) -> int | NDArray[np.float64]:
     """Drain clocks of a chunk: by the addresses where neighbours do not lie side by side. Means are
     rounded to sixteenths of a clock, which floating point adds without error."""
     if config.drain == 1 or run.split == 1 and run.x_step in (1, config.memory_codes - 1):
@@ -137,7 +137,7 @@ class _Walk:
         if not isinstance(instruction, Run):
             return cycle - 1 + cost.simple_cycles(self.config, instruction)
         chunks = cost.Shape.of(instruction).chunks(self.config.lanes)
-        clocks = cost.run_clocks(self.config, chunks, _operations(self.config, instruction),
+        clocks = cost.run_clocks(self.config, chunks, drain_clocks(self.config, instruction),
                                  self._stream(instruction), cycle, self.fetch, index)
         self.fetch_idle = self.fetch.ready + 1
         self.runs.append(clocks)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from ...arch import isa
+from ...arch.columns import columns, dims
 from ...arch.config import Config
 from ...arch.layout import Layout
 from ...arch.program import Layer, Piece
@@ -42,6 +43,23 @@ class Schedule:
     addressing: tuple[Addressing, ...]
     fills: dict[int, int]
 
+    def __str__(self) -> str:
+        """A line a RUN: what it computes, and how many entries of the tables it reads."""
+        return columns(("RUN", "of", "channels", "lines", "columns", "residue", "bases", "offsets",
+                        "fills before"), (
+            (number, *self._row(job, number == 0 or self.jobs[number - 1].layer != job.layer))
+            for number, job in enumerate(self.jobs)))
+
+    def _row(self, job: Job, first: bool) -> tuple[object, ...]:
+        net, addressing = self.placed.split.net, self.addressing[job.layer]
+        layer = net.layers[job.layer]
+        area = areas(layer, net.values[layer.output])[job.piece]
+        filled = self.fills.get(job.layer) if first else None
+        return (layer.name, _range(job.first, job.end - job.first), _range(area.y, area.height),
+                _range(area.x, area.width), dims(job.phase) if addressing.phases()[1:] else "",
+                len(job.entries), addressing.blocks.slots,
+                "" if filled is None else net.values[filled].name)
+
 
 def schedule(placed: Placed, config: Config) -> Schedule:
     """The RUNs of all layers; CompileError where a channel reads more than the base table holds."""
@@ -62,6 +80,10 @@ def schedule(placed: Placed, config: Config) -> Schedule:
                 placed.layouts[layer.output], config)):
             fills[i] = layer.output
     return Schedule(placed, tuple(jobs), tuple(addressing), fills)
+
+
+def _range(first: int, count: int) -> str:
+    return f"{first}..{first + count - 1}"
 
 
 def areas(layer: Layer, output: Value) -> tuple[Piece, ...]:

@@ -6,6 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kcnn.arch.isa import Run
 from kcnn.compiler import pipeline
+from kcnn.compiler.ir.graph import AvgPool
+from kcnn.compiler.stages import Stage
 
 MACHINE = canonical.config(lanes=8, drain=2, port_bits=64)
 
@@ -53,3 +55,15 @@ def test_layers_run_once_where_nothing_forces_more():
     net.output(net.conv(second, 3, (4, 4), radix=True))
     program = pipeline.back(net.quantised(), MACHINE, 3)
     assert [len(layer.runs) for layer in program.layers] == [1, 1, 1]
+
+
+def test_the_text_has_a_line_a_run():
+    net = canonical.Builder(MACHINE, (1, 5, 6))
+    first = net.conv("x", 3, (2, 2), padding=(1, 0, 0, 0))
+    average = net.pool(first, AvgPool((2, 2), (2, 2), (1, 0, 0, 0), False))
+    net.output(net.conv(average, 2, (1, 1), radix=True))
+    made = dict(pipeline.walk(net.quantised(), pipeline.Settings(MACHINE)))
+    lines = [line.split() for line in str(made[Stage.SCHEDULE]).splitlines()[1:]]
+    assert lines[0][:5] == ["0", first, "0..2", "0..4", "0..4"]
+    assert [line[:5] for line in lines if line[1] == average] == [
+        ["1", average, "0..2", "0..0", "0..1"], ["2", average, "0..2", "1..2", "0..1"]]

@@ -1,0 +1,53 @@
+"""A program in a table: what every layer costs, by cause, and what binds it.
+
+A chunk of a channel is issued while the one before it drains, so the longer of `issue` and `drain`
+sets the pace: clocks of the issue for a chunk, of which `taps` are taps, and of the drain.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from .clocks import BOUNDS, LayerClocks, RunClocks, layer_clocks
+from .columns import columns
+from .cost import Shape
+from .estimate import drain_clocks, estimate
+from .isa import Run
+from .program import Layer, Program
+
+CAUSES = tuple(dict.fromkeys(BOUNDS.values()))
+HEAD = ("layer", "RUNs", "channels", "chunks", "taps", "issue", "drain", "clocks",
+        *(f"by {cause}" for cause in CAUSES), "bound")
+
+
+def overview(program: Program) -> str:
+    """A line a layer, with clocks as `estimate` tells them, and a line for the whole."""
+    found = estimate(program)
+    by_index = {run.instruction: run for run in found.runs}
+    clocks = layer_clocks(program, found)
+    rows = [_row(program, layer, clocks[number], [by_index[index] for index in layer.runs])
+            for number, layer in enumerate(program.layers)]
+    return (f"{columns(HEAD, rows)}\n\n{len(program.instructions):,} instructions, "
+            f"{len(program.streams):,} bytes of streams, {len(program.tables):,} of tables; "
+            f"about {found.cycles:,} cycles a batch of {program.batch}")
+
+
+def _row(program: Program, layer: Layer, clocks: LayerClocks, runs: list[RunClocks]
+         ) -> tuple[object, ...]:
+    """taps, issue and drain are means over all chunks of all channels."""
+    passes, drained = 0, 0.0
+    for index in layer.runs:
+        run = program.instructions[index]
+        assert isinstance(run, Run)
+        chunks = run.channels * Shape.of(run).chunks(program.config.lanes)
+        passes += chunks
+        drained += chunks * float(np.mean(drain_clocks(program.config, run)))
+    taps = sum(run.taps + run.null_taps for run in runs)
+    issued = taps + sum(run.multiplier for run in runs)
+    shares = dataclasses.asdict(clocks)
+    return (layer.name, len(layer.runs), program.tensors[layer.output].layout.channels,
+            passes, *(round(total / passes, 1) for total in (taps, issued, drained)),
+            clocks.cycles, *(sum(shares[cause] for cause, bound in BOUNDS.items() if bound == name)
+                             for name in CAUSES), clocks.bound)
