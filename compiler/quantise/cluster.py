@@ -13,6 +13,9 @@ from ..ir.quantised import Floats, Ints
 # Points beyond which values are gathered in bins first. A 16th of the range, as a cluster of 4-bit
 # codes has it, then holds 128 points: nothing measurable is lost, and time grows with their number.
 MOST_POINTS = 2048
+# Limits that are faster compared with many values, one after the other, than searched for each;
+# and the values of each comparison, as many as stay in a processor's cache.
+FEW, AT_ONCE = 64, 1 << 16
 TINY = np.finfo(float).tiny
 
 
@@ -86,16 +89,11 @@ class _Sums:
         self.counts = prefix(points.counts)
         self.values = prefix(points.counts * points.values)
         self.squares = prefix(points.counts * points.values ** 2)
+        self._numbers = np.arange(2 * len(points) + 2)
 
     def mean(self, start: int, end: int) -> float:
         return float((self.values[end] - self.values[start])
                      / (self.counts[end] - self.counts[start]))
-
-    def cost(self, start: Ints, end: Ints) -> Floats:
-        """Sum of squared distances of points start..end-1 from their mean."""
-        count = np.maximum(self.counts[end] - self.counts[start], TINY)
-        value = self.values[end] - self.values[start]
-        return np.maximum(self.squares[end] - self.squares[start] - value ** 2 / count, 0.0)
 
     def add_cluster(self, best: Floats) -> tuple[Floats, Ints]:
         """From the least cost of every prefix with k clusters to that with k + 1.
@@ -115,16 +113,24 @@ class _Sums:
         return out, choice
 
     def _level(self, best: Floats, ends: Ints, low: Ints, high: Ints) -> tuple[Floats, Ints]:
-        """For every end the least best[start] + cost(start, end), low <= start <= high."""
+        """For every end the least best[start] + cost(start, end), low <= start <= high.
+
+        The cost is the sum of squared distances of points start..end-1 from their mean.
+        """
         lengths = high - low + 1
-        firsts = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-        owner = np.repeat(np.arange(len(ends)), lengths)
-        start = np.arange(len(owner)) - firsts[owner] + low[owner]
-        total = best[start] + self.cost(start, ends[owner])
+        firsts = lengths.cumsum() - lengths
+        owner = self._numbers[:len(ends)].repeat(lengths)
+        start = self._numbers[:len(owner)] + (low - firsts).take(owner)
+        count, value, total = (sums.take(ends).take(owner) - sums.take(start)
+                               for sums in (self.counts, self.values, self.squares))
+        value *= value
+        value /= np.maximum(count, TINY, out=count)
+        total -= value
+        np.maximum(total, 0.0, out=total)
+        total += best.take(start)
         least = np.minimum.reduceat(total, firsts)
-        hits = np.flatnonzero(total == least[owner])
-        first_hit = hits[np.searchsorted(hits, firsts)]
-        return least, start[first_hit]
+        hits = (total == least.take(owner)).nonzero()[0]
+        return least, start[hits[hits.searchsorted(firsts)]]
 
 
 def _levels(n: int) -> Iterator[int]:
@@ -141,4 +147,20 @@ def kmeans(values: Floats, clusters: int) -> Floats:
 
 def nearest(centroids: Floats, values: NDArray[np.float64]) -> Ints:
     """Index of the nearest centroid (ascending) for every value; half way up takes the upper."""
-    return np.searchsorted((centroids[1:] + centroids[:-1]) / 2, values, side="right")
+    limits = (centroids[1:] + centroids[:-1]) / 2
+    if len(limits) > FEW or values.size < FEW:
+        return np.searchsorted(limits, values, side="right")
+    out = np.empty(values.shape, np.int64)
+    flat, into = values.reshape(-1), out.reshape(-1)
+    for first in range(0, flat.size, AT_ONCE):
+        part = slice(first, first + AT_ONCE)
+        into[part] = _passed(limits, flat[part])
+    return out
+
+
+def _passed(limits: Floats, values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """How many of at most 255 limits each value does not stay below."""
+    count = np.full(len(values), len(limits), np.uint8)
+    for limit in limits:
+        count -= (values < limit).view(np.uint8)
+    return count

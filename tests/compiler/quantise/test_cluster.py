@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from kcnn.compiler.quantise.cluster import MOST_POINTS, Clusterings, Points, kmeans, nearest
+from kcnn.compiler.quantise.cluster import (
+    AT_ONCE,
+    FEW,
+    MOST_POINTS,
+    Clusterings,
+    Points,
+    kmeans,
+    nearest,
+)
 
 POINTS = st.lists(st.tuples(st.integers(1, 60), st.integers(1, 5)), min_size=1, max_size=8,
                   unique_by=lambda point: point[0])
@@ -94,3 +102,16 @@ def test_nothing_to_cluster() -> None:
 def test_half_way_goes_up() -> None:
     assert nearest(np.array([0.0, 1.0, 3.0]), np.array([0.49, 0.5, 2.0, -9, 9])).tolist() == [
         0, 1, 2, 0, 2]
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 1 << 32), st.integers(1, 2 * FEW), st.integers(0, 2 * AT_ONCE))
+def test_few_limits_give_what_a_search_gives(seed: int, clusters: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    centroids = np.unique(rng.integers(-50, 50, clusters) / 2)
+    values = rng.integers(-200, 200, (count, 2)) / 8
+    values[:count // 9] = [np.inf, -np.inf]
+    limits = (centroids[1:] + centroids[:-1]) / 2
+    found = nearest(centroids, values)
+    np.testing.assert_array_equal(found, np.searchsorted(limits, values, side="right"))
+    assert found.dtype == np.int64
