@@ -13,7 +13,7 @@ from ..errors import CompileError
 from ..ir.graph import Graph, Input
 from ..ir.quantised import Floats
 from .cluster import MOST_POINTS, Points, binned
-from .emulate import execute, pieces
+from .exact import Exact
 
 
 @dataclasses.dataclass
@@ -86,30 +86,29 @@ def check_calibration(graph: Graph, x: Floats) -> None:
                            f"{SCALES[1]:.3g}; scale the images as for the network")
 
 
-def ranges(graph: Graph, x: Floats) -> dict[str, tuple[float, float]]:
+def ranges(exact: Exact) -> dict[str, tuple[float, float]]:
     """Smallest and largest value of every tensor, by node name."""
     out: dict[str, tuple[float, float]] = {}
-    for piece in pieces(graph, x):
-        for name, y in execute(graph, piece, {}, {}):
-            low, high = out.get(name, (np.inf, -np.inf))
-            out[name] = min(low, _single(y.min())), max(high, _single(y.max()))
+    for name, y in exact.tensors():
+        low, high = out.get(name, (np.inf, -np.inf))
+        out[name] = min(low, _single(y.min())), max(high, _single(y.max()))
     for name, (low, high) in out.items():
+        path = exact.graph[name].path
         if not np.isfinite([low, high]).all():
-            raise CompileError(f"{graph[name].path}: its values become infinite or NaN on the "
+            raise CompileError(f"{path}: its values become infinite or NaN on the "
                                "calibration data; check the network and the scale of the data")
         if max(-low, high) > SCALES[1]:
-            raise CompileError(f"{graph[name].path}: its values reach {max(-low, high):.3g} on the "
+            raise CompileError(f"{path}: its values reach {max(-low, high):.3g} on the "
                                f"calibration data, more than {SCALES[1]:.3g}; check the network "
                                "and the scale of the data")
     return out
 
 
-def fill(graph: Graph, x: Floats, histograms: Mapping[str, Histogram | Magnitudes]) -> None:
+def fill(exact: Exact, histograms: Mapping[str, Histogram | Magnitudes]) -> None:
     """Add every tensor to the counts that stand under its name."""
-    for piece in pieces(graph, x):
-        for name, y in execute(graph, piece, {}, {}):
-            if name in histograms:
-                histograms[name].add(y.astype(np.float32).astype(np.float64))
+    for name, y in exact.tensors():
+        if name in histograms:
+            histograms[name].add(y.astype(np.float32).astype(np.float64))
 
 
 def _single(value: float) -> float:

@@ -18,6 +18,7 @@ from ..ir.quantised import Floats, Quantised
 from .calibrate import Magnitudes, fill
 from .closeness import affordable, closeness, spread
 from .emulate import execute, pieces
+from .exact import Exact
 
 # a network that keeps this many dB on images held back is taken as it is
 ENOUGH = 12.0
@@ -46,22 +47,22 @@ class Cut:
 CUTS = (Cut(0, 1e-4), Cut(0, 1e-3), Cut(1e-4, 1e-4), Cut(1e-3, 1e-3), Cut(1e-2, 1e-2))
 
 
-def clipped(graph: Graph, calibration: Floats, held_back: Floats,
-            within: Callable[[Limits], Quantised]) -> Quantised:
+def clipped(exact: Exact, held_back: Floats, within: Callable[[Limits], Quantised]) -> Quantised:
     """The network without limits, or within those that keep most of it on the images held back, if
     they keep enough more. within: the network within limits."""
+    graph = exact.graph
     x = spread(held_back, affordable(graph, MACS, FEWEST, MOST))
-    exact = _outputs(graph, x)
+    wanted = _outputs(graph, x)
     best = within({})
-    most = _kept(best, x, exact)
+    most = _kept(best, x, wanted)
     if most >= ENOUGH:
         return best
     most = max(most + GAIN, RESCUED)
     sizes = {node.name: Magnitudes() for node in graph}
-    fill(graph, calibration, sizes)
+    fill(exact, sizes)
     for cut in CUTS:
         found = within(cut.limits(graph, sizes))
-        kept = _kept(found, x, exact)
+        kept = _kept(found, x, wanted)
         if kept > most:
             best, most = found, kept
     return best

@@ -12,51 +12,41 @@ import dataclasses
 import numpy as np
 
 from ..ir import layers
-from ..ir.graph import Conv, Graph, Input, Node, Output, without
+from ..ir.graph import Conv, Input, Node, Output, without
 from ..ir.quantised import ClusteredWeight, Codebook, Floats, Radix
-from .emulate import MOST_ELEMENTS, compute, rounded
+from .emulate import Held, compute, rounded
+from .exact import Exact
 
 
-def correct_biases(graph: Graph, x: Floats, weights: dict[str, ClusteredWeight],
+def correct_biases(exact: Exact, weights: dict[str, ClusteredWeight],
                    tensors: dict[str, Codebook | Radix]) -> dict[str, ClusteredWeight]:
-    """The weights with biases that undo what their layer's sums lose in the mean over x.
+    """The weights with biases that undo what their layer's sums lose in the mean over the images.
 
     Layers are corrected in order, each behind the corrected ones before it.
     """
     out = dict(weights)
-    x = x[:max(1, 4 * MOST_ELEMENTS // sum(int(np.prod(node.shape)) for node in graph))]
-    exact: dict[str, Floats] = {}
-    coded: dict[str, Floats] = {}
-    unread = {node.name: len(graph.readers(node.name)) for node in graph}
-    for node in graph:
-        names = graph.inputs(node.name)
+    coded = Held(exact.graph)
+    for node, wanted in exact.sums():
         if isinstance(node.op, Output):
             continue
         if isinstance(node.op, Input):
-            exact[node.name] = y = np.asarray(x, np.float64)
+            y = wanted
         elif isinstance(node.op, Conv):
-            exact[node.name], y, out[node.name] = _corrected(
-                node, node.op, [exact[n] for n in names], [coded[n] for n in names],
-                dataclasses.replace(weights[node.name], bias=None))
+            y, out[node.name] = _corrected(node, node.op, wanted, coded.inputs(node),
+                                           dataclasses.replace(weights[node.name], bias=None))
         else:
-            exact[node.name] = compute(node, [exact[n] for n in names])
-            y = compute(node, [coded[n] for n in names])
-        coded[node.name] = rounded(y, tensors[node.name])
-        for name in set(names):
-            unread[name] -= 1
-            if not unread[name]:
-                del exact[name], coded[name]
+            y = compute(node, coded.inputs(node))
+        coded.put(node, rounded(y, tensors[node.name]))
     return out
 
 
-def _corrected(node: Node, op: Conv, exact: list[Floats], coded: list[Floats],
-               weight: ClusteredWeight) -> tuple[Floats, Floats, ClusteredWeight]:
-    """Outputs of a convolution from exact and from rounded inputs, and its weight with a bias."""
-    sums = without(node)
-    wanted, found = compute(sums, exact), compute(sums, coded, weight)
+def _corrected(node: Node, op: Conv, wanted: Floats, coded: list[Floats],
+               weight: ClusteredWeight) -> tuple[Floats, ClusteredWeight]:
+    """Output of a convolution from rounded inputs, and its weight with a bias. wanted: the exact
+    sums."""
+    found = compute(without(node), coded, weight)
     moved = shift((wanted - found).mean(axis=(2, 3)))
-    apply = layers.function(op.function).apply
-    return (apply(wanted), apply(found + moved[:, None, None]),
+    return (layers.function(op.function).apply(found + moved[:, None, None]),
             dataclasses.replace(weight, bias=op.bias + moved))
 
 

@@ -61,22 +61,40 @@ def pieces(graph: Graph, x: Floats) -> Iterator[Floats]:
 def execute(graph: Graph, x: Floats, weights: Weights, tensors: Meanings
             ) -> Iterator[tuple[str, Floats]]:
     """Like `run`, one node after the other; only what is still to be read is held."""
-    held: dict[str, Floats] = {}
-    unread = {node.name: len(graph.readers(node.name)) for node in graph}
+    held = Held(graph)
     for node in graph:
-        names = graph.inputs(node.name)
         if isinstance(node.op, Input):
             y = np.asarray(x, np.float64)
         else:
-            y = compute(node, [held[name] for name in names], weights.get(node.name))
+            y = compute(node, held.inputs(node), weights.get(node.name))
         if not isinstance(node.op, Output) and node.name in tensors:
             y = rounded(y, tensors[node.name])
         yield node.name, y
-        held[node.name] = y
-        for name in set(names):
-            unread[name] -= 1
-            if not unread[name]:
-                del held[name]
+        held.put(node, y)
+
+
+class Held:
+    """Tensors of the nodes of a graph, each until the last node that reads it is there too."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._tensors: dict[str, Floats] = {}
+        self._unread = {node.name: len(graph.readers(node.name)) for node in graph}
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    def inputs(self, node: Node) -> list[Floats]:
+        """What a node reads, in slot order."""
+        return [self._tensors[name] for name in self._graph.inputs(node.name)]
+
+    def put(self, node: Node, tensor: Floats) -> None:
+        """Hold what a node computed from its inputs."""
+        self._tensors[node.name] = tensor
+        for name in set(self._graph.inputs(node.name)):
+            self._unread[name] -= 1
+            if not self._unread[name]:
+                del self._tensors[name]
 
 
 def rounded(x: Floats, meaning: Codebook | Radix) -> Floats:

@@ -21,6 +21,7 @@ from .calibrate import Histogram, check_calibration, fill, ranges
 from .clipping import Limits, clipped
 from .cluster import Clusterings, Points
 from .correct import correct_biases
+from .exact import Exact
 from .segments import count
 from .weights import cluster_weights
 
@@ -45,26 +46,26 @@ def quantise(graph: Graph, calibration: Floats, config: Config, clusters: int = 
     if clusters < 1:
         raise CompileError(f"clusters must be at least 1, found {clusters}; 16 is usual")
     check_calibration(graph, calibration)
-    seen = ranges(graph, calibration)
+    exact = Exact(graph, calibration)
+    seen = ranges(exact)
     weights = {node.name: cluster_weights(node.op.weight, clusters)
                for node in graph if isinstance(node.op, Conv)}
 
     def within(limits: Limits) -> Quantised:
-        tensors = _tensors(graph, calibration, config, seen, limits)
-        return Quantised(graph, tensors, correct_biases(graph, calibration, weights, tensors),
-                         seen)
+        tensors = _tensors(exact, config, seen, limits)
+        return Quantised(graph, tensors, correct_biases(exact, weights, tensors), seen)
 
     if held_back is None or not len(held_back):
         return within({})
     check_calibration(graph, held_back)
-    return clipped(graph, calibration, held_back, within)
+    return clipped(exact, held_back, within)
 
 
 # ---- tensors -------------------------------------------------------------------------------
-def _tensors(graph: Graph, calibration: Floats, config: Config,
-             seen: dict[str, tuple[float, float]], limits: Limits
+def _tensors(exact: Exact, config: Config, seen: dict[str, tuple[float, float]], limits: Limits
              ) -> dict[str, Codebook | Radix]:
     """limits: the largest magnitude that an input or a codebook stands for, where it is limited."""
+    graph = exact.graph
     out: dict[str, Codebook | Radix] = {}
     coded: list[str] = []
     for node in graph:
@@ -78,9 +79,8 @@ def _tensors(graph: Graph, calibration: Floats, config: Config,
             coded.append(node.name)
     together = list(groups(graph, coded))
     histograms = [_histogram(graph, group, seen, limits) for group in together]
-    fill(graph, calibration, {name: histogram
-                              for group, histogram in zip(together, histograms, strict=True)
-                              for name in measured(graph, group)})
+    fill(exact, {name: histogram for group, histogram in zip(together, histograms, strict=True)
+                 for name in measured(graph, group)})
     for group, histogram in zip(together, histograms, strict=True):
         book = codebook(histogram.points(), functions(graph, group), config)
         out.update(dict.fromkeys(group, book))

@@ -11,6 +11,7 @@ from kcnn.compiler.ir.graph import Graph
 from kcnn.compiler.passes import canonicalise
 from kcnn.compiler.quantise import calibrate, emulate
 from kcnn.compiler.quantise.calibrate import Histogram, Magnitudes, check_calibration, fill, ranges
+from kcnn.compiler.quantise.exact import Exact
 from networks import randomise
 from torch import nn
 
@@ -28,7 +29,7 @@ def images(count: int) -> np.ndarray:
 def test_ranges_are_those_of_all_images(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = emulate.run(graph, images(9))
     monkeypatch.setattr(emulate, "MOST_ELEMENTS", 200)
-    found = ranges(graph, images(9))
+    found = ranges(Exact(graph, images(9)))
     assert found.keys() == whole.keys()
     for name, (low, high) in found.items():
         assert low == pytest.approx(whole[name].min(), rel=1e-6)
@@ -36,9 +37,9 @@ def test_ranges_are_those_of_all_images(graph: Graph, monkeypatch: pytest.Monkey
 
 
 def test_histograms_count_everything_but_zeros(graph: Graph) -> None:
-    seen = ranges(graph, images(9))
+    seen = ranges(Exact(graph, images(9)))
     histogram = Histogram(*seen["0"])
-    fill(graph, images(9), {"0": histogram})
+    fill(Exact(graph, images(9)), {"0": histogram})
     values = emulate.run(graph, images(9))["0"]
     points = histogram.points()
     assert points.counts.sum() == (values != 0).sum() < values.size
@@ -83,7 +84,7 @@ def test_networks_that_overflow_are_refused() -> None:
     nn.init.constant_(module.weight, 1e38)
     graph = canonicalise(trace(nn.Sequential(nn.ReLU(), module), (torch.zeros(1, 1, 4, 5),)))
     with pytest.raises(CompileError, match="^1: its values become infinite or NaN on the calibr"):
-        ranges(graph, images(2) + 10)
+        ranges(Exact(graph, images(2) + 10))
 
 
 def test_limits_of_magnitudes_leave_at_most_a_share_above() -> None:

@@ -14,6 +14,7 @@ from kcnn.compiler.passes import canonicalise
 from kcnn.compiler.quantise import clipping
 from kcnn.compiler.quantise.calibrate import Magnitudes
 from kcnn.compiler.quantise.clipping import Cut, clipped
+from kcnn.compiler.quantise.exact import Exact
 from kcnn.compiler.quantise.quantise import quantise
 from networks import randomise
 from torch import nn
@@ -98,4 +99,4 @@ def test_the_best_cut_stands(graph: Graph, monkeypatch: pytest.MonkeyPatch) -> N
         tried.append(limits)
         return len(tried)       # type: ignore[return-value]
 
-    assert clipped(graph, x, x, within) == 5 and tried[0] == {} and len(tried) == 6
+    assert clipped(Exact(graph, x), x, within) == 5 and tried[0] == {} and len(tried) == 6

@@ -12,6 +12,7 @@ from kcnn.compiler.ir.quantised import ClusteredWeight, Quantised
 from kcnn.compiler.passes import canonicalise
 from kcnn.compiler.quantise import emulate
 from kcnn.compiler.quantise.correct import correct_biases, shift
+from kcnn.compiler.quantise.exact import Exact
 from kcnn.compiler.quantise.quantise import quantise
 from networks import Residual, randomise
 from torch import nn, zeros
@@ -73,7 +74,7 @@ def test_one_image_says_nothing_about_means() -> None:
 def test_corrected_biases_are_corrected_from_the_start() -> None:
     net, x = graph(), images(8)
     quantised = quantise(net, x, TINY, 16)
-    again = correct_biases(net, x, quantised.weights, quantised.tensors)
+    again = correct_biases(Exact(net, x), quantised.weights, quantised.tensors)
     for name, weight in quantised.weights.items():
         assert weight.bias is not None
         np.testing.assert_array_equal(weight.bias, again[name].bias)
