@@ -7,18 +7,20 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ..arch import scratch
 from ..arch.errors import KcnnError
+from . import report
 from .stopping import SIGNALS
 
 
 class Outputs:
-    """Files and folders to be; they appear when the `with` block ends without an error.
+    """Files and folders to be; they appear when the `with` block ends without an error. What an
+    error shall leave appears then too.
 
     Until then everything lies in hidden folders (arch.scratch) of the nearest folder that exists;
     missing parents are made at the end. reads: what the command reads, files or models as the user
@@ -29,6 +31,8 @@ class Outputs:
         self._stack = contextlib.ExitStack()
         self._reads = [path for read in reads if read is not None for path in _sources(str(read))]
         self._made: dict[Path, Path] = {}
+        self._kept: dict[Path, Path] = {}        # of them, and how the user names them
+        self._former: dict[Path, list[Path]] = {}
 
     def __enter__(self) -> Outputs:
         return self
@@ -37,9 +41,11 @@ class Outputs:
                  trace: TracebackType | None) -> None:
         with self._stack:
             if kind is None:
-                self._place()
+                self._place(self._made)
             elif isinstance(error, OSError):
                 self._explain(error)
+            elif isinstance(error, Exception):
+                self._keep()
 
     def file(self, path: Path) -> Path:
         """Where to write what shall become file `path`; KcnnError if it cannot be written."""
@@ -49,12 +55,19 @@ class Outputs:
         self._refuse_input(path)
         return self._claim(path, path.resolve().parent)
 
-    def folder(self, path: Path) -> Path:
-        """An empty folder whose files shall come into folder `path`."""
+    def folder(self, path: Path, keep: bool = False, former: Iterable[str] = ()) -> Path:
+        """An empty folder whose files shall come into folder `path`.
+
+        keep: after an error (but not a signal) too, which a line on standard error tells. former:
+        files of an earlier command that disappear, unless they are made again.
+        """
         if path.exists() and not path.is_dir():
             raise KcnnError(f"{path}: is a file; name a folder to write into")
         made = self._claim(path, path.resolve())
         made.mkdir()
+        if keep:
+            self._kept[path.resolve()] = path
+        self._former[path.resolve()] = [path.resolve() / name for name in former]
         return made
 
     def _claim(self, path: Path, place: Path) -> Path:
@@ -69,18 +82,29 @@ class Outputs:
         self._made[wanted] = beside / wanted.name
         return self._made[wanted]
 
-    def _place(self) -> None:
-        """Put everything that was made in its place, once nothing is in the way."""
-        moves = [move for wanted, made in self._made.items() for move in _moves(made, wanted)]
-        for _, wanted in moves:
-            self._refuse_input(wanted)
+    def _keep(self) -> None:
+        """Place what shall stay after an error, and say so; a failure to is told alone."""
+        for wanted, path in self._kept.items():
+            try:
+                if self._place([wanted]):
+                    report.warn(f"{path}: holds what was made before the error")
+            except KcnnError as error:
+                report.warn(str(error))
+
+    def _place(self, wanted: Collection[Path]) -> int:
+        """Put what was made for these places there, once nothing is in the way; how many files."""
+        moves = [move for place in wanted for move in _moves(self._made[place], place)]
+        for _, place in moves:
+            self._refuse_input(place)
+        targets = {target for _, target in moves}
+        former = [file for place in wanted for file in self._former.get(place, ())
+                  if targets and file not in targets]
         with _undisturbed():
-            for made, wanted in moves:
-                try:
-                    wanted.parent.mkdir(parents=True, exist_ok=True)
-                    os.replace(made, wanted)
-                except OSError as error:
-                    raise _refused(wanted, error, "choose another place") from None
+            for made, target in moves:
+                _move(made, target)
+            for file in former:
+                file.unlink(missing_ok=True)
+        return len(moves)
 
     def _refuse_input(self, path: Path) -> None:
         """Raise KcnnError if the file is one that the command reads, by whatever name."""
@@ -94,6 +118,14 @@ class Outputs:
         for wanted, made in self._made.items():
             if error.filename and Path(os.fsdecode(error.filename)).is_relative_to(made.parent):
                 raise _refused(wanted, error, "make room, or choose another place") from error
+
+
+def _move(made: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(made, target)
+    except OSError as error:
+        raise _refused(target, error, "choose another place") from None
 
 
 def _refused(path: Path, error: OSError, advice: str) -> KcnnError:

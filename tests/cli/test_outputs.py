@@ -13,6 +13,7 @@ import pytest
 from kcnn.arch import config
 from kcnn.arch.errors import KcnnError
 from kcnn.cli.outputs import Outputs, write_bytes, write_json
+from kcnn.cli.stopping import Stopped
 
 RUN = "run net.kbin --input x.npy --engine reference"
 COMPILE = "compile model.py:network --calibration cal.npz --config machine.toml"
@@ -158,3 +159,52 @@ def test_old_files_stay_when_something_fails(tmp_path):
         write_bytes(outputs.file(tmp_path / "a"), b"new")
         raise ZeroDivisionError
     assert (tmp_path / "a").read_text() == "old" and len(list(tmp_path.iterdir())) == 1
+
+
+def dumped(place, *names, error=None):
+    """What a command does that writes files of these names into a folder, and then fails."""
+    with Outputs() as outputs:
+        made = outputs.folder(place, keep=True, former=("1.txt", "2.txt", "3.txt"))
+        for name in names:
+            write_bytes(made / name, name.encode())
+        if error is not None:
+            raise error
+
+
+def test_what_an_error_shall_leave_is_placed_and_told(tmp_path, capsys):
+    with pytest.raises(KcnnError, match="no such layer"):
+        dumped(tmp_path / "out", "1.txt", error=KcnnError("no such layer"))
+    assert state(tmp_path) == {"1.txt": b"1.txt"}
+    assert capsys.readouterr().err == (
+        f"kcnn: warning: {tmp_path}/out: holds what was made before the error\n")
+
+
+def test_an_error_before_anything_was_made_leaves_nothing_and_is_told_alone(tmp_path, capsys):
+    dumped(tmp_path / "out", "1.txt")
+    with pytest.raises(KcnnError, match="no such layer"):
+        dumped(tmp_path / "out", error=KcnnError("no such layer"))
+    assert state(tmp_path) == {"1.txt": b"1.txt"} and not capsys.readouterr().err
+
+
+def test_a_signal_leaves_nothing(tmp_path):
+    with pytest.raises(Stopped):
+        dumped(tmp_path / "out", "1.txt", error=Stopped(2))
+    assert not state(tmp_path)
+
+
+def test_files_of_an_earlier_command_make_way(tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_bytes(b"mine")
+    dumped(tmp_path / "out", "1.txt", "2.txt", "3.txt")
+    dumped(tmp_path / "out", "1.txt", "2.txt")
+    assert state(tmp_path) == {name: name.encode() for name in ("1.txt", "2.txt")} | {
+        "mine.txt": b"mine"}
+
+
+def test_where_nothing_can_be_placed_the_error_stays(tmp_path, capsys):
+    place = tmp_path / "out"
+    with pytest.raises(KcnnError, match="no such layer"), Outputs() as outputs:
+        write_bytes(outputs.folder(place, keep=True) / "1.txt", b"1")
+        place.write_bytes(b"in the way")
+        raise KcnnError("no such layer")
+    assert "cannot be written" in capsys.readouterr().err
