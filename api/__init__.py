@@ -17,11 +17,11 @@ from ..arch.errors import KcnnError, KcnnWarning
 from ..engines.execute import ENGINES
 from .accuracy import Accuracy
 from .comparison import Comparison
-from .compiling import CompiledNet, Explanation, compile
+from .compiling import CompiledNet, Explanation, compile, stages
 from .execution import Execution
 from .machines import configs, convert
 from .net import Net, assemble, load
 
 __all__ = ["ENGINES", "Accuracy", "Comparison", "CompiledNet", "Config", "Execution",
            "Explanation", "KcnnError", "KcnnWarning", "Net", "assemble", "compile", "configs",
-           "convert", "load"]
+           "convert", "load", "stages"]

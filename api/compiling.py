@@ -15,16 +15,19 @@ from ..arch.errors import KcnnError
 from ..arch.preprocess import Affine
 from ..arch.show import Shown, Table, decibel, table
 from ..engines.batches import batches
-from . import arrays, images, models, truth
+from . import arrays, images, machines, models, truth
 from .arrays import Data, Floats
 from .models import Network, Preprocess
 from .names import PYTHON, Names
 from .net import Net, Progress, silent
 
 if TYPE_CHECKING:
+    from ..compiler.emit.plan import Plan
     from ..compiler.fidelity import Fidelity
-    from ..compiler.pipeline import Compiled
+    from ..compiler.frontend.model import Model
+    from ..compiler.pipeline import Compiled, Form, Watch
     from ..compiler.quantise.emulate import Loss
+    from ..compiler.stages import Stage
 
 EXPLAINED_IMAGES = 64
 
@@ -59,11 +62,13 @@ def _finite(value: float | None) -> float | None:
 class CompiledNet(Net):
     """A network that has just been compiled, with what it comes from.
 
-    compiled: its quantised graph. measured: what is left of the float network. kept: what the
-    program holds of the model's preprocess. tried: images that explain its losses.
+    compiled: its quantised graph. plan: its steps, with what they read and write. measured: what
+    is left of the float network. kept: what the program holds of the model's preprocess. tried:
+    images that explain its losses.
     """
 
     compiled: Compiled = dataclasses.field(kw_only=True)
+    plan: Plan = dataclasses.field(kw_only=True)
     measured: Fidelity = dataclasses.field(kw_only=True)
     kept: Affine | str | None = dataclasses.field(kw_only=True)
     tried: Floats = dataclasses.field(kw_only=True)
@@ -92,7 +97,8 @@ class CompiledNet(Net):
 def compile(model: Network, calibration: Data, config: Config | str, *, batch: int = 1,
             clusters: int = 16, equalise: bool = True, preprocess: Preprocess | None = None,
             preprocessed: bool = False, trust: bool = False, min_sqnr: float | None = truth.LEAST,
-            names: Names = PYTHON, progress: Progress = silent) -> CompiledNet:
+            names: Names = PYTHON, progress: Progress = silent, watch: Watch | None = None
+            ) -> CompiledNet:
     """Compile a trained network for a machine; the same inputs give the same bytes.
 
     model: a module, an export of torch.export, the path of a .pt2 file, or the name of a function
@@ -101,33 +107,58 @@ def compile(model: Network, calibration: Data, config: Config | str, *, batch: i
     if that is less than min_sqnr dB there is a KcnnWarning. config: a preset, a TOML file or a
     Config. batch: images that the machine computes at once. clusters: magnitudes of a layer's
     weights. equalise: scale channels of unequal range. preprocessed: the images are as the network
-    takes them. trust: load a .pt2 file that can run code. Raises KcnnError.
+    takes them. trust: load a .pt2 file that can run code. watch: is called with every stage of the
+    compiler and what it has made. Raises KcnnError.
     """
     from ..compiler import fidelity, pipeline
-    machine = Config.load(config) if isinstance(config, str) else config
-    given = arrays.given(calibration, "calibration")
-    x = _varied(arrays.images(given, True), given.where)
-    network = models.load(model, preprocess, trust)
-    x, kept = images.taken(network, x, models.model_name(model), given.where, preprocessed)
-    network = models.fitted(network, model, x.shape[1:])
+    from ..compiler.stages import Stage
+    machine = machines.named(config)
+    network, x, kept = _ready(model, calibration, preprocess, preprocessed, trust)
+    forms: dict[Stage, Form] = {}
+
+    def seen(stage: Stage, form: Form) -> None:
+        forms[stage] = form if stage == Stage.PLAN else None
+        if watch is not None:
+            watch(stage, form)
+
     calibrated, held_back = fidelity.held(x)
     compiled = pipeline.compile(
         network.module, network.example_inputs, calibrated, machine, batch, clusters,
-        models.name_of(model), progress=progress, equalise=equalise, held_back=held_back)
+        models.name_of(model), progress=progress, equalise=equalise, held_back=held_back,
+        watch=seen)
     progress("measuring")
     measured = fidelity.measure(compiled, calibrated, held_back)
     compiled = fidelity.noted(images.remember(compiled, x, kept), measured)
-    tried = held_back if len(held_back) else x
-    net = CompiledNet(compiled.program, names, compiled=compiled, measured=measured, kept=kept,
-                      tried=tried[:EXPLAINED_IMAGES])
+    tried = (held_back if len(held_back) else x)[:EXPLAINED_IMAGES]
+    net = CompiledNet(compiled.program, names, compiled=compiled, plan=forms[Stage.PLAN],
+                      measured=measured, kept=kept, tried=tried)
     for sentence in [] if min_sqnr is None else net.warnings(min_sqnr):
         images.tell(sentence)
     return net
 
 
-def _varied(x: Any, where: str) -> Any:
-    """Images of more than one value."""
+def stages(model: Network, calibration: Data, config: Config | str, *, batch: int = 1,
+           clusters: int = 16, equalise: bool = True, preprocess: Preprocess | None = None,
+           preprocessed: bool = False, trust: bool = False, progress: Progress = silent
+           ) -> Iterator[tuple[Stage, Form]]:
+    """Every stage of the compiler and what it makes, one after the other, arguments as for
+    `compile`; str() of a form is a text. Who has seen enough may stop."""
+    from ..compiler import fidelity, pipeline
+    machine = machines.named(config)
+    network, x, _ = _ready(model, calibration, preprocess, preprocessed, trust)
+    settings = pipeline.Settings(machine, network.example_inputs, *fidelity.held(x), batch,
+                                 clusters, equalise)
+    return pipeline.walk(network.module, settings, progress)
+
+
+def _ready(model: Network, calibration: Data, preprocess: Preprocess | None, preprocessed: bool,
+           trust: bool) -> tuple[Model, Floats, Affine | str | None]:
+    """The network, calibration images as it takes them, and what is kept of its preprocess."""
+    given = arrays.given(calibration, "calibration")
+    x = arrays.images(given, True)
     if x.min() == x.max():
-        raise KcnnError(f"{where}: all values are {x.min()}; give typical images, for the "
+        raise KcnnError(f"{given.where}: all values are {x.min()}; give typical images, for the "
                         "codebooks of all tensors are made from what they show")
-    return x
+    network = models.load(model, preprocess, trust)
+    x, kept = images.taken(network, x, models.model_name(model), given.where, preprocessed)
+    return models.fitted(network, model, x.shape[1:]), x, kept

@@ -16,5 +16,9 @@ def convert(config: Config | str, hdl: str, folder: str | Path) -> list[Path]:
     """Write a machine to a folder as "verilog" or "vhdl"; the files, in the order in which they are
     compiled. config: a preset, a TOML file or a Config. The top is called machine."""
     from ..rtl import convert as rtl
-    machine = Config.load(config) if isinstance(config, str) else config
-    return rtl.convert(machine, hdl, Path(folder)).files
+    return rtl.convert(named(config), hdl, Path(folder)).files
+
+
+def named(config: Config | str) -> Config:
+    """A configuration, or the one of a preset or TOML file."""
+    return Config.load(config) if isinstance(config, str) else config

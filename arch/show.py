@@ -59,7 +59,7 @@ def decibel(value: float | None) -> str | None:
 
 # ---- all of it -------------------------------------------------------------------------------
 def as_text(parts: Iterable[Table | str]) -> str:
-    """Lines of plain text.
+    """Lines of plain text, an empty one before a further table.
 
     >>> print(as_text([Table("layers", ("name", "taps"), (("stem", 1200), ("fc", 7))), "done"]))
     layers
@@ -68,7 +68,8 @@ def as_text(parts: Iterable[Table | str]) -> str:
     fc        7
     done
     """
-    return "\n".join(_text(part) if isinstance(part, Table) else part for part in parts)
+    return "\n".join(f"\n{_text(part)}" if isinstance(part, Table) else part
+                     for part in parts).removeprefix("\n")
 
 
 def _text(shown: Table) -> str:

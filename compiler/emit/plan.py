@@ -22,6 +22,7 @@ from ...arch.config import Config
 from ...arch.effects import Regions
 from ...arch.program import Layer, Tensor
 from ...arch.region import TABLES, Region, Space
+from ...arch.show import as_html, table
 from . import tokens
 from .step import Step
 
@@ -68,6 +69,11 @@ class Plan:
     def __str__(self) -> str:
         """A line a step."""
         return columns(HEAD, [self._row(index) for index in range(len(self.steps))])
+
+    def _repr_html_(self) -> str:
+        """The same for a notebook."""
+        rows = map(self._row, range(len(self.steps)))
+        return as_html([table("plan", HEAD, rows, range(len(HEAD)))])
 
     def _row(self, index: int) -> tuple[object, ...]:
         step = self.steps[index]
