@@ -20,6 +20,7 @@ from .machine import MachinePorts, machine
 from .quirks import (
     conversion_warnings_as_errors,
     forget_designs,
+    refuse_ambiguous_names,
     refuse_reserved_names,
     refuse_shadow_lists,
     settle_initial_values,
@@ -74,6 +75,7 @@ def write(config: Config, hdl: str, folder: Path) -> None:
     design = machine(**vars(MachinePorts(config)), config=config)
     settle_initial_values(design)
     refuse_shadow_lists(design)
+    refuse_ambiguous_names(design)
     refuse_reserved_names(design)
     extra = {"testbench": False} if hdl == "verilog" else {}
     with conversion_warnings_as_errors():

@@ -25,6 +25,7 @@ from ..arch.timing import drain_latency
 from .delay import activity, delay_line
 from .destination import Step, destinations
 from .either import add_either
+from .quirks import block_part
 from .signals import CHANNEL_RING, bit, word
 
 DIGIT_BITS = 2
@@ -224,6 +225,30 @@ def single(operation, fire, take, served, rest):
     return pass_on
 
 
+@block_part
+def show_lane(clk, bank0, lane0, flow, config):
+    """Where the total of `lane0` in `bank0` is read: at_total now, multiplier a cycle later."""
+    lane_bits, group_bits = config.lane_bits, config.multipliers.bit_length() - 1
+
+    @always_comb
+    def out_shared():
+        flow.at_total.next = concat(bank0, lane0[lane_bits:group_bits])
+
+    @always_comb
+    def out_alone():
+        flow.at_total.next = bank0
+
+    @always(clk.posedge)
+    def out_group():
+        flow.multiplier.next = lane0[group_bits:]
+
+    @always(clk.posedge)
+    def out_only():
+        flow.multiplier.next = 0
+
+    return (out_alone if config.share == 1 else out_shared), (out_group if group_bits else out_only)
+
+
 @block
 def operate(clk, reset, complete, operation, served, rest, fire, drained, ended, flow, config):
     """Lets operations go while there are complete chunks, and sends them down the pipeline.
@@ -232,7 +257,6 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
     operation; ended: this is the RUN's end stamp.
     """
     banks, positions = config.total_banks, config.drain
-    group_bits = config.multipliers.bit_length() - 1
     lane_bits = config.lane_bits
     position_bits = positions.bit_length() - 1
     trail_bits = latency.operation_to_aim(config)
@@ -297,30 +321,12 @@ def operate(clk, reset, complete, operation, served, rest, fire, drained, ended,
         for d in range(positions):
             flow.served.next[d] = trails[d][trail_bits - 1]
 
-    @always_comb
-    def out_shared():
-        flow.at_total.next = concat(bank0, lane0[lane_bits:group_bits])
-
-    @always_comb
-    def out_alone():
-        flow.at_total.next = bank0
-
-    @always(clk.posedge)
-    def out_group():
-        flow.multiplier.next = lane0[group_bits:]
-
-    @always(clk.posedge)
-    def out_only():
-        flow.multiplier.next = 0
-
     moving = activity(clk, reset, fire, flow.active, final_bits)
     lines = [delay_line(clk, reset, running, operation.digit, flow.digit,
                         latency.operation_to_digit())]
     lines += [delay_line(clk, reset, running, operation.addresses[d], flow.addresses[d], trail_bits)
               for d in range(positions)]
-    total = out_alone if config.share == 1 else out_shared
-    group = out_group if group_bits else out_only
-    return judge, count, follow, show, total, group, moving, lines
+    return judge, count, follow, show, show_lane(clk, bank0, lane0, flow, config), moving, lines
 
 
 @block

@@ -13,6 +13,7 @@ from ..arch import latency
 from ..arch.config import bits_for
 from .delay import activity
 from .equal import equal
+from .quirks import block_part
 from .signals import bit, word
 
 
@@ -36,36 +37,15 @@ class Tap:
         self.chunk_position = word(config.address_bits)
 
 
-@block
-def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config):
-    """The walk over channels, chunks and slots.
+def last_bit(config):
+    """Where a slot tells that it is the last of its cluster: its highest bit."""
+    return config.position_bits + 1 + config.factor_bits
 
-    start: stage 0 is active from the next cycle on, for the RUN in `fields`. read: SlotRead; chunk:
-    Chunk, with `advance` it goes to the next one. drained: a chunk's drain has its last operation
-    in this cycle. tap: Tap, driven.
-    """
-    share, most = config.share, config.total_banks
-    spacing = share - 1
-    factor_lo = config.position_bits + 1
-    last_at = factor_lo + config.factor_bits
-    position_bits = config.position_bits
-    entry_bits = bits_for(config.base_entries)
-    kernel_bits = bits_for(config.offset_entries)
-    settings = 1 << len(fields.kernel_bits)
-    kernel_masks = tuple((1 << min(k, kernel_bits)) - 1 for k in range(settings))
-    kernel_mask = word(kernel_bits)
-    active = bit()
-    channel = Signal(modbv(0)[len(fields.channels):])        # the one in turn, from 1 on
-    slot_number = Signal(modbv(0)[len(read.address):])       # of the slot to be presented
-    fresh = Signal(bool(1))              # it is the first of a chunk
-    occupied = bit()                     # stage 1 holds a slot
-    opening, closing = bit(), bit()      # it is the first, the last of its chunk
-    position = word(len(chunk.position))
-    issuing = bit()
-    busy = word(5)                       # cycles in which no cluster may end
-    in_flight = word(most.bit_length())  # chunks
-    last_channel = bit()
-    compare = equal(channel, fields.channels, last_channel)
+
+@block_part
+def may_issue(read, busy, in_flight, occupied, opening, issuing, config):
+    """issuing: the slot in stage 1 issues in this cycle."""
+    last_at, most = last_bit(config), config.total_banks
 
     @always_comb
     def decide():
@@ -75,6 +55,13 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
         else:
             issuing.next = False
 
+    return decide
+
+
+@block_part
+def present_slots(clk, reset, start, read, chunk, advance, active, channel, last_channel, occupied,
+                  issuing, slot_number, fresh):
+    """Stage 0."""
     @always_comb
     def present():
         read.address.next = slot_number
@@ -106,6 +93,15 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
         if read.re:
             fresh.next = read.at_end
 
+    return present, turn_over, stage0
+
+
+@block_part
+def hold_slot(clk, reset, read, drained, tap, issuing, occupied, opening, closing, busy, in_flight,
+              fresh, config):
+    """Stage 1."""
+    last_at, spacing = last_bit(config), config.share - 1
+
     @always_seq(clk.posedge, reset=reset)
     def stage1():
         if read.re:
@@ -124,6 +120,18 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
         elif drained and not (issuing and opening):
             in_flight.next = in_flight - 1
         tap.valid.next = issuing
+
+    return stage1
+
+
+@block_part
+def cut_slot(clk, fields, read, chunk, tap, issuing, closing, kernel_mask, position, config):
+    """What stage 1 knows of its slot: the parts of `tap`."""
+    last_at, factor_lo = last_bit(config), config.position_bits + 1
+    position_bits = config.position_bits
+    entry_bits, kernel_bits = bits_for(config.base_entries), len(kernel_mask)
+    kernel_masks = tuple((1 << min(k, kernel_bits)) - 1
+                         for k in range(1 << len(fields.kernel_bits)))
 
     @always(clk.posedge)
     def mask():
@@ -150,5 +158,36 @@ def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config)
             tap.entry.next = place[entry_bits:]
             tap.chunk_position.next = position
 
-    moving = activity(clk, reset, issuing, tap.active, latency.tap_in_flight(config))
-    return compare, decide, present, turn_over, stage0, stage1, mask, hold, moving
+    return mask, hold
+
+
+@block
+def issue(clk, reset, start, fields, read, chunk, advance, drained, tap, config):
+    """The walk over channels, chunks and slots.
+
+    start: stage 0 is active from the next cycle on, for the RUN in `fields`. read: SlotRead; chunk:
+    Chunk, with `advance` it goes to the next one. drained: a chunk's drain has its last operation
+    in this cycle. tap: Tap, driven.
+    """
+    active = bit()
+    busy = word(5)                       # cycles in which no cluster may end
+    channel = Signal(modbv(0)[len(fields.channels):])        # the one in turn, from 1 on
+    closing = bit()                      # stage 1 has the last slot of a chunk
+    fresh = Signal(bool(1))              # the slot to be presented is the first of a chunk
+    in_flight = word(config.total_banks.bit_length())        # chunks
+    issuing = bit()
+    kernel_mask = word(bits_for(config.offset_entries))
+    last_channel = bit()
+    occupied = bit()                     # stage 1 has a slot
+    opening = bit()                      # it is the first of a chunk
+    position = word(len(chunk.position))
+    slot_number = Signal(modbv(0)[len(read.address):])       # of the slot to be presented
+    return (
+        equal(channel, fields.channels, last_channel),
+        may_issue(read, busy, in_flight, occupied, opening, issuing, config),
+        present_slots(clk, reset, start, read, chunk, advance, active, channel, last_channel,
+                      occupied, issuing, slot_number, fresh),
+        hold_slot(clk, reset, read, drained, tap, issuing, occupied, opening, closing, busy,
+                  in_flight, fresh, config),
+        cut_slot(clk, fields, read, chunk, tap, issuing, closing, kernel_mask, position, config),
+        activity(clk, reset, issuing, tap.active, latency.tap_in_flight(config)))

@@ -12,10 +12,22 @@ from myhdl import Signal, always_comb, always_seq, block, enum, intbv, modbv
 from ..arch.config import Config
 from ..arch.isa import ENTRY_BYTES, HEAD, Load, Op, Table, TableLoad
 from .port import ADDRESS_BITS, BEATS_BITS, UNIT_SHIFT
+from .quirks import block_part
+from .signals import bit
 
 ENTRY_SHIFT = (8 * ENTRY_BYTES).bit_length() - 1
 REST_BITS = 28           # beats of one instruction
 OP_HI = HEAD[0].hi
+
+
+def _slice(kind, name, width=None):
+    """Where a field lies in the instruction, or its low `width` bits: end and begin of a slice."""
+    field = kind.field(name)
+    return (field.hi if width is None else field.lo + width), field.lo
+
+
+KIND_HI, KIND_LO = _slice(TableLoad, "kind")
+COUNT_HI, COUNT_LO = _slice(TableLoad, "count")
 
 State = enum("AT_REST", "IN_ROWS", "IN_BEATS", "IN_ENTRIES", "IN_RAMP")
 
@@ -150,53 +162,24 @@ def entry_cutter(table, state, kind, bank, index, word, slot, ramp, pair, per_be
     return steer, (whole_beat if per_beat == 1 else part_of_beat)
 
 
-@block
-def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
-    """Executes LOAD and TABLE.
-
-    box: Mailbox, word and take are read; unit: UnitState, ending is driven (combinational).
-    bus: Master, rdata the port's read data. rows: Rows (write side); table: TableWrite.
-    """
-    per_beat = config.port_bytes // ENTRY_BYTES
-    row_shift, beat_shift = config.beats_per_row.bit_length() - 1, per_beat.bit_length() - 1
-    beat_bytes = config.port_bytes.bit_length() - 1
-    burst, most = config.burst, config.burst * per_beat - 1
-    slot_bits = max(most.bit_length(), beat_shift + 1)
-    row_bits, address_bits = len(rows.address), config.address_bits
-    op_load, kind_ramp = int(Op.LOAD), int(Table.RAMP)
-    f_rows, f_row, f_from = Load.field("rows"), Load.field("row"), Load.field("address")
-    rows_hi, rows_lo, row_lo, from_hi, from_lo = (f_rows.hi, f_rows.lo, f_row.lo, f_from.hi,
-                                                  f_from.lo)
-    row_hi = row_lo + row_bits
-    (kind_hi, kind_lo), bank_lo, (first_hi, first_lo), (count_hi, count_lo), (tfrom_hi, tfrom_lo) \
-        = _slice("kind"), _slice("bank")[1], _slice("first"), _slice("count"), _slice("address")
-    start_lo, step_lo, pair_lo = _slice("start")[1], _slice("step")[1], _slice("pair")[1]
-    start_hi, step_hi = start_lo + address_bits, step_lo + address_bits
-    state = Signal(State.AT_REST)
-    address = Signal(modbv(0)[ADDRESS_BITS:])
-    rest = Signal(intbv(0)[REST_BITS:])
-    kind, bank = Signal(intbv(0)[3:]), Signal(bool(0))
-    index = Signal(modbv(0)[len(table.index):])
-    entries = Signal(intbv(0)[count_hi - count_lo:])
-    slot = Signal(modbv(0)[slot_bits:])
-    ramp, step = Signal(modbv(0)[address_bits:]), Signal(intbv(0)[address_bits:])
-    pair, rows_done = Signal(bool(0)), Signal(bool(0))
-    first_row = Signal(intbv(0)[row_bits:])
-    at, following = (Signal(intbv(0)[slot_bits - beat_shift:]) for _ in range(2))
-    beat_of_row, beat_of_table = Signal(bool(0)), Signal(bool(0))
-    word = Signal(intbv(0)[config.port_bits:])
-    is_load, beats = Signal(bool(0)), Signal(intbv(0)[REST_BITS:])
-    source, span = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))
-
-    feeder = row_feeder(clk, reset, box.take, first_row, beat_of_row, rdata, rows, config)
-    buffer = burst_buffer(clk, reset, bus.grant, beat_of_table, rdata, at, following, word, burst)
-    cutter = entry_cutter(table, state, kind, bank, index, word, slot, ramp, pair, per_beat)
+@block_part
+def look(box, bus, state, first_row, beat_of_row, beat_of_table):
+    """The row of a LOAD, and whose beat this is."""
+    row_hi, row_lo = _slice(Load, "row", len(first_row))
 
     @always_comb
     def decode():
         first_row.next = box.word[row_hi:row_lo]
         beat_of_row.next = bus.valid and state == State.IN_ROWS
         beat_of_table.next = bus.valid and state == State.IN_BEATS
+
+    return decode
+
+
+@block_part
+def follow(state, slot, at, following):
+    """at: the beat with `slot`, now and in the next cycle."""
+    slot_bits, beat_shift = len(slot), len(slot) - len(at)
 
     @always_comb
     def walk():
@@ -206,6 +189,20 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
         if state == State.IN_ENTRIES:
             ahead[:] = slot + 1
         following.next = ahead[slot_bits:beat_shift]
+
+    return walk
+
+
+@block_part
+def bursts(box, bus, address, rest, is_load, beats, source, span, config: Config):
+    """What an instruction asks for: `beats` from `source` on; and burst by burst of the `rest`."""
+    per_beat, burst = config.port_bytes // ENTRY_BYTES, config.burst
+    row_shift, beat_shift = config.beats_per_row.bit_length() - 1, per_beat.bit_length() - 1
+    beat_bytes = config.port_bytes.bit_length() - 1
+    op_load = int(Op.LOAD)
+    rows_hi, rows_lo = _slice(Load, "rows")
+    from_hi, from_lo = _slice(Load, "address")
+    tfrom_hi, tfrom_lo = _slice(TableLoad, "address")
 
     @always_comb
     def measure():
@@ -217,7 +214,7 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
             beats.next = total << row_shift
             place[:] = box.word[from_hi:from_lo]
         else:
-            total[:] = box.word[count_hi:count_lo]
+            total[:] = box.word[COUNT_HI:COUNT_LO]
             total[:] = total + (per_beat - 1)
             beats.next = total >> beat_shift
             place[:] = box.word[tfrom_hi:tfrom_lo]
@@ -235,6 +232,15 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
             place[:] = rest[BEATS_BITS:]
         span.next = place << beat_bytes
 
+    return measure, ask
+
+
+@block_part
+def progress(clk, reset, box, unit, bus, state, address, rest, entries, is_load, beats, source,
+             span, slot, rows_done, most):
+    """The unit's states. most: the last slot of a burst."""
+    kind_ramp = int(Table.RAMP)
+
     @always_comb
     def end():
         unit.ending.next = rows_done or (entries == 1 and (state == State.IN_ENTRIES
@@ -250,11 +256,11 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
         if box.take:
             rest.next = beats
             address.next = source
-            entries.next = box.word[count_hi:count_lo]
+            entries.next = box.word[COUNT_HI:COUNT_LO]
             if is_load:
                 bus.req.next = True
                 state.next = State.IN_ROWS
-            elif box.word[kind_hi:kind_lo] == kind_ramp:
+            elif box.word[KIND_HI:KIND_LO] == kind_ramp:
                 state.next = State.IN_RAMP
             else:
                 bus.req.next = True
@@ -281,10 +287,21 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
             if entries == 1:
                 state.next = State.AT_REST
 
+    return end, control
+
+
+@block_part
+def entries_of(clk, box, state, kind, bank, index, slot, ramp, step, pair):
+    """The entry in turn: where it goes, its slot in the burst, its value if the unit counts."""
+    bank_lo, pair_lo = _slice(TableLoad, "bank")[1], _slice(TableLoad, "pair")[1]
+    first_hi, first_lo = _slice(TableLoad, "first")
+    start_hi, start_lo = _slice(TableLoad, "start", len(ramp))
+    step_hi, step_lo = _slice(TableLoad, "step", len(step))
+
     @always_seq(clk.posedge, reset=None)
     def entry():
         if box.take:
-            kind.next = box.word[kind_hi:kind_lo]
+            kind.next = box.word[KIND_HI:KIND_LO]
             bank.next = box.word[bank_lo]
             index.next = box.word[first_hi:first_lo]
             ramp.next = box.word[start_hi:start_lo]
@@ -300,9 +317,46 @@ def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
         else:
             slot.next = slot + 1
 
-    return (feeder, buffer, cutter, decode, walk, measure, ask, end, control, entry)
+    return entry
 
 
-def _slice(name: str) -> tuple[int, int]:
-    field = TableLoad.field(name)
-    return field.hi, field.lo
+@block
+def load_unit(clk, reset, box, unit, bus, rdata, rows, table, config: Config):
+    """Executes LOAD and TABLE.
+
+    box: Mailbox, word and take are read; unit: UnitState, ending is driven (combinational).
+    bus: Master, rdata the port's read data. rows: Rows (write side); table: TableWrite.
+    """
+    per_beat = config.port_bytes // ENTRY_BYTES
+    beat_shift, most = per_beat.bit_length() - 1, config.burst * per_beat - 1
+    slot_bits = max(most.bit_length(), beat_shift + 1)
+    word = Signal(intbv(0)[config.port_bits:])               # of the burst buffer
+    address = Signal(modbv(0)[ADDRESS_BITS:])                # of the next burst
+    at = Signal(intbv(0)[slot_bits - beat_shift:])
+    bank = bit()
+    beat_of_row, beat_of_table = bit(), bit()
+    beats = Signal(intbv(0)[REST_BITS:])
+    entries = Signal(intbv(0)[COUNT_HI - COUNT_LO:])         # still to be written
+    first_row = Signal(intbv(0)[len(rows.address):])
+    following = Signal(intbv(0)[slot_bits - beat_shift:])
+    index = Signal(modbv(0)[len(table.index):])
+    is_load = bit()
+    kind = Signal(intbv(0)[KIND_HI - KIND_LO:])
+    pair, ramp = bit(), Signal(modbv(0)[config.address_bits:])
+    rest = Signal(intbv(0)[REST_BITS:])                      # beats still to be asked for
+    rows_done = bit()
+    slot = Signal(modbv(0)[slot_bits:])
+    source, span = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))
+    state = Signal(State.AT_REST)
+    step = Signal(intbv(0)[config.address_bits:])
+    return (
+        row_feeder(clk, reset, box.take, first_row, beat_of_row, rdata, rows, config),
+        burst_buffer(clk, reset, bus.grant, beat_of_table, rdata, at, following, word,
+                     config.burst),
+        entry_cutter(table, state, kind, bank, index, word, slot, ramp, pair, per_beat),
+        look(box, bus, state, first_row, beat_of_row, beat_of_table),
+        follow(state, slot, at, following),
+        bursts(box, bus, address, rest, is_load, beats, source, span, config),
+        progress(clk, reset, box, unit, bus, state, address, rest, entries, is_load, beats, source,
+                 span, slot, rows_done, most),
+        entries_of(clk, box, state, kind, bank, index, slot, ramp, step, pair))

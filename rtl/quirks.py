@@ -8,8 +8,9 @@ import inspect
 import sys
 import types
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
 import myhdl
 from myhdl import _block, _extractHierarchy, _instance, _simulator
@@ -21,16 +22,37 @@ from myhdl._Simulation import Simulation
 from myhdl.conversion import _toVerilog, _toVHDL
 
 CALLERS = 8              # frames that MyHDL may look at; it looks at five
+MYHDL = str(Path(myhdl.__file__).parent)
+Maker = TypeVar("Maker", bound=Callable[..., Any])
+_parts: set[types.CodeType] = set()
+
+
+def block_part(function: Maker) -> Maker:
+    """A function that makes some processes, and blocks, of the block that calls it.
+
+    It is no level of the hierarchy: all that it makes has the names that it would have if it stood
+    in the block itself. So it calls each signal what the block calls it, and no two processes of a
+    block and its parts share a name.
+    """
+    _parts.add(function.__code__)
+    return function
 
 
 def nearest_frames() -> list[inspect.FrameInfo]:
-    """The caller's frame and those above it, at most CALLERS, without lines of source."""
+    """The caller's frame and those above it, at most CALLERS, without lines of source.
+
+    Between a part and its block's call by MyHDL none is told: MyHDL takes the part for the block.
+    """
     frames: list[inspect.FrameInfo] = []
     frame: types.FrameType | None = sys._getframe(1)
+    in_part = False
     while frame is not None and len(frames) < CALLERS:
         code = frame.f_code
-        frames.append(inspect.FrameInfo(frame, code.co_filename, frame.f_lineno, code.co_name,
-                                        None, None))
+        in_part = in_part and not code.co_filename.startswith(MYHDL)
+        if not in_part:
+            frames.append(inspect.FrameInfo(frame, code.co_filename, frame.f_lineno,
+                                            code.co_name, None, None))
+        in_part = in_part or code in _parts
         frame = frame.f_back
     return frames
 
@@ -76,6 +98,20 @@ def refuse_shadow_lists(design: _Block) -> None:
     for sub in design.subs:
         if isinstance(sub, _Block):
             refuse_shadow_lists(sub)
+
+
+def refuse_ambiguous_names(design: _Block) -> None:
+    """Raise TypeError for a name that means two signals in the processes of one block.
+
+    Parts share the names of their block; one of the signals would get none.
+    """
+    for sub in design.subs:
+        if isinstance(sub, _Block):
+            refuse_ambiguous_names(sub)
+            continue
+        for name, signal in (sub.sigdict | sub.losdict).items():
+            if design.symdict[name] is not signal:
+                raise TypeError(f"{design.name}.{name} is the name of two signals")
 
 
 RESERVED = frozenset("""

@@ -19,6 +19,7 @@ from ..arch.fixed import (
 )
 from .delay import delay_line
 from .equal import is_zero
+from .quirks import block_part
 from .signals import CHANNEL_RING, bit, number, word, wrapping
 
 U_MAX = (1 << (U_BITS - 1)) - 1
@@ -112,37 +113,24 @@ def requantize(clk, active, total, shift, scale, bias, v):
     return judge, clear, scale_down, compute, cut
 
 
-@block
-def narrow(clk, reset, active, v, total, digit, fields, clustered, direct, code_bits):
-    """What v becomes: `clustered`, for the search, 1 cycle after v; and a cycle later `direct`, the
-    code of the other modes: a digit of v, or the total less the order (PASS).
-
-    clustered: v counted from the least number of CLUSTER_BITS bits on; 0 below that, and above the
-    greatest one any number from 2^CLUSTER_BITS to half as much again.
-    total: of v, 4 cycles before; digit: 1 cycle after v; fields: Fields.
-    """
-    passed, total_code = word(code_bits), word(code_bits)
-    two, three, four = 2 * code_bits, 3 * code_bits, 4 * code_bits
-    wide = max(four, V_BITS)
-    extension = (1 << wide) - (1 << V_BITS)
-    bits, limits = word(wide), word(wide)
-    fits, fitting, negative = bit(), bit(), bit()
-    excess = word(V_BITS)                # bits of v that are not its sign, where clip is set
-    above, below, clear = bit(), bit(), bit()
-    digit_ones, last = (1 << code_bits) - 1, V_BITS - 1
-    ones, middle = (1 << V_BITS) - 1, 1 << (CLUSTER_BITS - 1)
-    sign_at = CLUSTER_BITS - 1
-    every = (1 << (V_BITS - CLUSTER_BITS)) - 1
-    judge = is_zero(excess, 2, fits)
-    line = delay_line(clk, reset, active, total_code, passed,
-                      latency.REQUANTIZE + latency.NARROW)
-
+@block_part
+def code_of_rank(total, fields, total_code, code_bits):
+    """total_code: the total less the order, modulo 2^AB."""
     @always_comb
     def take():
         code = modbv(0)[code_bits:]
         code[:] = total[code_bits:]
         code[:] = code - fields.order
         total_code.next = code
+
+    return take
+
+
+@block_part
+def number_to_search(clk, active, v, above, below, clear, clustered):
+    """clustered: v from the least number of CLUSTER_BITS bits on, as `narrow` tells it."""
+    sign_at, middle = CLUSTER_BITS - 1, 1 << (CLUSTER_BITS - 1)
+    last, every = V_BITS - 1, (1 << (V_BITS - CLUSTER_BITS)) - 1
 
     @always_comb
     def compare():
@@ -163,6 +151,19 @@ def narrow(clk, reset, active, v, total, digit, fields, clustered, direct, code_
             if above:
                 found[sign_at] = False
             clustered.next = concat(above, found)
+
+    return compare, restart, search_for
+
+
+@block_part
+def clipped(clk, active, v, fields, excess, fits, bits, fitting, negative, limits):
+    """Bits of v and of the least number that its digits hold; whether v fits.
+
+    excess: bits of v that are not its sign, where clip is set; fits: there are none.
+    """
+    wide = len(bits)
+    extension = (1 << wide) - (1 << V_BITS)
+    last, ones = V_BITS - 1, (1 << V_BITS) - 1
 
     @always_comb
     def measure():
@@ -188,6 +189,16 @@ def narrow(clk, reset, active, v, total, digit, fields, clustered, direct, code_
         all_limits = intbv(0)[wide:]
         all_limits[:] = fields.clip
         limits.next = all_limits | extension
+
+    return measure, clip, limit
+
+
+@block_part
+def digit_or_code(clk, active, digit, fields, bits, limits, fitting, negative, passed, direct):
+    """direct: the digit in turn, or what has passed beside (PASS)."""
+    code_bits = len(direct)
+    two, three, four = 2 * code_bits, 3 * code_bits, 4 * code_bits
+    digit_ones = (1 << code_bits) - 1
 
     @always(clk.posedge)
     def choose():
@@ -215,4 +226,31 @@ def narrow(clk, reset, active, v, total, digit, fields, clustered, direct, code_
             else:
                 direct.next = least ^ digit_ones
 
-    return line, judge, take, compare, restart, search_for, measure, clip, limit, choose
+    return choose
+
+
+@block
+def narrow(clk, reset, active, v, total, digit, fields, clustered, direct, code_bits):
+    """What v becomes: `clustered`, for the search, 1 cycle after v; and a cycle later `direct`, the
+    code of the other modes: a digit of v, or the total less the order (PASS).
+
+    clustered: v counted from the least number of CLUSTER_BITS bits on; 0 below that, and above the
+    greatest one any number from 2^CLUSTER_BITS to half as much again.
+    total: of v, 4 cycles before; digit: 1 cycle after v; fields: Fields.
+    """
+    wide = max(4 * code_bits, V_BITS)
+    above, below = bit(), bit()
+    bits = word(wide)
+    clear = bit()
+    excess = word(V_BITS)
+    fits, fitting = bit(), bit()
+    limits = word(wide)
+    negative = bit()
+    passed, total_code = word(code_bits), word(code_bits)
+    return (
+        delay_line(clk, reset, active, total_code, passed, latency.REQUANTIZE + latency.NARROW),
+        is_zero(excess, 2, fits),
+        code_of_rank(total, fields, total_code, code_bits),
+        number_to_search(clk, active, v, above, below, clear, clustered),
+        clipped(clk, active, v, fields, excess, fits, bits, fitting, negative, limits),
+        digit_or_code(clk, active, digit, fields, bits, limits, fitting, negative, passed, direct))

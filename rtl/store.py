@@ -11,6 +11,7 @@ from myhdl import Signal, always_comb, always_seq, block, enum, intbv, modbv
 from ..arch.config import Config, bits_for
 from ..arch.isa import Store
 from .port import ADDRESS_BITS, BEATS_BITS, UNIT_SHIFT
+from .quirks import block_part
 
 State = enum("AT_REST", "IN_READ", "IN_SETTLE", "IN_SEND")
 
@@ -54,37 +55,17 @@ def row_buffer(clk, we, where, row_in, load, following, shift, wdata, depth, con
     return store, send, (cut if code_bits == spare else widen)
 
 
-@block
-def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
-    """Executes STORE.
+@block_part
+def bursts(box, bus, rest, count, address, span, target, config: Config):
+    """Asks for bursts of `count` rows, as many as fit of the `rest`.
 
-    box: Mailbox, word and take are read; unit: UnitState, ending is driven (combinational).
-    bus: Master; wdata: the port's write data. rows: Rows (read side).
+    target: where the first one goes; span: bytes from `address` to the next one.
     """
-    per_row = config.beats_per_row
-    per_burst = config.burst // per_row
-    depth = max(2, per_burst)
-    depth_bits = bits_for(depth)
-    beat_bits = bits_for(per_row)
-    row_shift = per_row.bit_length() - 1
+    per_burst = config.burst // config.beats_per_row
+    row_shift = config.beats_per_row.bit_length() - 1
     byte_shift = config.row_bytes.bit_length() - 1
-    last_beat = per_row - 1
-    f_rows, f_row, f_to = Store.field("rows"), Store.field("row"), Store.field("address")
-    rows_hi, rows_lo, row_lo, to_hi, to_lo = f_rows.hi, f_rows.lo, f_row.lo, f_to.hi, f_to.lo
-    row_hi = row_lo + len(rows.read_address)
-    state = Signal(State.AT_REST)
-    address = Signal(modbv(0)[ADDRESS_BITS:])
-    span, target = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))
-    rest = Signal(intbv(0)[rows_hi - rows_lo:])
-    count = Signal(intbv(0, min=0, max=per_burst + 1))
-    row = Signal(modbv(0)[row_hi - row_lo:])
-    read, where = (Signal(modbv(0)[depth_bits:]) for _ in range(2))
-    at, following = (Signal(modbv(0)[depth_bits:]) for _ in range(2))
-    beat = Signal(intbv(0)[beat_bits:])
-    reading, arrives, next_row, load, over = (Signal(bool(0)) for _ in range(5))
-
-    buffer = row_buffer(clk, arrives, where, rows.out, load, following, bus.valid, wdata, depth,
-                        config)
+    place_at = Store.field("address")
+    to_hi, to_lo = place_at.hi, place_at.lo
 
     @always_comb
     def measure():
@@ -108,6 +89,37 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
         bus.address.next = address
         place[:] = count
         span.next = place << byte_shift
+
+    return measure, burst, ask
+
+
+@block
+def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
+    """Executes STORE.
+
+    box: Mailbox, word and take are read; unit: UnitState, ending is driven (combinational).
+    bus: Master; wdata: the port's write data. rows: Rows (read side).
+    """
+    per_row = config.beats_per_row
+    per_burst = config.burst // per_row
+    depth = max(2, per_burst)
+    depth_bits = bits_for(depth)
+    last_beat = per_row - 1
+    f_rows, row_lo = Store.field("rows"), Store.field("row").lo
+    rows_hi, rows_lo, row_hi = f_rows.hi, f_rows.lo, row_lo + len(rows.read_address)
+    state = Signal(State.AT_REST)
+    address = Signal(modbv(0)[ADDRESS_BITS:])
+    span, target = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))
+    rest = Signal(intbv(0)[rows_hi - rows_lo:])
+    count = Signal(intbv(0, min=0, max=per_burst + 1))
+    row = Signal(modbv(0)[row_hi - row_lo:])
+    read, where = (Signal(modbv(0)[depth_bits:]) for _ in range(2))
+    at, following = (Signal(modbv(0)[depth_bits:]) for _ in range(2))
+    beat = Signal(intbv(0)[bits_for(per_row):])
+    reading, arrives, next_row, load, over = (Signal(bool(0)) for _ in range(5))
+
+    buffer = row_buffer(clk, arrives, where, rows.out, load, following, bus.valid, wdata, depth,
+                        config)
 
     @always_comb
     def look():
@@ -168,4 +180,5 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
             else:
                 beat.next = beat + 1
 
-    return buffer, measure, burst, ask, look, walk, control, pointers
+    return (buffer, bursts(box, bus, rest, count, address, span, target, config), look, walk,
+            control, pointers)

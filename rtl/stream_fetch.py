@@ -26,6 +26,7 @@ from ..arch.isa import Run
 from ..arch.timing import WINDOW_LOW
 from .fifo import fifo
 from .port import UNIT_SHIFT
+from .quirks import block_part
 from .signals import bit, word
 
 MOST = WINDOW_LOW        # bytes of the longest item
@@ -312,6 +313,77 @@ def item_reader(first, opens, taps, over, factor, amount, negative, size):
     return read_head, read_factor, read_long, read_tap, judge, add_up, count
 
 
+@block_part
+def fire_items(part, parsed, ready, slots, index, fires, in_runs):
+    """fires: an item is used up in this cycle; in_runs: one of taps, or an END."""
+    @always_comb
+    def look():
+        parsed.next = part == Part.AT_REST
+        in_runs.next = fires and part == Part.IN_RUNS
+
+    @always_comb
+    def fire():
+        if part == Part.AT_REST:
+            fires.next = False
+        elif part == Part.AT_SCALE and index[0]:
+            fires.next = ready and not slots.full[1]
+        elif part == Part.AT_SCALE:
+            fires.next = ready and not slots.full[0]
+        else:
+            fires.next = ready
+
+    return look, fire
+
+
+@block_part
+def add_amount(opens, held, position, amount, following):
+    """following: `position` after the item that adds `amount`, from -1 on where it opens a cluster.
+
+    The last tap itself counts one, if the last item had one: `held`.
+    """
+    position_bits = len(position)
+
+    @always_comb
+    def place():
+        total = modbv(0)[position_bits + 1:]         # above the carry into it
+        more = intbv(0)[AMOUNT_BITS + 1:]
+        more[:] = concat(amount, True)
+        if not opens:
+            total[:] = concat(position, held)
+        else:
+            total[:] = 0
+        total[:] = more + total
+        following.next = total[:1]
+
+    return place
+
+
+@block_part
+def hand_over(part, first, index, fires, in_runs, held, opens, over, factor, negative, position,
+              count, writes, slots, heads):
+    """To the tap cache: the slot that has waited, now that it is known whether it is a last one."""
+    @always_comb
+    def write():
+        ends = intbv(0)[1:]
+        writes.next = in_runs and (held or over)
+        slots.we.next = in_runs and (held or over)
+        slots.close.next = in_runs and over
+        ends[0] = opens or over
+        slots.slot.next = concat(ends, factor, negative, position)
+        slots.address.next = count
+        slots.buffer.next = index[0]
+
+    @always_comb
+    def head():
+        heads.index.next = index
+        heads.scale_we.next = fires and part == Part.AT_SCALE
+        heads.bias_we.next = fires and part == Part.AT_BIAS
+        heads.scale.next = first[SCALE_BITS:]
+        heads.bias.next = first
+
+    return write, head
+
+
 @block
 def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads, config: Config):
     """Consumes `used` bytes of `first` a cycle and writes `slots` and `heads`.
@@ -338,22 +410,6 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
     reader = item_reader(first, opens, taps, over, new_factor, amount, is_negative, size)
 
     @always_comb
-    def look():
-        parsed.next = part == Part.AT_REST
-        in_runs.next = fires and part == Part.IN_RUNS
-
-    @always_comb
-    def fire():
-        if part == Part.AT_REST:
-            fires.next = False
-        elif part == Part.AT_SCALE and index[0]:
-            fires.next = ready and not slots.full[1]
-        elif part == Part.AT_SCALE:
-            fires.next = ready and not slots.full[0]
-        else:
-            fires.next = ready
-
-    @always_comb
     def consume():
         if not fires:
             used.next = 0
@@ -363,37 +419,6 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
             used.next = 4
         else:
             used.next = size
-
-    @always_comb
-    def place():
-        total = modbv(0)[position_bits + 1:]         # above the carry into it
-        more = intbv(0)[AMOUNT_BITS + 1:]
-        more[:] = concat(amount, True)
-        if not opens:
-            total[:] = concat(position, held)
-        else:
-            total[:] = 0
-        total[:] = more + total
-        following.next = total[:1]
-
-    @always_comb
-    def write():
-        ends = intbv(0)[1:]
-        writes.next = in_runs and (held or over)
-        slots.we.next = in_runs and (held or over)
-        slots.close.next = in_runs and over
-        ends[0] = opens or over
-        slots.slot.next = concat(ends, factor, negative, position)
-        slots.address.next = count
-        slots.buffer.next = index[0]
-
-    @always_comb
-    def head():
-        heads.index.next = index
-        heads.scale_we.next = fires and part == Part.AT_SCALE
-        heads.bias_we.next = fires and part == Part.AT_BIAS
-        heads.scale.next = first[SCALE_BITS:]
-        heads.bias.next = first
 
     @always_seq(clk.posedge, reset=reset)
     def control():
@@ -432,7 +457,10 @@ def parser(clk, reset, take, channels, ready, first, used, parsed, slots, heads,
                 if opens:
                     factor.next = new_factor
 
-    return reader, look, fire, consume, place, write, head, control, follow
+    return (reader, fire_items(part, parsed, ready, slots, index, fires, in_runs), consume,
+            add_amount(opens, held, position, amount, following),
+            hand_over(part, first, index, fires, in_runs, held, opens, over, factor, negative,
+                      position, count, writes, slots, heads), control, follow)
 
 
 @block

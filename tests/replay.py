@@ -20,6 +20,7 @@ import replay_benches
 from kcnn.rtl.quirks import (
     conversion_warnings_as_errors,
     forget_designs,
+    refuse_ambiguous_names,
     refuse_reserved_names,
     refuse_shadow_lists,
     settle_initial_values,
@@ -79,6 +80,7 @@ def convert(make: Make, folder: Path) -> list[Port]:
         design = function(**ports)
         settle_initial_values(design)
         refuse_shadow_lists(design)
+        refuse_ambiguous_names(design)
         refuse_reserved_names(design)
         with conversion_warnings_as_errors():
             design.convert(hdl=hdl, path=str(folder), name="dut", initial_values=True, **extra)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[1]
 MACHINE = ("arch", "tlm", "rtl")
 PACKAGES = (*MACHINE, "compiler", "compress", "engines", "api", "cli")
 LEAST = 250              # characters of a dumped body that is more than a call
+LONG = 20                # lines of a function that is not short
+MOST = 90                # lines of a block, its processes included
 # two facts of one name and value: sections of a file, areas of external memory
 APART = {"ALIGN"}
 
@@ -31,6 +34,24 @@ def test_no_number_of_the_machine_stands_twice() -> None:
                 homes[node.targets[0].id, node.value.value].append(place)
     assert {name: places for (name, _), places in homes.items()
             if len(places) > 1 and name not in APART} == {}
+
+
+def lengths(*folders: str) -> dict[str, int]:
+    """Lines of every function, decorators apart."""
+    return {f"{place}:{node.lineno} {node.name}": node.end_lineno - node.lineno + 1
+            for place, tree in trees(folders) for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.end_lineno}
+
+
+def test_functions_are_short() -> None:
+    found = lengths("arch", "tlm", "compiler", "compress", "engines", "cli", "bench")
+    long = [place for place, lines in found.items() if lines >= LONG]
+    assert statistics.median(found.values()) <= 7
+    assert len(long) <= len(found) // 10, long
+
+
+def test_blocks_are_read_on_two_screens() -> None:
+    assert [place for place, lines in lengths("rtl").items() if lines > MOST] == []
 
 
 def test_no_function_stands_twice() -> None:

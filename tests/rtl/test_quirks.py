@@ -7,12 +7,24 @@ import inspect
 import pytest
 from kcnn.rtl.quirks import (
     CALLERS,
+    block_part,
     forget_designs,
     nearest_frames,
+    refuse_ambiguous_names,
     refuse_reserved_names,
     refuse_shadow_lists,
 )
-from myhdl import ResetSignal, Signal, always, always_comb, always_seq, block, intbv, modbv
+from myhdl import (
+    BlockError,
+    ResetSignal,
+    Signal,
+    always,
+    always_comb,
+    always_seq,
+    block,
+    intbv,
+    modbv,
+)
 from replay import convert, replay
 
 
@@ -147,6 +159,82 @@ def test_a_variable_with_a_reserved_name_is_refused():
     design = variable_named_cell(Signal(bool(0)), Signal(intbv(0)[8:]), Signal(intbv(0)[8:]))
     with pytest.raises(TypeError, match="variable_named_cell0: cell is a reserved word"):
         refuse_reserved_names(design)
+
+
+@block
+def whole(clk, word, last):
+    """Registers in a row, and what comes out."""
+    between, unsaid = Signal(intbv(0)[8:]), Signal(intbv(0)[8:])
+
+    @always(clk.posedge)
+    def keep():
+        between.next = word
+        unsaid.next = between
+
+    @always_comb
+    def show():
+        last.next = unsaid
+    return keep, show
+
+
+@block_part
+def registers(clk, word, between, unsaid):
+    @always(clk.posedge)
+    def keep():
+        between.next = word
+        unsaid.next = between
+    return keep
+
+
+@block
+def in_parts(clk, word, last):
+    """Registers in a row, and what comes out."""
+    between, unsaid = Signal(intbv(0)[8:]), Signal(intbv(0)[8:])
+    kept = registers(clk, word, between, unsaid)
+
+    @always_comb
+    def show():
+        last.next = unsaid
+    return kept, show
+
+
+def test_a_block_in_parts_converts_to_the_same_text(tmp_path):
+    def texts(design):
+        convert(lambda: (design, {"clk": Signal(bool(0)), "word": Signal(intbv(0)[8:]),
+                                  "last": Signal(intbv(0)[8:])}), tmp_path)
+        texts = [(tmp_path / f"dut.{suffix}").read_text() for suffix in ("v", "vhd")]
+        return [[line for line in text.splitlines() if "Date: " not in line] for text in texts]
+
+    assert texts(in_parts) == texts(whole)
+
+
+@block
+def with_a_function(clk, word, last):
+    def pass_on():
+        @always(clk.posedge)
+        def keep():
+            last.next = word
+        return keep
+    return pass_on()
+
+
+def test_processes_of_a_function_that_is_no_part_are_refused():
+    forget_designs()
+    with pytest.raises(BlockError, match="pass_on should be encapsulated in a block decorator"):
+        with_a_function(Signal(bool(0)), Signal(intbv(0)[8:]), Signal(intbv(0)[8:]))
+
+
+@block
+def two_of_one_part(clk, word, last):
+    first, second, third = (Signal(intbv(0)[8:]) for _ in range(3))
+    return registers(clk, word, first, second), registers(clk, second, third, last)
+
+
+def test_a_name_of_two_signals_is_refused():
+    forget_designs()
+    design = two_of_one_part(Signal(bool(0)), Signal(intbv(0)[8:]), Signal(intbv(0)[8:]))
+    with pytest.raises(TypeError, match="two_of_one_part0.between is the name of two signals"):
+        refuse_ambiguous_names(design)
 
 
 def test_the_nearest_frames_are_those_of_the_stack():
