@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
 import doctest
 import importlib
@@ -11,8 +12,10 @@ import sys
 import sysconfig
 import venv
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -80,6 +83,41 @@ def test_packages_import_only_what_they_may() -> None:
     done = subprocess.run([Path(sys.executable).with_name("lint-imports")], cwd=ROOT,
                           capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def imported(name: str, known: set[str]) -> Iterator[str]:
+    """Modules of ours that a module imports, within functions and for types alone too."""
+    file = ROOT.joinpath(*name.split(".")[1:])
+    inside = (file / "__init__.py").exists()
+    package = name.split(".") if inside else name.split(".")[:-1]
+    for node in ast.walk(ast.parse((file / "__init__.py" if inside else file.with_suffix(".py"))
+                                   .read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            start = package[:len(package) + 1 - node.level] if node.level else []
+            source = ".".join([*start, *([node.module] if node.module else [])])
+            whole = (f"{source}.{alias.name}" for alias in node.names)
+            yield from {name if name in known else source for name in whole} & known
+
+
+def test_no_modules_import_one_another_in_a_circle() -> None:
+    known = set(modules())
+    arrows = nx.DiGraph((name, other) for name in known for other in imported(name, known))
+    assert len(arrows.edges) > 500                      # guards the line below
+    circles = [sorted(circle) for circle in nx.strongly_connected_components(arrows)
+               if len(circle) > 1]
+    assert circles == [] and list(nx.selfloop_edges(arrows)) == []
+
+
+def test_networks_are_built_without_torch() -> None:
+    """Another source of networks than torch's exports calls the same constructors."""
+    code = ("import sys, pkgutil, importlib, kcnn.compiler.construct as c, kcnn.compiler.ir as i; "
+            "[importlib.import_module(f'{p.__name__}.{m.name}') for p in (c, i) "
+            "for m in pkgutil.iter_modules(p.__path__)]; import kcnn.compiler.passes; "
+            "print('torch' in sys.modules)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "False\n", done.stderr
 
 
 def test_torch_networkx_and_sklearn_stay_in_the_compiler() -> None:

@@ -1,48 +1,36 @@
-"""A call of an ATen operation in torch's exported graph: its name, and its arguments by name."""
+"""A call of an ATen operation, its arguments as values and arrays."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..construct.arithmetic import Operand
+from ..construct.functions import Sign
+from ..construct.site import Site, Value
 from ..errors import CompileError
-from ..ir.graph import Op, Shape
-
-if TYPE_CHECKING:
-    from .trace import Walk
+from .constants import Constants
+from .schema import Fx, arguments
 
 Floats = NDArray[np.float64]
-Fx = torch.fx.Node
 
-
-def operation(node: Fx) -> str:
-    """The operation's bare name: conv2d, relu, getitem."""
-    target = node.target
-    if isinstance(target, torch._ops.OpOverload):
-        return target._schema.name.partition("::")[2].rstrip("_")
-    return getattr(target, "__name__", str(target))
-
-
-def writes_in_place(node: Fx) -> bool:
-    """An operation that changes one of its arguments."""
-    return isinstance(node.target, torch._ops.OpOverload) and node.target._schema.is_mutable
-
-
-def is_bookkeeping(node: Fx) -> bool:
-    """An operation on sizes, which computes no tensor."""
-    return not isinstance(node.meta.get("val"), torch.Tensor | tuple | list)
+# bytes of a parameter beyond what is stored of it (it repeats a few values)
+LARGEST = 1 << 26
 
 
 class Call:
     """One call of an ATen operation: its arguments by the names of its schema."""
 
-    def __init__(self, walk: Walk, node: Fx) -> None:
-        self.walk = walk
+    def __init__(self, node: Fx, site: Site, values: dict[Fx, Value | Sign],
+                 constants: Constants) -> None:
         self.node = node
+        self.site = site
+        self._values = values
+        self._constants = constants
         self._arguments = arguments(node)
 
     def __getitem__(self, name: str) -> Any:
@@ -52,65 +40,65 @@ class Call:
         value = self._arguments.get(name)
         return default if value is None else value
 
-    def source(self, value: Any = None) -> str:
-        """Our node of a tensor argument (`self`, `input` or `x` where none is given)."""
-        value = self.first if value is None else value
-        if value not in self.walk.values:
-            raise self.refuse("one of its tensors is a constant")
-        return self.walk.values[value]
+    def refuse(self, why: str) -> CompileError:
+        return self.site.refuse(why)
 
     @property
     def first(self) -> Any:
         """The first argument."""
         return next(iter(self._arguments.values()))
 
-    def shape(self, source: str) -> Shape:
-        """(C, H, W) of a node of ours."""
-        return self.walk.graph[source].shape
-
     @property
-    def dimensions(self) -> int:
-        """Dimensions of the first argument in torch, batch included."""
-        return len(self.first.meta["val"].shape)
+    def x(self) -> Value:
+        """The value that the first argument is."""
+        return self.value(self.first)
 
-    @property
-    def result(self) -> Shape:
-        """(C, H, W) of what torch makes, missing dimensions 1."""
-        return self.walk.shape(self.node)
+    def value(self, argument: Any) -> Value:
+        """The value that a tensor argument is."""
+        found = self._values.get(argument)
+        if isinstance(found, Sign):
+            raise self.refuse("it computes with a comparison")
+        if found is None:
+            raise self.refuse("one of its tensors is a constant")
+        return found
 
-    def parameter(self, name: str) -> Floats | None:
-        """A parameter argument, None where it is absent."""
-        value = self._arguments.get(name)
-        return None if value is None else self.walk.parameter(value)
+    def sign(self, argument: Any) -> Sign | None:
+        """The comparison that an argument is, None for anything else."""
+        found = self._values.get(argument)
+        return found if isinstance(found, Sign) else None
 
-    def is_constant(self, name: str) -> bool:
+    def is_constant(self, argument: Any) -> bool:
         """An argument is a number, or a tensor that does not depend on the network's input."""
-        value = self._arguments[name]
-        return not isinstance(value, Fx) or self.walk.is_constant(value)
+        return not isinstance(argument, Fx) or argument in self._constants
 
-    def constant(self, name: str) -> Floats:
-        """The number or the tensor of a constant argument."""
-        value = self._arguments[name]
-        if isinstance(value, Fx):
-            return self.walk.parameter(value)
-        if not math.isfinite(value):
-            raise self.refuse(f"its constant is {value}")
-        return np.asarray(float(value))
+    def operand(self, argument: Any) -> Operand:
+        """An argument that may be a value or a constant."""
+        if not self.is_constant(argument):
+            return self.value(argument)
+        if isinstance(argument, Fx):
+            return self.array(argument)
+        if not math.isfinite(argument):
+            raise self.refuse(f"its constant is {argument}")
+        return np.asarray(float(argument))
 
-    def add(self, op: Op, inputs: list[str], shape: Shape | None = None) -> str:
-        return self.walk.add(self.node, op, inputs, self.result if shape is None else shape)
+    def optional(self, name: str) -> Floats | None:
+        """The array that an argument is, None where it is absent."""
+        argument = self._arguments.get(name)
+        return None if argument is None else self.array(argument)
 
-    def refuse(self, why: str) -> CompileError:
-        return self.walk.unsupported(self.node, why)
-
-
-def arguments(node: Fx) -> dict[str, Any]:
-    """What a call is given, by the names of the operation's schema, defaults included."""
-    if not isinstance(node.target, torch._ops.OpOverload):
-        return {str(i): value for i, value in enumerate(node.args)}
-    out: dict[str, Any] = {}
-    for i, argument in enumerate(node.target._schema.arguments):
-        default = argument.default_value if argument.has_default_value() else None
-        given = node.args[i] if i < len(node.args) else node.kwargs.get(argument.name, default)
-        out[argument.name] = given
-    return out
+    def array(self, node: Any) -> Floats:
+        """Value of a parameter, buffer or constant; refuses NaN and infinite values."""
+        if node not in self._constants:
+            raise self.site.wrong("its weights are computed by the network; only constant weights "
+                                  "can be compiled")
+        tensor = self._constants[node]
+        where = self._constants.path(node) or self.site.path
+        if tensor.numel() * tensor.element_size() > LARGEST + tensor.untyped_storage().nbytes():
+            raise CompileError(f"{where}: {tensor.numel():,} values repeat a few; store the "
+                               "weights in full")
+        values: Floats = tensor.detach().to("cpu", torch.float64).numpy()
+        bad = int((~np.isfinite(values)).sum())
+        if bad:
+            raise CompileError(f"{where}: {bad} of {values.size} values are NaN or infinite; train "
+                               "or load the network again")
+        return values

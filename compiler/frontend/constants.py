@@ -10,9 +10,7 @@ import torch
 from torch.export import ExportedProgram
 
 from ..errors import first_line
-from .calls import operation
-
-Fx = torch.fx.Node
+from .schema import Fx, operation
 
 # elements of a constant; more would take gigabytes
 LARGEST = 1 << 26
@@ -60,8 +58,10 @@ def _check(node: Fx) -> None:
     if not isinstance(node.target, torch._ops.OpOverload) and node.target is not operator.getitem:
         raise ValueError("it is none of torch's own operations")
     tags = getattr(node.target, "tags", ())
-    if torch.Tag.nondeterministic_seeded in tags or operation(node).startswith("empty"):
+    if torch.Tag.nondeterministic_seeded in tags:
         raise ValueError("it draws random numbers")
+    if operation(node).startswith("empty"):
+        raise ValueError("it makes a tensor without values")
     value = node.meta.get("val")
     if isinstance(value, torch.Tensor) and value.numel() > LARGEST:
         raise ValueError(f"it makes a constant of {tuple(value.shape)}, which is too large")

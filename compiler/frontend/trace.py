@@ -1,7 +1,7 @@
 """From torch to the traced graph: torch.export, then one node of ours for each ATen operation.
 
-What every operation becomes is said in `aten.py`; here are the export, the walk over torch's graph,
-names and parameters.
+What every operation becomes is said in `aten.py`; here are the export, the walk over torch's graph
+and the names of nodes.
 """
 
 from __future__ import annotations
@@ -9,25 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.export import ExportedProgram
 
 from ...arch import names
-from ..errors import CompileError, first_line
-from ..ir.graph import Graph, Input, Node, Output, Shape
-from .aten import VIEWS
-from .calls import Call, is_bookkeeping, operation, writes_in_place
+from ..construct.functions import Sign
+from ..construct.site import Site, Value, input_, output
+from ..errors import CompileError, InternalError, first_line
+from ..ir.graph import Graph, Input, Output
+from .calls import Call
 from .constants import Constants
+from .origins import code, module
 from .quiet import quiet
-from .supported import ADVICE, HANDLERS, SUPPORTED
-
-Floats = NDArray[np.float64]
-Fx = torch.fx.Node
-
-# bytes of a parameter beyond what is stored of it (it repeats a few values)
-LARGEST = 1 << 26
+from .schema import Fx, is_bookkeeping, operation, writes_in_place
+from .supported import ADVICE, ADVICE_OF_LAYERS, HANDLERS, NAMES, SILENT, SUPPORTED
 
 
 def trace(model: torch.nn.Module | ExportedProgram, example_inputs: Sequence[torch.Tensor]
@@ -102,151 +97,102 @@ class Walk:
 
     def __init__(self, exported: ExportedProgram) -> None:
         self.graph = Graph()
-        self.values: dict[Fx, str] = {}              # torch's node -> node of ours
+        self._values: dict[Fx, Value | Sign] = {}
         self._constants = Constants(exported)
         self._inputs = set(exported.graph_signature.user_inputs)
         self._outputs = list(exported.graph_signature.user_outputs)
+        self._last = _last_of_modules(exported)
 
     def step(self, node: Fx) -> None:
         """Take one node of torch's graph."""
         if node.op == "placeholder":
             self._placeholder(node)
         elif node.op == "output":
-            self._output(node)
+            self._output()
         elif node.op == "call_function" and node.users:
             self._call(node)
         elif node.op not in ("call_function", "get_attr"):
-            raise CompileError(f"{self.where(node)}: {node.target} is not supported; export the "
+            raise CompileError(f"{_path(node)}: {node.target} is not supported; export the "
                                "network again with torch.export")
 
     def _placeholder(self, node: Fx) -> None:
         if node.name not in self._inputs:
             return
-        if any(isinstance(self.graph[name].op, Input) for name in self.values.values()):
-            raise CompileError("the network takes more than one input; networks of one input "
-                               "tensor can be compiled")
         value = node.meta.get("val")
         if not isinstance(value, torch.Tensor):
             raise CompileError(f"the network's input {node.name} must be a tensor of shape "
                                "(N, C, H, W)")
         _check_shape(tuple(value.shape), f"the network's input {node.name}")
-        self.values[node] = self.add(node, Input(), [], self.shape(node), name=node.name)
+        channels, height, width = self._sizes(node)
+        self._values[node] = input_(Site(self.graph, "forward", node.name),
+                                    (channels, height, width))
 
-    def _output(self, node: Fx) -> None:
-        by_name = {other.name: other for other in self.values}
+    def _output(self) -> None:
+        by_name = {node.name: value for node, value in self._values.items()}
         for i, torch_name in enumerate(self._outputs):
-            if torch_name not in by_name:
+            value = by_name.get(torch_name)
+            if not isinstance(value, Value):
                 raise CompileError(f"output {i} of the network is not computed from its input; "
                                    "leave it out")
-            other = by_name[torch_name]
-            source = self.graph[self.values[other]]
-            dims = len(other.meta["val"].shape)
-            if self.shape(other) != source.shape:
-                raise CompileError(f"output {i} of the network has the shape "
-                                   f"{tuple(other.meta['val'].shape)}; return whole maps or "
-                                   "flatten everything behind the batch")
             name = "output" if len(self._outputs) == 1 else f"output_{i}"
-            self.add(node, Output(dims), [source.name], source.shape, name=name)
+            output(Site(self.graph, "forward", name), value, i)
 
     def _call(self, node: Fx) -> None:
         if is_bookkeeping(node):
             return
-        if not any(source in self.values for source in node.all_input_nodes):
+        if not any(source in self._values for source in node.all_input_nodes):
             self._constant(node)
             return
-        handler = HANDLERS.get(operation(node))
-        if handler is None:
-            raise self.unsupported(node, ADVICE.get(operation(node), ""))
-        self.values[node] = handler(Call(self, node))
+        called, site = operation(node), self._site(node)
+        advice = ADVICE_OF_LAYERS.get(module(node).layer) or ADVICE.get(called)
+        if advice:
+            raise site.refuse(advice)
+        if called not in HANDLERS:
+            raise CompileError(f"{site.path}: {site.called} is not supported{site.at}; supported "
+                               f"layers are {', '.join(SUPPORTED)}")
+        made = HANDLERS[called](Call(node, site, self._values, self._constants))
+        self._values[node] = made
+        if isinstance(node.meta["val"], torch.Tensor) and isinstance(made, Value) \
+                and made.sizes != self._sizes(node):
+            raise InternalError(f"{site.path}: {called} makes {made.sizes}, and for torch "
+                                f"{self._sizes(node)}")
 
     def _constant(self, node: Fx) -> None:
         try:
             self._constants.compute(node)
         except ValueError as error:
-            raise self.unsupported(node, str(error)) from error
+            raise self._site(node).refuse(str(error)) from error
 
-    # ---- for calls.py ----------------------------------------------------------------------
-    def add(self, node: Fx, op: Any, inputs: list[str], shape: Shape, name: str = "") -> str:
-        """Add a node to our graph; returns its name."""
-        name = self.graph.unique(name or self._name(node))
-        self.graph.add(Node(name, op, shape, self.where(node)), inputs)
-        return name
+    def _sizes(self, node: Fx) -> tuple[int, ...]:
+        """What torch says of the sizes behind the batch."""
+        shape = node.meta["val"].shape
+        if not all(isinstance(size, int) for size in shape[1:]):
+            raise CompileError(f"{_path(node)}: the shape {tuple(shape)} is not fixed; export with "
+                               "a dynamic batch at most")
+        return tuple(shape[1:])
 
-    def shape(self, node: Fx) -> Shape:
-        """(C, H, W) of a value of torch's graph, missing dimensions 1."""
-        sizes = node.meta["val"].shape[1:]
-        if len(sizes) > 3 or len(sizes) == 0:
-            raise self.unsupported(node, f"it makes a tensor of {len(sizes) + 1} dimensions")
-        if not all(isinstance(size, int) for size in sizes):
-            raise CompileError(f"{self.where(node)}: the shape {tuple(node.meta['val'].shape)} is "
-                               "not fixed; export with a dynamic batch at most")
-        c, h, w = (*sizes, 1, 1)[:3]
-        return c, h, w
-
-    def is_constant(self, node: Fx) -> bool:
-        """A parameter, a buffer, or what is computed of those alone."""
-        return node in self._constants
-
-    def parameter(self, node: Fx) -> Floats:
-        """Value of a parameter, buffer or constant; refuses NaN and infinite values."""
-        if not isinstance(node, Fx) or node not in self._constants:
-            raise CompileError(f"{self.where(node)}: its weights are computed by the network; only "
-                               "constant weights can be compiled")
-        tensor = self._constants[node]
-        where = self._constants.path(node) or self.where(node)
-        if tensor.numel() * tensor.element_size() > LARGEST + tensor.untyped_storage().nbytes():
-            raise CompileError(f"{where}: {tensor.numel():,} values repeat a few; store the "
-                               "weights in full")
-        values = tensor.detach().to("cpu", torch.float64).numpy()
-        bad = int((~np.isfinite(values)).sum())
-        if bad:
-            raise CompileError(f"{where}: {bad} of {values.size} values are NaN or infinite; train "
-                               "or load the network again")
-        return values
-
-    def where(self, node: Fx) -> str:
-        """The torch module path that a node comes from."""
-        path, _ = _module(node)
-        return path or "forward"
-
-    def unsupported(self, node: Fx, why: str = "") -> CompileError:
-        """The error for an operation that has no meaning here."""
-        reason = f" here ({why})" if why else ""
-        return CompileError(f"{self.where(node)}: {_called(node)} is not supported{reason}; "
-                            f"supported layers are {', '.join(SUPPORTED)}")
-
-    # ---- names -----------------------------------------------------------------------------
-    def _name(self, node: Fx) -> str:
-        path, kind = _module(node)
-        called = operation(node)
-        if path and _is_layer(kind) and (called not in VIEWS or kind.endswith(".Flatten")):
-            return names.clean(path)
-        called = "flatten" if called in VIEWS else called
-        return names.clean(f"{path}.{called}" if path else called)
+    def _site(self, node: Fx) -> Site:
+        """Where a node stands, and what ours is called: as its layer, if it ends one."""
+        found, called = module(node), operation(node)
+        name = NAMES.get(called, called)
+        if found.layer and self._last.get(found.key) is node:
+            name = found.path or name
+        elif found.path:
+            name = f"{found.path}.{name}"
+        said = f"{found.layer} ({called})" if found.layer else called
+        return Site(self.graph, _path(node), names.clean(name), said, code(node))
 
 
-def _module(node: Fx) -> tuple[str, str]:
-    """(path, type) of the innermost module that a node of torch's graph belongs to."""
-    stack = node.meta.get("nn_module_stack") if isinstance(node, Fx) else None
-    if not stack:
-        return "", ""
-    path, kind = list(stack.values())[-1]
-    if path.startswith("_empty_nn_module_stack"):      # torch's mark of nodes without a module
-        return "", ""
-    kind = kind if isinstance(kind, str) else f"{kind.__module__}.{kind.__qualname__}"
-    return path, kind
+def _last_of_modules(exported: ExportedProgram) -> dict[str, Fx]:
+    """The last operation of every call of a module that makes a node of ours."""
+    return {module(node).key: node for node in exported.graph.nodes
+            if node.op == "call_function" and node.users and not is_bookkeeping(node)
+            and operation(node) not in SILENT}
 
 
-def _is_layer(kind: str) -> bool:
-    return kind.startswith("torch.nn.modules.") and ".container." not in kind
-
-
-def _called(node: Fx) -> str:
-    called = operation(node)
-    _, kind = _module(node)
-    if _is_layer(kind):
-        return f"{kind.rpartition('.')[2]} ({called})"
-    return called
+def _path(node: Fx) -> str:
+    """The torch module path that a node comes from."""
+    return module(node).path or "forward"
 
 
 def _reachable(graph: Graph) -> Graph:

@@ -85,14 +85,22 @@ def parametric(family: str, *parameters: float) -> str:
     return f"{family}({','.join(repr(float(p)) for p in parameters)})"
 
 
+def parsed(name: str) -> tuple[str, tuple[float, ...]]:
+    """(family, parameters) of a name such as "clamp(-1.0,1.0)"; (name, ()) of a fixed function."""
+    match = re.fullmatch(r"(\w+)\((.*)\)", name)
+    if match is None:
+        return name, ()
+    return match[1], tuple(float(p) for p in match[2].split(","))
+
+
 def function(name: str) -> Function:
     """The function of a name such as "relu" or "clamp(-1.0,1.0)"."""
     if name in FUNCTIONS:
         return FUNCTIONS[name]
-    match = re.fullmatch(r"(\w+)\((.*)\)", name)
-    if match is None or match[1] not in FAMILIES:
+    family, parameters = parsed(name)
+    if family not in FAMILIES or not parameters:
         raise InternalError(f"no function is called {name}")
-    return FAMILIES[match[1]](*(float(p) for p in match[2].split(",")))
+    return FAMILIES[family](*parameters)
 
 
 def nonnegative(name: str) -> bool:
