@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from ..compiler.frontend.calls import arguments, operation
 from ..compiler.frontend.quiet import quiet
+from ..compiler.frontend.schema import arguments, operation
 from ..compiler.frontend.trace import export
 from .errors import CompressError
 

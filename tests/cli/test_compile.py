@@ -214,7 +214,7 @@ def test_every_layer_can_stand_alone(folder):
 
 
 @pytest.mark.parametrize("model, sentence", [
-    ("norm", "supported layers are"), ("wide", "needs memory_codes ="), ("nothing", "nothing"),
+    ("norm", "train with BatchNorm2d"), ("wide", "needs memory_codes ="), ("nothing", "nothing"),
     ("failing", "the model's preprocess fails")])
 def test_what_cannot_be_compiled_is_named(kcnn, folder, tmp_path, model, sentence):
     ran = kcnn("compile", f"{folder}/model.py:{model}", "--calibration", folder / "x.npz",
