@@ -40,6 +40,11 @@ class Region:
         return (self.space == other.space and self.part == other.part
                 and self.first < other.end and other.first < self.end)
 
+    def holds(self, other: Region) -> bool:
+        """Is every item of the other one in this one?"""
+        return (self.space == other.space and self.part == other.part
+                and self.first <= other.first and other.end <= self.end)
+
     def items(self, size: int = 1) -> slice:
         """The region in an array of its memory whose elements are one size-th of an item."""
         return slice(self.first * size, self.end * size)

@@ -12,7 +12,8 @@ from ...arch import isa
 from ...arch.meta import Meta
 from ...arch.program import Layer, Port, Program, align
 from . import tokens
-from .plan import Plan, Role
+from .areas import Role
+from .plan import Plan
 from .step import Step
 
 

@@ -14,7 +14,6 @@ derives them, `assemble.py` makes the program.
 from __future__ import annotations
 
 import dataclasses
-import enum
 import functools
 
 from ...arch.columns import columns
@@ -24,27 +23,10 @@ from ...arch.program import Layer, Tensor
 from ...arch.region import TABLES, Region, Space
 from ...arch.show import as_html, table
 from . import tokens
+from .areas import Area
 from .step import Step
 
 HEAD = ("step", "what", "of", "writes", "reads", "tables", "bytes", "after")
-
-
-class Role(enum.Enum):
-    """Who fills an area of external memory, and who wants it."""
-
-    INPUT = "input"          # the host fills it before the program starts
-    OUTPUT = "output"        # the host reads it behind the program's end
-    BETWEEN = "between"      # the program itself, and nobody else
-
-
-@dataclasses.dataclass(frozen=True)
-class Area:
-    """A stretch of external memory that transfers use. tensor: what it holds."""
-
-    name: str
-    role: Role
-    tensor: int
-    size: int                # bytes
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -19,10 +19,11 @@ from ..ir.quantised import Radix
 from ..lower.lowered import Ints, Value
 from ..lower.prove import decode_table
 from . import step
-from .plan import Area, Plan, Role
-from .schedule import Job, Schedule, areas, geometry, kind
+from .areas import Role, area, transfers
+from .plan import Plan
+from .schedule import Job, Schedule, geometry, kind, pieces
 from .step import Step
-from .tables import Banks, TablePlan
+from .tables import BankLoad, Banks
 
 
 def plan(order: Schedule, config: Config) -> Plan:
@@ -38,10 +39,10 @@ class _Planner:
         self.net = order.placed.split.net
         self.tensors = tuple(_tensor(value, layout, config) for value, layout in
                              zip(self.net.values, order.placed.layouts, strict=True))
-        self.areas = tuple(self._area(role, name, value)
-                           for role, values in ((Role.INPUT, self.net.inputs),
-                                                (Role.OUTPUT, self.net.outputs))
-                           for name, value in values)
+        self.areas = [area(role, name, value, self.tensors, config)
+                      for role, values in ((Role.INPUT, self.net.inputs),
+                                           (Role.OUTPUT, self.net.outputs))
+                      for name, value in values]
         self.steps: list[Step] = []
         self.banks = Banks(config)
         self.runs = 0                        # RUNs so far
@@ -50,7 +51,7 @@ class _Planner:
 
     def plan(self) -> Plan:
         """All steps."""
-        self._transfers(isa.Load, Role.INPUT)
+        self._transfers(Role.INPUT)
         started: set[int] = set()
         for job in self.order.jobs:
             if job.layer not in started and job.layer in self.order.fills:
@@ -58,29 +59,20 @@ class _Planner:
                 self.steps.append(step.fill(tensor, job.layer, self.config))
             started.add(job.layer)
             self._job(job)
-        self._transfers(isa.Store, Role.OUTPUT)
-        return Plan(self.config, self.tensors, self.net.layers, self.areas, tuple(self.steps),
-                    tuple(value.node for value in self.net.values))
+        self._transfers(Role.OUTPUT)
+        return Plan(self.config, self.tensors, self.net.layers, tuple(self.areas),
+                    tuple(self.steps), tuple(value.node for value in self.net.values))
 
-    # ---- transfers ----------------------------------------------------------------------------
-    def _area(self, role: Role, name: str, value: int) -> Area:
-        size = self.tensors[value].layout.rows * self.config.row_bytes
-        return Area(name, role, value, size)
-
-    def _transfers(self, kind: type[isa.Load] | type[isa.Store], role: Role) -> None:
-        for number, area in enumerate(self.areas):
-            if area.role == role:
-                layout = self.tensors[area.tensor].layout
-                self.steps.append(step.move(kind(0, layout.first_row, layout.rows), number,
-                                            self.config))
+    def _transfers(self, role: Role) -> None:
+        self.steps += transfers(self.areas, role, self.tensors, self.config)
 
     # ---- RUNs -------------------------------------------------------------------------------
     def _job(self, job: Job) -> None:
         """The tables and the RUN of a job; loads into banks that are free early come first."""
         layer = self.net.layers[job.layer]
-        plans, pairs, fields = self._tables(job, layer)
-        for table in sorted(plans, key=lambda p: p.after):
-            self._table(table)
+        loads, pairs, fields = self._tables(job, layer)
+        for load in sorted(loads, key=lambda load: load.after):
+            self._table(load)
         stream = self._stream(job, layer)
         run = isa.Run(stream=0, stream_units=len(stream) // isa.UNIT_BYTES,
                       channels=job.end - job.first,
@@ -90,13 +82,13 @@ class _Planner:
         self.runs += 1
 
     def _tables(self, job: Job, layer: Layer
-                ) -> tuple[list[TablePlan], set[int], dict[str, int]]:
+                ) -> tuple[list[BankLoad], set[int], dict[str, int]]:
         """Loads, the decode pairs that the RUN reads, and its fields beside the stream's."""
         number = self.runs
         values = [self.net.values[s.tensor] for s in layer.sources]
         wanted = {key: _decode_words(values[key[0]], key[1], layer, self.config)
                   for key in _planes(values)}
-        pairs, plans = self._pairs(job, wanted, number)
+        pairs, loads = self._pairs(job, wanted, number)
         found = self.order.addressing[job.layer].tables(job.entries, job.phase, pairs)
         fields = geometry(job, self.order, found.origin, self.config)
         fields |= kind(layer, values[0].order)
@@ -104,16 +96,16 @@ class _Planner:
         for name, table, words in (("base_bank", isa.Table.BASE, base),
                                    ("offset_bank", isa.Table.OFFSET, found.offsets)):
             fields[name], more = self.banks.place(table, words, number)
-            plans += more
+            loads += more
         fields["cluster_bank"] = 0
         if layer.mode == isa.Mode.CODE:
             fields["cluster_bank"], more = self.banks.place(
                 isa.Table.CLUSTER, _cluster_words(layer), number)
-            plans += more
-        return plans, set(pairs.values()), fields
+            loads += more
+        return loads, set(pairs.values()), fields
 
     def _pairs(self, job: Job, wanted: dict[tuple[int, int], Ints], number: int
-               ) -> tuple[dict[tuple[int, int], int], list[TablePlan]]:
+               ) -> tuple[dict[tuple[int, int], int], list[BankLoad]]:
         contents: list[Ints] = []
         which = {}
         for key, words in wanted.items():
@@ -128,13 +120,13 @@ class _Planner:
                 f"codebooks or planes at once, and the machine has table_pairs = "
                 f"{self.config.table_pairs}; put a layer between an input kept in planes and an "
                 "addition or concatenation")
-        pairs, plans = self.banks.place_pairs(contents, number)
-        return {key: pairs[i] for key, i in which.items()}, plans
+        pairs, loads = self.banks.place_pairs(contents, number)
+        return {key: pairs[i] for key, i in which.items()}, loads
 
-    def _table(self, table: TablePlan) -> None:
-        instruction = isa.TableLoad(int(table.kind), table.bank, table.first, table.count,
-                                    **table.ramp)
-        data = b"" if table.ramp else table.words.astype("<u4").tobytes()
+    def _table(self, load: BankLoad) -> None:
+        instruction = isa.TableLoad(int(load.kind), load.bank, load.first, load.count,
+                                    **load.ramp)
+        data = b"" if load.ramp else load.words.astype("<u4").tobytes()
         self.steps.append(step.entries(instruction, data, self.config))
 
     # ---- streams ----------------------------------------------------------------------------
@@ -145,7 +137,7 @@ class _Planner:
             part = job.layer, job.first
             if part not in self.position_of:
                 self.position_of[part] = self.order.addressing[job.layer].positions(job.entries)
-            piece = areas(layer, self.net.values[layer.output])[job.piece]
+            piece = pieces(layer, self.net.values[layer.output])[job.piece]
             self.streams[key] = encode_stream(
                 _channels(layer, piece, self.position_of[part], job))
         return self.streams[key]

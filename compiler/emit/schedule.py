@@ -53,7 +53,7 @@ class Schedule:
     def _row(self, job: Job, first: bool) -> tuple[object, ...]:
         net, addressing = self.placed.split.net, self.addressing[job.layer]
         layer = net.layers[job.layer]
-        area = areas(layer, net.values[layer.output])[job.piece]
+        area = pieces(layer, net.values[layer.output])[job.piece]
         filled = self.fills.get(job.layer) if first else None
         return (layer.name, _range(job.first, job.end - job.first), _range(area.y, area.height),
                 _range(area.x, area.width), dims(job.phase) if addressing.phases()[1:] else "",
@@ -74,7 +74,7 @@ def schedule(placed: Placed, config: Config) -> Schedule:
         addressing.append(found)
         jobs += [Job(i, first, end, entries, phase, piece)
                  for first, end, entries in found.parts() for phase in found.phases()
-                 for piece, area in enumerate(areas(layer, net.values[layer.output]))
+                 for piece, area in enumerate(pieces(layer, net.values[layer.output]))
                  if _outputs(area, phase, walk)]
         if placed.padded[layer.output] or (layer.output in outputs and not _full(
                 placed.layouts[layer.output], config)):
@@ -86,7 +86,7 @@ def _range(first: int, count: int) -> str:
     return f"{first}..{first + count - 1}"
 
 
-def areas(layer: Layer, output: Value) -> tuple[Piece, ...]:
+def pieces(layer: Layer, output: Value) -> tuple[Piece, ...]:
     """The layer's pieces; for a maximum one of no numbers that covers everything."""
     channels, height, width = output.shape
     return layer.pieces or (Piece(0, 0, height, width, (0,) * channels, (0,) * channels),)
@@ -116,7 +116,7 @@ def geometry(job: Job, order: Schedule, origin: int, config: Config) -> dict[str
     target = order.placed.layouts[layer.output]
     source = layer.sources[0].tensor
     fields = (_flat(target) if walk.flat else
-              _raster(areas(layer, net.values[layer.output])[job.piece], job.phase, walk, target,
+              _raster(pieces(layer, net.values[layer.output])[job.piece], job.phase, walk, target,
                       order.placed.pitches[source], order.placed.rows[source]))
     fields["origin"] += origin
     fields["dst"] += target.base + job.first * target.channel

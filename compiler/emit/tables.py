@@ -16,8 +16,8 @@ INSTRUCTION_CLOCKS = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class TablePlan:
-    """A TABLE instruction to be. after: number of the RUN that must have ended before, -1 for none.
+class BankLoad:
+    """Entries to be written into a bank. after: number of the RUN that used it last, -1 for none.
 
     ramp: the further fields of a RAMP.
     """
@@ -51,42 +51,42 @@ class Banks:
         self.banks = {kind: [_Bank(), _Bank()]
                       for kind in (Table.BASE, Table.OFFSET, Table.DECODE, Table.CLUSTER)}
 
-    def place(self, kind: Table, words: Ints, run: int) -> tuple[int, list[TablePlan]]:
+    def place(self, kind: Table, words: Ints, run: int) -> tuple[int, list[BankLoad]]:
         """The bank in which RUN number `run` finds these words, and the loads that takes."""
-        banks, plans = self._place(kind, [words], run)
-        return banks[0], plans
+        banks, loads = self._place(kind, [words], run)
+        return banks[0], loads
 
-    def place_pairs(self, contents: list[Ints], run: int) -> tuple[list[int], list[TablePlan]]:
+    def place_pairs(self, contents: list[Ints], run: int) -> tuple[list[int], list[BankLoad]]:
         """The pairs in which a RUN finds its (at most two, different) decode tables."""
         return self._place(Table.DECODE, contents, run)
 
     def _place(self, kind: Table, contents: list[Ints], run: int
-               ) -> tuple[list[int], list[TablePlan]]:
+               ) -> tuple[list[int], list[BankLoad]]:
         banks = self.banks[kind]
         found = [next((b for b in (0, 1) if banks[b].holds(words)), None) for words in contents]
         free = sorted({0, 1} - set(found), key=lambda b: (banks[b].used, b))
-        plans: list[TablePlan] = []
+        loads: list[BankLoad] = []
         placed = []
         for words, bank in zip(contents, found, strict=True):
             if bank is None:
                 bank = free.pop(0)
-                plans += _loads(kind, bank, words, banks[bank].used, self.config)
+                loads += _loads(kind, bank, words, banks[bank].used, self.config)
                 banks[bank].write(words)
             placed.append(bank)
         for bank in placed:
             banks[bank].used = run
-        return placed, plans
+        return placed, loads
 
 
-def _loads(kind: Table, bank: int, words: Ints, after: int, config: Config) -> list[TablePlan]:
+def _loads(kind: Table, bank: int, words: Ints, after: int, config: Config) -> list[BankLoad]:
     if kind == Table.BASE:
         ramps = _ramps(words, config.memory_codes)
         from_memory = len(words) * ENTRY_BYTES // config.port_bytes + config.latency
         if len(ramps) * INSTRUCTION_CLOCKS <= from_memory + INSTRUCTION_CLOCKS or len(ramps) == 1:
-            return [TablePlan(Table.RAMP, bank, first, count, words, after,
+            return [BankLoad(Table.RAMP, bank, first, count, words, after,
                               {"start": start, "step": step, "pair": pair})
                     for first, count, start, step, pair in ramps]
-    return [TablePlan(kind, bank, 0, len(words), words, after)]
+    return [BankLoad(kind, bank, 0, len(words), words, after)]
 
 
 def _ramps(words: Ints, memory: int) -> list[tuple[int, int, int, int, int]]:

@@ -17,6 +17,7 @@ def test_regions_meet_where_they_have_an_item_in_common(first, second, size):
     items = np.zeros((2, 10 * size), bool)
     items[0, one.items(size)] = items[1, other.items(size)] = True
     assert one.meets(other) == other.meets(one) == bool(items.all(0).any())
+    assert one.holds(other) == bool((items[0] >= items[1]).all())
     assert items[0].sum() == size * (first[1] + 1 - first[0])
 
 

@@ -1,16 +1,20 @@
-"""A program of two layers, put together by hand: tests of the command line need no compiler."""
+"""A program of two layers, planned by hand: tests of the command line need no network."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from kcnn.arch import isa, stream
 from kcnn.arch.config import Config
 from kcnn.arch.layout import Layout
 from kcnn.arch.meta import Meta
-from kcnn.arch.program import Layer, Piece, Port, Program, Source, Taps, Tensor, align
-from kcnn.engines.shrink import with_tokens
+from kcnn.arch.program import Layer, Piece, Program, Source, Taps, Tensor
+from kcnn.compiler.emit import step
+from kcnn.compiler.emit.areas import Role, area, transfers
+from kcnn.compiler.emit.assemble import assemble
+from kcnn.compiler.emit.plan import Plan
 
 TINY = Config.preset("tiny")
 VALUES = tuple(range(0, 112, 7))            # 16 values of a codebook without negative ones
@@ -56,58 +60,49 @@ SECOND = taps([[(7, 0, 0), (9, 1, 1)]])
 PIECES = (Piece(0, 0, 4, 4, (20000, 9000), (32768, -100000)), Piece(0, 0, 4, 4, (65535,), (5,)))
 
 
+LAYERS = (
+    Layer("first", "Conv2d", "sum", (Source(0),), 1, FIRST, PIECES[:1], isa.Mode.CODE, 0,
+          thresholds=THRESHOLDS, codes=tuple(range(16)), dense_macs=32, macs=48),
+    Layer("second", "Conv2d", "sum", (Source(1),), 2, SECOND, PIECES[1:], isa.Mode.RADIX, 0,
+          digits=4, radix_width=16, dense_macs=32, macs=32))
+
+
 def program() -> Program:
     """x (1, 4, 4) -> first (2, 4, 4) in codes -> second (1, 4, 4) in four digits."""
+    areas = (area(Role.INPUT, "x", 0, TENSORS, TINY), area(Role.OUTPUT, "output", 2, TENSORS, TINY))
+    steps = [*transfers(areas, Role.INPUT, TENSORS, TINY), *_work(),
+             *transfers(areas, Role.OUTPUT, TENSORS, TINY)]
+    return dataclasses.replace(assemble(Plan(TINY, TENSORS, LAYERS, areas, tuple(steps))),
+                               meta=Meta(float32_bytes=16))
+
+
+def _work() -> list[step.Step]:
     cluster = [(t & 0xFFFF) | code << 16 for code, t in enumerate((0, *THRESHOLDS))]
-    entries = [VALUES, cluster, [0], [16 | 1 << 24, 32 | 1 << 24]]
-    tables = b"".join(np.array(e, "<u4").tobytes().ljust(64, b"\0") for e in entries)
+    base, decode = isa.Table.BASE, isa.Table.DECODE
     streams = [encoded(FIRST, PIECES[0].scale, PIECES[0].bias),
                encoded(SECOND, PIECES[1].scale, PIECES[1].bias)]
-    code_bytes = 11 * 16 + 2 * 64
-    at = align(code_bytes)
-    units = [len(data) // 16 for data in streams]
-    streams[0] = streams[0].ljust(align(len(streams[0])), b"\0")
-    table = align(at + sum(map(len, streams)))
-    data = align(table + len(tables))
-    instructions = _instructions([at // 16, (at + len(streams[0])) // 16], units, table // 16,
-                                 data // 16)
-    runs = [i for i, ins in enumerate(instructions) if isinstance(ins, isa.Run)]
-    layers = (
-        Layer("first", "Conv2d", "sum", (Source(0),), 1, FIRST, PIECES[:1], isa.Mode.CODE, 0,
-              thresholds=THRESHOLDS, codes=tuple(range(16)), runs=(runs[0],), dense_macs=32,
-              macs=48),
-        Layer("second", "Conv2d", "sum", (Source(1),), 2, SECOND, PIECES[1:], isa.Mode.RADIX, 0,
-              digits=4, radix_width=16, runs=(runs[1],), dense_macs=32, macs=32))
-    return Program(TINY, tuple(instructions), b"".join(streams), tables, TENSORS,
-                   (Port("x", 0, data),), (Port("output", 2, data + 64),), layers,
-                   data + 128, Meta(float32_bytes=16))
-
-
-def _instructions(streams: list[int], units: list[int], tables: int, data: int
-                  ) -> list[isa.Instruction]:
-    base, decode = isa.Table.BASE, isa.Table.DECODE
     run = dict(
-        shift=0, order=0, kernel_bits=0, offset_bank=0, cluster_bank=0, origin=0, pitch=4,
+        stream=0, shift=0, order=0, kernel_bits=0, offset_bank=0, cluster_bank=0, origin=0, pitch=4,
         image_rows=4, images=1, height=4, width=4, chunk_images=0, chunk_rows=1, chunk_columns=0,
         image_pitch=16, chunk_pitch=0, dst_image=0, x_step=1, x_wrap=0, y_step=4, y_wrap=0,
         split=1, x_start=0, x_mod=0, y_start=0, y_mod=0)
-    first = isa.Run(stream=streams[0], stream_units=units[0], channels=2, mode=isa.Mode.CODE,
+    first = isa.Run(stream_units=len(streams[0]) // 16, channels=2, mode=isa.Mode.CODE,
                     digits=1, radix_width=0, base_bank=0, dst=16, dst_channel=16, dst_plane=0,
                     **run)
-    second = isa.Run(stream=streams[1], stream_units=units[1], channels=1,
+    second = isa.Run(stream_units=len(streams[1]) // 16, channels=1,
                      mode=isa.Mode.RADIX, digits=4, radix_width=16, base_bank=1, dst=48,
                      dst_channel=64, dst_plane=16, **run)
-    return [*with_tokens([
-        isa.Load(address=data, row=0, rows=2),
-        isa.TableLoad(kind=decode, bank=0, first=0, count=16, address=tables),
-        isa.TableLoad(kind=isa.Table.CLUSTER, bank=0, first=0, count=16, address=tables + 4),
-        isa.TableLoad(kind=base, bank=0, first=0, count=1, address=tables + 8),
-        isa.TableLoad(kind=isa.Table.OFFSET, bank=0, first=0, count=1, address=tables + 8),
-        first,
-        isa.TableLoad(kind=decode, bank=1, first=0, count=16, address=tables),
-        isa.TableLoad(kind=base, bank=1, first=0, count=2, address=tables + 12),
-        second,
-        isa.Store(address=data + 4, row=6, rows=8)]), isa.End()]
+    return [
+        _entries(decode, 0, VALUES), _entries(isa.Table.CLUSTER, 0, cluster),
+        _entries(base, 0, [0]), _entries(isa.Table.OFFSET, 0, [0]),
+        step.run(first, streams[0], [0], 0, LAYERS[0], TENSORS, TINY),
+        _entries(decode, 1, VALUES), _entries(base, 1, [16 | 1 << 24, 32 | 1 << 24]),
+        step.run(second, streams[1], [0, 1], 1, LAYERS[1], TENSORS, TINY)]
+
+
+def _entries(kind: isa.Table, bank: int, words: Sequence[int]) -> step.Step:
+    return step.entries(isa.TableLoad(kind, bank, 0, len(words)),
+                        np.array(words, "<u4").tobytes(), TINY)
 
 
 def images(count: int) -> np.ndarray:
