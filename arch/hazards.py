@@ -2,7 +2,8 @@
 
 The rule of docs/machine.md: whatever the load or store unit does to the activation memory is
 ordered by tokens against every RUN and FILL, and LOAD against STORE. For tables the same holds
-entry by entry.
+entry by entry, and for external memory byte by byte. Streams and the entries of tables are
+constants there, since `check.py` lets no STORE reach them.
 """
 
 from __future__ import annotations
@@ -13,16 +14,18 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from . import effects, isa, tables
+from . import effects, tables
 from .errors import FormatError
-from .isa import Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
+from .isa import UNIT_BYTES, Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
 from .order import Order
 from .program import Program
+from .region import TABLES, Region, Space
 
 Ints = NDArray[np.int64]
 Visit = Callable[[int, Instruction, "Operands | None"], None]
 BANKS = 2
 UNWRITTEN = -1
+VERBS = {Unit.LOAD: "loads", Unit.STORE: "stores"}
 
 
 def entries(program: Program, ins: TableLoad) -> Ints:
@@ -30,7 +33,7 @@ def entries(program: Program, ins: TableLoad) -> Ints:
     if ins.kind == Table.RAMP:
         addresses = ins.start + np.arange(ins.count, dtype=np.int64) * ins.step
         return tables.base(addresses % program.config.memory_codes, ins.pair)
-    first = ins.address * isa.UNIT_BYTES - program.table_base
+    first = ins.address * UNIT_BYTES - program.table_base
     return np.frombuffer(program.tables, "<u4", ins.count, first).astype(np.int64)
 
 
@@ -55,12 +58,15 @@ class Accesses:
         config = program.config
         self.program, self.order, self.flats = program, order, flats
         self.memory = np.zeros(config.memory_codes, bool)
-        kinds = (Table.BASE, Table.OFFSET, Table.DECODE, Table.CLUSTER)
-        shapes = {kind: (BANKS, tables.depth(kind, config)) for kind in kinds}
+        shapes = {space: (BANKS, tables.depth(Table[space.name], config)) for space in TABLES}
         self.words = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
         # index of the last instruction that wrote or read an entry
         self.writer = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
         self.reader = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
+        # index of the last LOAD and STORE of every 16 bytes of external data: each begins at some
+        units = -(-(program.memory_bytes - program.data_base) // UNIT_BYTES)
+        self.moved = {unit: np.full(units, UNWRITTEN, np.int64)
+                      for unit in (Unit.LOAD, Unit.STORE)}
         self.last: dict[Unit, int] = {}
 
     def walk(self, visit: Visit | None = None) -> None:
@@ -70,6 +76,8 @@ class Accesses:
             if isinstance(ins, TableLoad):
                 self._table(index, ins)
             elif ins.UNIT is not None:
+                if isinstance(ins, Load | Store):
+                    self._outside(index, ins)
                 self._ordered(index, ins.UNIT)
                 operands = self._memory(index, ins)
             if visit is not None:
@@ -78,6 +86,28 @@ class Accesses:
     def _refuse(self, index: int, sentence: str) -> FormatError:
         name = self.program.instructions[index].OP.name
         return FormatError(f"instruction {index} ({name}): {sentence}; recompile the network")
+
+    # ---- external memory ----------------------------------------------------------------
+    def _outside(self, index: int, ins: Load | Store) -> None:
+        """What the other unit moved here before has ended when this starts."""
+        region, = self._regions(ins, Space.EXTERNAL)
+        start = self.program.data_base
+        units = slice(max(0, region.first - start) // UNIT_BYTES,
+                      max(0, region.end - start + UNIT_BYTES - 1) // UNIT_BYTES)
+        other = Unit.STORE if isinstance(ins, Load) else Unit.LOAD
+        theirs = self.moved[other][units]
+        last = int(theirs.max(initial=UNWRITTEN))
+        if last != UNWRITTEN and not self.order.ended(last, other, index):
+            byte = start + UNIT_BYTES * (units.start + int(np.argmax(theirs == last)))
+            raise self._refuse(index, f"{VERBS[ins.UNIT]} external byte {byte} without a token "
+                                      f"that orders it after instruction {last} ({other.name}), "
+                                      f"which {VERBS[other]} it")
+        self.moved[ins.UNIT][units] = index
+
+    def _regions(self, ins: Instruction, *spaces: Space) -> list[Region]:
+        """What an instruction touches of these memories."""
+        return [region for regions in effects.regions(ins, self.program.config)
+                for region in regions if region.space in spaces]
 
     # ---- order of the units on the activation memory -------------------------------------
     def _ordered(self, index: int, unit: Unit) -> None:
@@ -97,8 +127,8 @@ class Accesses:
         if isinstance(ins, Run):
             return self._run(index, ins)
         assert isinstance(ins, Load | Store | Fill)
-        row_codes = self.program.config.row_codes
-        cells = slice(ins.row * row_codes, (ins.row + ins.rows) * row_codes)
+        rows, = self._regions(ins, Space.ROWS)
+        cells = rows.items(self.program.config.row_codes)
         if isinstance(ins, Store):
             self._written(index, "stores", np.flatnonzero(~self.memory[cells]) + cells.start)
         else:
@@ -132,37 +162,37 @@ class Accesses:
 
     # ---- tables -------------------------------------------------------------------------
     def _table(self, index: int, ins: TableLoad) -> None:
-        kind = Table.BASE if ins.kind == Table.RAMP else Table(ins.kind)
-        place = (ins.bank, slice(ins.first, ins.first + ins.count))
-        reader = int(self.reader[kind][place].max())
+        region, = self._regions(ins, *TABLES)
+        place = region.part, region.items()
+        reader = int(self.reader[region.space][place].max())
         if reader >= 0 and not self.order.ended(reader, Unit.COMPUTE, index):
-            raise self._refuse(index, f"writes {kind.name} entries of bank {ins.bank} without a "
-                                      f"token that orders it after instruction {reader} (RUN), "
-                                      "which reads them")
-        self.words[kind][place] = entries(self.program, ins)
-        self.writer[kind][place] = index
+            raise self._refuse(index, f"writes {region.space.name} entries of bank {ins.bank} "
+                                      "without a token that orders it after instruction "
+                                      f"{reader} (RUN), which reads them")
+        self.words[region.space][place] = entries(self.program, ins)
+        self.writer[region.space][place] = index
 
-    def _use(self, index: int, kind: Table, bank: int, used: Ints | slice) -> Ints:
+    def _use(self, index: int, space: Space, bank: int, used: Ints | slice) -> Ints:
         """The words of the entries that a RUN reads, after the checks."""
-        words, writer = self.words[kind][bank][used], self.writer[kind][bank][used]
+        words, writer = self.words[space][bank][used], self.writer[space][bank][used]
         missing = np.flatnonzero(writer < 0)
         if missing.size:
-            entry = int(np.arange(self.words[kind].shape[1])[used][missing[0]])
-            raise self._refuse(index, f"reads {kind.name} entry {entry} of bank {bank}, which no "
+            entry = int(np.arange(self.words[space].shape[1])[used][missing[0]])
+            raise self._refuse(index, f"reads {space.name} entry {entry} of bank {bank}, which no "
                                       "instruction before it wrote")
         last = int(writer.max())
         if not self.order.ended(last, Unit.LOAD, index):
-            raise self._refuse(index, f"reads {kind.name} entries of bank {bank} without a token "
+            raise self._refuse(index, f"reads {space.name} entries of bank {bank} without a token "
                                       f"that orders it after instruction {last} (TABLE)")
-        self.reader[kind][bank][used] = index
+        self.reader[space][bank][used] = index
         return words
 
     def _operands(self, index: int, ins: Run, flat: effects.Flat) -> Operands:
         """What the RUN finds in the tables; thresholds and sums are checked on the way."""
-        clusters = self.words[Table.CLUSTER][ins.cluster_bank]
+        clusters = self.words[Space.CLUSTER][ins.cluster_bank]
         starts = pairs = np.zeros(0, np.int64)
         if ins.mode == Mode.CODE:
-            words = self._use(index, Table.CLUSTER, ins.cluster_bank, slice(None))
+            words = self._use(index, Space.CLUSTER, ins.cluster_bank, slice(None))
             thresholds = tables.value(words[1:])
             if (np.diff(thresholds) < 0).any():
                 raise self._refuse(index, f"the thresholds of CLUSTER bank {ins.cluster_bank} do "
@@ -170,16 +200,16 @@ class Accesses:
         if flat.positions.size:
             starts, pairs = self._starts(index, ins, flat)
             self._sums(index, ins, flat, pairs)
-        return Operands(starts, pairs, self.words[Table.DECODE], clusters)
+        return Operands(starts, pairs, self.words[Space.DECODE], clusters)
 
     def _starts(self, index: int, ins: Run, flat: effects.Flat) -> tuple[Ints, Ints]:
         """base + offset and decode pair of every tap."""
         entry = flat.positions >> ins.kernel_bits
         offset = flat.positions & (1 << ins.kernel_bits) - 1
-        self._use(index, Table.BASE, ins.base_bank, np.unique(entry))
-        self._use(index, Table.OFFSET, ins.offset_bank, np.unique(offset))
-        base = self.words[Table.BASE][ins.base_bank][entry]
-        return (tables.address(base) + self.words[Table.OFFSET][ins.offset_bank][offset],
+        self._use(index, Space.BASE, ins.base_bank, np.unique(entry))
+        self._use(index, Space.OFFSET, ins.offset_bank, np.unique(offset))
+        base = self.words[Space.BASE][ins.base_bank][entry]
+        return (tables.address(base) + self.words[Space.OFFSET][ins.offset_bank][offset],
                 tables.pair(base))
 
     def _sums(self, index: int, ins: Run, flat: effects.Flat, pair: Ints) -> None:
@@ -187,7 +217,7 @@ class Accesses:
         config = self.program.config
         least, most = np.zeros((2, BANKS), np.int64)
         for p in np.unique(pair).tolist():
-            values = tables.value(self._use(index, Table.DECODE, p, slice(None)))
+            values = tables.value(self._use(index, Space.DECODE, p, slice(None)))
             least[p], most[p] = min(0, values.min()), max(0, values.max())
         if ins.mode == Mode.PASS:           # any tap of a cluster can have the maximum
             least[:], most[:] = least.min(), most.max()

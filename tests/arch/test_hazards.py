@@ -63,6 +63,50 @@ def test_a_load_behind_a_run_needs_a_token():
                         end]), "orders it after instruction 8 (STORE)")
 
 
+def with_transfers(*behind):
+    """CODE with further instructions in front of END, and room for 16 rows behind its data."""
+    more = CODE.config.row_bytes * 16
+    program = dataclasses.replace(CODE, memory_bytes=CODE.memory_bytes + more)
+    return bare(rearranged([*program.instructions[:-1], *behind, program.instructions[-1]],
+                           program))
+
+
+def test_a_load_of_what_a_store_writes_is_ordered_after_it():
+    """The outputs are loaded again; a FILL leads from the one unit to the other."""
+    store = with_transfers().instructions[STORE]
+    outside = f"external byte {16 * store.address}"
+    lead = isa.Fill(store.row, 1, 0, pop_next=1, push_prev=1)
+    again = isa.Load(store.address, store.row, store.rows, pop_next=1)
+    check.verify(bare(with_instruction(with_transfers(lead, again), STORE, push_prev=1)))
+    refused(with_transfers(dataclasses.replace(again, pop_next=0)),
+            f"instruction 9 (LOAD): loads {outside} without a token that orders it after "
+            "instruction 8 (STORE), which stores it")
+    # the last unit of 16 bytes is enough, the next one is somebody else's
+    last = -(-store.rows * CODE.config.row_bytes // 16) - 1
+    refused(with_transfers(isa.Load(store.address + last, store.row, 1)),
+            f"loads external byte {16 * (store.address + last)} without")
+    refused(with_transfers(isa.Load(store.address + last + 1, store.row, 1)),
+            "uses the activation memory without a token")
+
+
+def test_a_store_over_what_a_load_reads_is_ordered_after_it():
+    load, store = CODE.instructions[LOAD], CODE.instructions[STORE]
+    over = isa.Store(load.address, load.row, load.rows)
+    check.verify(with_transfers(over))
+    early = [*CODE.instructions[:LOAD + 1], over, *CODE.instructions[LOAD + 1:]]
+    refused(bare(rearranged(early)),
+            f"instruction 6 (STORE): stores external byte {16 * load.address} without a token "
+            "that orders it after instruction 5 (LOAD), which loads it")
+    early[LOAD + 1] = isa.Store(store.address, load.row, load.rows)
+    refused(bare(rearranged(early)), "uses the activation memory without a token")
+
+
+def test_no_store_reaches_streams_and_tables():
+    for section in (CODE.stream_base, CODE.table_base):
+        over = dataclasses.replace(CODE.instructions[STORE], address=section // 16)
+        refused(with_transfers(over), "which holds instructions, streams or tables")
+
+
 def test_tables_are_written_before_they_are_read():
     base, offset, decode, decode2, cluster, load, fill, run, store, end = CODE.instructions
     refused(with_instruction(CODE, DECODE, bank=1),
