@@ -117,7 +117,7 @@ class Stream:
 
     def parser(self, config: Config) -> Ints:
         """Clocks of the parser for each channel: an item a clock, or what the port supplies."""
-        supply = config.burst + config.latency + 3               # clocks from burst to burst
+        supply = timing.burst_clocks(config, config.burst) + 1   # from request to request
         clocks = -(-self.bytes * supply // (config.burst * config.port_bytes))
         return np.maximum(self.items, clocks)
 
@@ -236,13 +236,14 @@ def _bursts(config: Config, beats: int) -> list[int]:
 def load_cycles(config: Config, rows: int) -> int:
     """Clocks of a LOAD from start to end stamp, both included, on a free memory port."""
     bursts = _bursts(config, rows * config.beats_per_row)
-    return 2 + sum(bursts) + len(bursts) * (config.latency + 2)
+    return 2 + sum(timing.burst_clocks(config, beats) for beats in bursts)
 
 
 def store_cycles(config: Config, rows: int) -> int:
     """Clocks of a STORE, likewise: every burst's rows are read before it is asked for."""
     bursts = _bursts(config, rows * config.beats_per_row)
-    return 2 + rows + sum(bursts) + len(bursts) * (config.latency + 3)
+    return 2 + rows + sum(timing.burst_clocks(config, beats) + timing.STORE_REQUEST - 1
+                          for beats in bursts)
 
 
 def table_cycles(config: Config, table: TableLoad) -> int:
@@ -250,7 +251,7 @@ def table_cycles(config: Config, table: TableLoad) -> int:
     if table.kind == Table.RAMP:
         return 1 + table.count
     bursts = _bursts(config, -(-isa.ENTRY_BYTES * table.count // config.port_bytes))
-    return 1 + table.count + sum(bursts) + len(bursts) * (config.latency + 2)
+    return 1 + table.count + sum(timing.burst_clocks(config, beats) for beats in bursts)
 
 
 def fill_cycles(rows: int) -> int:

@@ -13,7 +13,7 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from . import cost, isa
+from . import cost, isa, timing
 from .clocks import RunClocks
 from .config import Config
 from .drain import Drain
@@ -91,7 +91,7 @@ class _Walk:
         for start, length in parts:
             width = self.config.port_bytes
             beats = (start + length - 1) // width - start // width + 1
-            visible += 1 + self.config.latency + beats + 2
+            visible += timing.burst_clocks(self.config, beats) + 1
         return visible - 1
 
     def _dispatch(self, index: int, instruction: Instruction, cycle: int) -> int:
@@ -111,7 +111,8 @@ class _Walk:
         """The fetcher asks for the stream of the RUN that is put into its mailbox."""
         start = max(since, self.fetch_idle)
         self.fetch_place = start + 1
-        self.fetch.ready = start + 6 + self.config.latency
+        beat = start + timing.STREAM_REQUEST + timing.burst_clocks(self.config, 1) - 1
+        self.fetch.ready = beat + timing.ITEM
 
     def _take(self, unit: Unit) -> bool:
         """Let a unit take the instruction that waits for it, if its tokens are on their way."""

@@ -22,6 +22,15 @@ Ints = NDArray[np.int64]
 # bytes that the parser's window must hold before it consumes an item: those of the longest
 WINDOW_LOW = 4
 
+# cycles from the last beat that an item needs to the first one in which it can fire: FIFO, window
+ITEM = 2
+
+# cycles from the take of a stream, its last beat or room in the FIFO to the request that follows
+STREAM_REQUEST = 2
+
+# cycles from the address of a burst's last row to the store unit's request: the row, its buffer
+STORE_REQUEST = 2
+
 # cycles from the take of a RUN to the first one in which stage 0 is active
 RUN_SETUP = 2
 
@@ -61,6 +70,12 @@ def beat_times(model: MemoryModel, beat: int, command: int, count: int) -> Ints:
     numbers = np.arange(beat, beat + count) % PERIOD
     waits = np.cumsum(model.stall[numbers] + 1)
     return command + int(model.latency[numbers[0]]) + waits
+
+
+def burst_clocks(config: Config, beats: int) -> int:
+    """Cycles from a request to its last beat, both included, on a free port."""
+    request = command = 1
+    return request + command + config.latency + beats
 
 
 # ---- stream fetcher ----------------------------------------------------------------------

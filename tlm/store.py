@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from ..arch.config import Config
 from ..arch.isa import UNIT_BYTES, Store
-from ..arch.timing import Master
+from ..arch.timing import STORE_REQUEST, Master
 from .channel import Wait, until
 from .memory import ActivationMemory
 from .port import Port
@@ -35,7 +35,7 @@ class StoreUnit:
         rest, before = store.rows, now()
         while rest:
             rows = min(config.burst // config.beats_per_row, rest)
-            times = yield from self._port.access(Master.STORE, before + rows + 2,
+            times = yield from self._port.access(Master.STORE, before + rows + STORE_REQUEST,
                                                  rows * config.beats_per_row)
             before = int(times[-1])
             rest -= rows

@@ -12,7 +12,17 @@ from ..arch.config import Config
 from ..arch.errors import FormatError
 from ..arch.isa import UNIT_BYTES, Run
 from ..arch.parse import Parsed, parse
-from ..arch.timing import Lengths, Master, ascend, lengths, needed_beats, pop_items
+from ..arch.stream import SLACK
+from ..arch.timing import (
+    ITEM,
+    STREAM_REQUEST,
+    Lengths,
+    Master,
+    ascend,
+    lengths,
+    needed_beats,
+    pop_items,
+)
 from .channel import Channel, Event, Wait, until
 from .port import Port
 
@@ -67,7 +77,7 @@ class _Progress:
         high = min(high, int(np.searchsorted(self.needed, self.arrived)))
         if high == low:
             return False
-        bounds = self.arrival[self.needed[low:high]] + 2
+        bounds = self.arrival[self.needed[low:high]] + ITEM
         bounds[0] = max(bounds[0], free)
         self.fire[low:high] = ascend(bounds, int(self.fire[low - 1]))
         self.fired = high
@@ -108,18 +118,18 @@ class StreamFetch:
             self.mailbox.take(now() + 1)
             progress = self._progress = _Progress(config, run, self._parse(run))
             self._changed.tell()
-            ready = now() + 1
+            request = now() + STREAM_REQUEST
             while progress.arrived < progress.beats:
                 count = min(config.burst, progress.beats - progress.arrived)
                 need = progress.arrived + count - fifo
                 while progress.popped < need:
                     yield from self._changed.wait()
                 if need > 0:
-                    ready = max(ready, int(progress.pop[need - 1]) + 1)
-                times = yield from self._port.access(Master.STREAM, ready + 1, count)
+                    request = max(request, int(progress.pop[need - 1]) + STREAM_REQUEST)
+                times = yield from self._port.access(Master.STREAM, request, count)
                 progress.arrive(times)
                 self._changed.tell()
-                ready = int(times[-1]) + 1
+                request = int(times[-1]) + STREAM_REQUEST
             while progress.fired < len(progress.stream.offsets):
                 yield from self._changed.wait()
             done = max(int(progress.fire[progress.fired - 1]), int(progress.arrival[-1])) + 1
@@ -159,6 +169,6 @@ class StreamFetch:
         if high >= config.base_entries:
             raise FormatError(f"{where}: names base entry {high}, the configuration has "
                               f"{config.base_entries}; recompile the network")
-        if stream.ends[-1] + 4 > len(data):
+        if stream.ends[-1] + SLACK > len(data):
             raise FormatError(f"{where}: no bytes follow the last END; recompile the network")
         return stream
