@@ -224,24 +224,32 @@ def test_lengths_do_not_change():
         found.slots = found.rest
 
 
-@given(seeds, st.sampled_from([1, 2, 4]), st.integers(-500, 500), st.integers(0, 3))
-def test_a_moved_issue_goes_on_as_one_that_came_later(seed, share, clocks, rounds):
+@given(seeds, st.sampled_from([1, 2, 4]), st.integers(0, 500), st.integers(0, 3))
+def test_a_repeated_issue_goes_on_as_one_that_came_later(seed, share, clocks, times):
     rng = np.random.default_rng(seed)
     sizes = [rng.integers(1, 9, rng.integers(1, 5)).tolist() for _ in range(6)]
-    plans = [(timing.lengths(np.array([0, len(runs)]), np.cumsum([0, *runs]), share),
-              rng.integers(1, 30, 3).tolist(), int(rng.integers(0, 40))) for runs in sizes]
+    plans = [(timing.lengths(np.array([0, len(taps)]), np.cumsum([0, *taps]), share),
+              rng.integers(1, 30, 3).tolist(), int(rng.integers(0, 40))) for taps in sizes]
 
     def go_on(state, plans, since):
         return [timing.issue_channel(state, config(share), since + full, int(of.slots[0]),
                                      int(of.first[0]), int(of.rest[0]), int(of.tail[0]), drains)
                 for of, drains, full in plans]
+
+    def cycles(state):
+        return np.array([state.issued, state.multiplied, state.drained, *state.ring])
     state = timing.Issue.taken(600, 4)
     go_on(state, plans[:3], 600)
-    moved = dataclasses.replace(state, ring=list(state.ring), drain_starts=[])
-    moved.move(clocks, 4 * rounds)
-    assert moved.times() == [t + clocks for t in state.times()]
-    assert moved.chunk == state.chunk + 4 * rounds
+    issued, multiplied, drained, *ring = (cycles(state) - clocks).tolist()
+    before = dataclasses.replace(state, issued=issued, multiplied=multiplied, drained=drained,
+                                 ring=ring, chunk=state.chunk - 4)
+    assert state.moved(before)
+    assert not state.moved(dataclasses.replace(before, drained=drained - 1))
+    later, shift = state.copy(), times * clocks
+    later.repeat(before, times)
+    assert (cycles(later) == cycles(state) + shift).all()
+    assert later.chunk == state.chunk + 4 * times
     since = state.issued
-    one, other = go_on(state, plans[3:], since), go_on(moved, plans[3:], since + clocks)
-    assert other == [t + clocks for t in one]
-    assert moved.times() == [t + clocks for t in state.times()]
+    one, other = go_on(state, plans[3:], since), go_on(later, plans[3:], since + shift)
+    assert other == [t + shift for t in one]
+    assert (cycles(later) == cycles(state) + shift).all()
