@@ -137,16 +137,22 @@ def compile(model: Network, calibration: Data, config: Config | str, *, batch: i
     return net
 
 
-def stages(model: Network, calibration: Data, config: Config | str, *, batch: int = 1,
+def stages(model: Network, calibration: Data | None, config: Config | str, *, batch: int = 1,
            clusters: int = 16, equalise: bool = True, preprocess: Preprocess | None = None,
            preprocessed: bool = False, trust: bool = False, progress: Progress = silent
            ) -> Iterator[tuple[Stage, Form]]:
     """Every stage of the compiler and what it makes, one after the other, arguments as for
-    `compile`; str() of a form is a text. Who has seen enough may stop."""
+    `compile`; str() of a form is a text. Who has seen enough may stop; without calibration images
+    all end before equalise."""
     from ..compiler import fidelity, pipeline
     machine = machines.named(config)
-    network, x, _ = _ready(model, calibration, preprocess, preprocessed, trust)
-    settings = pipeline.Settings(machine, network.example_inputs, *fidelity.held(x), batch,
+    calibrated = held_back = None
+    if calibration is None:
+        network = models.telling(models.load(model, preprocess, trust))
+    else:
+        network, x, _ = _ready(model, calibration, preprocess, preprocessed, trust)
+        calibrated, held_back = fidelity.held(x)
+    settings = pipeline.Settings(machine, network.example_inputs, calibrated, held_back, batch,
                                  clusters, equalise)
     return pipeline.walk(network.module, settings, progress)
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from ..arch.errors import KcnnError
 from .names import Names
 
 if TYPE_CHECKING:
@@ -24,6 +25,15 @@ def load(network: Network, preprocess: Preprocess | None = None, trust: bool = F
     if isinstance(network, str | Path):
         return load_model(str(network), trust)
     return Model(network, (), preprocess)
+
+
+def telling(model: Model) -> Model:
+    """The model, if it says without images what it takes; KcnnError for a module alone."""
+    import torch
+    if isinstance(model.module, torch.nn.Module) and not model.example_inputs:
+        raise KcnnError("calibration: a module alone does not say what it takes; give images, or "
+                        "an export of torch.export in its place")
+    return model
 
 
 def fitted(model: Model, network: Network, image: tuple[int, ...]) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,22 +14,25 @@ from ..api import truth
 from ..api.names import Names
 from ..arch.errors import KcnnError
 from ..arch.preprocess import OTHER, Affine
+from ..compiler import dump as forms
+from ..compiler.stages import Stage
 from ..engines import figures
 from . import options, report
-from .outputs import Outputs, write_json
+from .outputs import Outputs, write_bytes, write_json
 
 
 def compile(
     model: options.Model,
-    calibration: Annotated[Path, typer.Option(
-        metavar="X.npz", show_default=False,
-        help="Typical images: array x, or the only one, float32 (N, C, H, W); where the model has "
-             "a preprocess, what that takes, float32 or uint8.")],
     config: Annotated[str, typer.Option(
         metavar="CONFIG", show_default=False,
         help="The machine: a preset (kcnn configs) or a TOML file.")],
-    output: Annotated[Path, typer.Option(
-        "--output", "-o", metavar="NET.kbin", show_default=False, help="The binary to write.")],
+    calibration: Annotated[Path | None, typer.Option(
+        metavar="X.npz", show_default=False,
+        help="Typical images: array x, or the only one, float32 (N, C, H, W); where the model has "
+             "a preprocess, what that takes, float32 or uint8. Needed from equalise on.")] = None,
+    output: Annotated[Path | None, typer.Option(
+        "--output", "-o", metavar="NET.kbin", show_default=False,
+        help="The binary to write; needed where no stage is the last.")] = None,
     batch: Annotated[int, typer.Option(
         min=1, metavar="N", help="Images that the machine computes at once.")] = 1,
     clusters: Annotated[int, typer.Option(
@@ -47,6 +51,13 @@ def compile(
         "from image to image, of all images together or of a typical one.")] = truth.LEAST,
     strict: Annotated[bool, typer.Option(
         "--strict", help="Exit with 1 where there is such a warning, after writing.")] = False,
+    dump: Annotated[Path | None, typer.Option(
+        "--dump", metavar="DIR", show_default=False,
+        help="Write what every stage makes as text, a file each, 01-trace.txt and so on: short, "
+        "weights summarised. After an error too, as far as it went.")] = None,
+    stop_after: Annotated[Stage | None, typer.Option(
+        "--stop-after", metavar="STAGE", show_default=False, help="End after this stage (a name of "
+        "the list above), without a binary; prints what it made, unless --dump takes it.")] = None,
     trust: options.Trust = False,
     json: options.Json = None,
 ) -> None:
@@ -69,14 +80,25 @@ def compile(
     """
     if math.isnan(min_sqnr):
         raise KcnnError("--min-sqnr: give a number of dB")
+    if stop_after is not None:
+        _refuse_beside(stop_after, {"-o": output, "--json": json, "--strip": strip,
+                                    "--explain": explain, "--strict": strict})
+        _show_stages(stop_after, dump, model, calibration, config, batch=batch, clusters=clusters,
+                     equalise=equalise, preprocessed=preprocessed, trust=trust)
+        return
+    if calibration is None or output is None:
+        missing = "--calibration" if calibration is None else "-o"
+        raise KcnnError(f"{missing}: is needed for a binary; give it, or end before there is one, "
+                        "with --stop-after")
     with Outputs(model, calibration, config) as outputs:
         place = outputs.file(output)
         figures_place = None if json is None else outputs.file(json)
+        watch = _dumping(outputs, dump)
         with report.progress(f"compiling {model}") as tell:
             net = api.compile(
                 model, calibration, config, batch=batch, clusters=clusters, equalise=equalise,
                 preprocessed=preprocessed, trust=trust, min_sqnr=None,
-                names=Names(str(output), shell=True), progress=tell)
+                names=Names(str(output), shell=True), progress=tell, watch=watch)
             net.save(place, strip)
             losses = net.explain() if explain else None
             values = _to_json(net, place.stat().st_size, losses)
@@ -91,6 +113,47 @@ def compile(
         raise typer.Exit(1)
 
 
+compile.__doc__ = f"""{compile.__doc__}
+    \b
+    Stages, and what they make:
+    """ + "\n    ".join(f"{stage:12}  {stage.makes}" for stage in Stage)
+
+
+# ---- stages ------------------------------------------------------------------------------------
+def _refuse_beside(last: Stage, options: dict[str, object]) -> None:
+    """Refuse options that need a binary beside --stop-after."""
+    given = [name for name, value in options.items() if value]
+    if given:
+        raise KcnnError(f"--stop-after {last}: no binary is made, so leave out {', '.join(given)}")
+
+
+def _show_stages(last: Stage, dump: Path | None, model: str, calibration: Path | None, config: str,
+                 **more: Any) -> None:
+    """Run the stages until the last one; what they make goes into the dump, or the last form to
+    standard output."""
+    if calibration is None and last.calibrated:
+        raise KcnnError(f"--stop-after {last}: needs calibration images; give --calibration, or "
+                        f"end before {Stage.EQUALISE}")
+    with Outputs(model, calibration, config) as outputs:
+        watch = _dumping(outputs, dump)
+        with report.progress(f"compiling {model}") as tell:
+            for stage, form in api.stages(model, calibration, config, progress=tell, **more):
+                watch(stage, form)
+                if stage == last:
+                    break
+        if dump is None:
+            report.say(forms.text(form).rstrip())
+
+
+def _dumping(outputs: Outputs, dump: Path | None) -> Callable[[Stage, Any], None]:
+    """What writes the text of a form into the dump, if there shall be one."""
+    if dump is None:
+        return lambda stage, form: None
+    folder = outputs.folder(dump, keep=True, former=[stage.file for stage in Stage])
+    return lambda stage, form: write_bytes(folder / stage.file, forms.text(form).encode())
+
+
+# ---- what is told ------------------------------------------------------------------------------
 def _to_json(net: api.CompiledNet, size: int, losses: api.Explanation | None) -> dict[str, Any]:
     program = net.program
     return {

@@ -35,6 +35,12 @@ class Stage(enum.StrEnum):
     ASSEMBLE = "assemble", "the program: instructions, streams, tables, and what the layers cost"
 
     @property
+    def calibrated(self) -> bool:
+        """It needs calibration images."""
+        stages = list(Stage)
+        return stages.index(self) >= stages.index(Stage.EQUALISE)
+
+    @property
     def file(self) -> str:
         """The name of its file in a dump."""
         return f"{list(Stage).index(self) + 1:02}-{self}.txt"

@@ -47,6 +47,16 @@ def test_stages_can_be_watched_and_stopped(work):
     assert first[0] == Stage.TRACE and str(first[1]) == str(seen[0][1])
 
 
+def test_early_stages_need_no_images_but_a_model_that_says_what_it_takes(work):
+    exported = torch.export.export(work.module, (torch.from_numpy(work.ready[:1]),))
+    stages = api.stages(exported, None, "tiny")
+    assert [next(stages)[0] for _ in range(2)] == [Stage.TRACE, Stage.CANONICALISE]
+    with pytest.raises(api.KcnnError, match="no calibration images"):
+        next(stages)
+    with pytest.raises(api.KcnnError, match="a module alone does not say what it takes"):
+        api.stages(work.module, None, "tiny")
+
+
 def test_a_plan_shows_itself(work):
     rows = list(ElementTree.fromstring(work.net.plan._repr_html_()).iter("tr"))
     assert len(rows) == 1 + len(work.net.plan.steps)

@@ -13,6 +13,7 @@ from kcnn import api
 from kcnn.arch import host, kbin
 from kcnn.cli.__main__ import run
 from kcnn.compiler.frontend.model import load_model
+from kcnn.compiler.stages import Stage
 from kcnn.engines import compare
 from kcnn.engines import execute as engines
 from kcnn.engines.batches import encode
@@ -232,3 +233,60 @@ def test_another_float_network_is_refused(kcnn, folder, other, sentence):
     assert ran.code == 2 and ran.err == (
         f"kcnn: --golden {folder}/model.py:{other}: {sentence}; give the network that the binary "
         "was compiled from\n")
+
+
+# ---- stages ------------------------------------------------------------------------------------
+def dumped(folder):
+    """The files of a dump and their texts."""
+    return {path.name: path.read_text() for path in sorted(folder.iterdir())}
+
+
+def test_a_dump_has_a_text_of_every_stage(kcnn, folder, tmp_path):
+    ran = kcnn("compile", f"{folder}/model.py:network", "--calibration", folder / "x.npz",
+               "--config", "tiny", "-o", tmp_path / "net.kbin", "--dump", tmp_path / "stages")
+    assert ran.code == 0
+    assert (tmp_path / "net.kbin").read_bytes() == (folder / "net.kbin").read_bytes()
+    texts = dumped(tmp_path / "stages")
+    assert list(texts) == [stage.file for stage in Stage]
+    assert all(text.endswith("\n") and "array(" not in text for text in texts.values())
+    assert "right" in texts["02-canonicalise.txt"] and "bound" in texts["12-assemble.txt"]
+    assert sum(len(text.splitlines()) for text in texts.values()) < 200
+
+
+def test_an_early_stage_is_shown_without_images_or_a_binary(kcnn, folder, tmp_path):
+    line = ("compile", f"{folder}/model.py:network", "--config", "tiny", "--stop-after",
+            "canonicalise")
+    ran = kcnn(*line)
+    assert ran.code == 0 and ran.out.splitlines()[0].split()[:2] == ["node", "operation"]
+    assert kcnn(*line, "--dump", tmp_path / "d").out == ""
+    assert dumped(tmp_path / "d") == {
+        "01-trace.txt": dumped(tmp_path / "d")["01-trace.txt"], "02-canonicalise.txt": ran.out}
+
+
+def test_what_was_reached_before_an_error_is_kept(kcnn, folder, tmp_path):
+    ran = kcnn("compile", f"{folder}/model.py:wide", "--calibration", folder / "x.npz", "--config",
+               "tiny", "-o", tmp_path / "net.kbin", "--dump", tmp_path / "d")
+    warning, error = ran.err.splitlines()
+    assert ran.code == 2 and "it needs memory_codes = 131072" in error
+    assert warning == f"kcnn: warning: {tmp_path}/d: holds what was made before the error"
+    assert list(dumped(tmp_path / "d"))[-1] == Stage.LAYOUTS.file
+    assert not (tmp_path / "net.kbin").exists()
+
+
+@pytest.mark.parametrize("more, sentence", [
+    ("--stop-after lower", "--stop-after lower: needs calibration images; give --calibration, or "
+     "end before equalise"),
+    ("--stop-after trace -o a.kbin --strict", "--stop-after trace: no binary is made, so leave out "
+     "-o, --strict"),
+    ("-o a.kbin", "--calibration: is needed for a binary; give it, or end before there is one, "
+     "with --stop-after"),
+    ("--calibration x.npz", "-o: is needed for a binary; give it, or end before there is one, with "
+     "--stop-after")])
+def test_a_binary_needs_what_stages_do_not(kcnn, folder, more, sentence):
+    ran = kcnn("compile", f"{folder}/model.py:network", "--config", "tiny", *more.split())
+    assert (ran.code, ran.err) == (2, f"kcnn: {sentence}\n")
+
+
+def test_the_help_tells_every_stage(kcnn):
+    out = kcnn("compile", "--help").out
+    assert all(f"{stage:12}  {stage.makes}" in out for stage in Stage)
