@@ -8,11 +8,12 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from kcnn.arch import check, isa, order, timing
+from kcnn.arch import check, isa, kbin, order, timing
 from kcnn.arch.config import Config
 from kcnn.arch.pages import isa_page
 from kcnn.compiler.pages import supported_page
@@ -102,11 +103,11 @@ def readme_commands() -> list[str]:
 
 
 def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a demo in miniature: four channels, one epoch, few images."""
+    """After a demo in miniature: two channels, one epoch, few images."""
     shutil.copytree(ROOT / "examples", tmp_path / "examples",
                     ignore=shutil.ignore_patterns("__pycache__"))
     model = tmp_path / "examples" / "digits" / "model.py"
-    model.write_text(model.read_text().replace("CHANNELS = 16", "CHANNELS = 4"))
+    model.write_text(model.read_text().replace("CHANNELS = 16", "CHANNELS = 2"))
     train = script(str(model.with_name("train")))
     digits = train.load()
     folder = tmp_path / "out" / "digits"
@@ -116,7 +117,7 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Mon
     np.savez(folder / "data.npz", x_train=digits.train_x[:200], y_train=digits.train_y[:200],
              x_test=digits.test_x[:50], y_test=digits.test_y[:50])
     monkeypatch.chdir(tmp_path)
-    (own,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    five, own = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     exec(own, {"torch": torch, "numpy": np, "net": net,        # noqa: S102
                "images": torch.from_numpy(digits.test_x)})
     commands = readme_commands()
@@ -129,4 +130,11 @@ def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.Mon
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         assert done.stdout.strip()
     assert np.load(tmp_path / "out" / "logits.npy").shape == (1, 10)
-    assert list((tmp_path / "out" / "hdl").glob("*.v"))
+    machine = (tmp_path / "out" / "hdl" / "kcnn_machine.v").read_bytes()
+    shutil.rmtree(tmp_path / "out" / "hdl")
+    in_python: dict[str, Any] = {}
+    exec(five, in_python)                                      # noqa: S102
+    assert len([line for line in five.splitlines() if line and "import" not in line]) == 5
+    assert (in_python["logits"] == np.load(tmp_path / "out" / "logits.npy")).all()
+    assert kbin.save(in_python["net"].program) == (tmp_path / "out" / "digits.kbin").read_bytes()
+    assert (tmp_path / "out" / "hdl" / "kcnn_machine.v").read_bytes() == machine
