@@ -11,8 +11,8 @@ from ..ir.graph import Concat, Flatten
 from ..ir.slices import picking
 from .site import Site, Value, padded
 
-ORDER = ("attention cannot be compiled, and maps stay (N, C, H, W): for another order of a "
-         "flattened map reorder its Linear's weights")
+ORDER = ("attention and pixel shuffles cannot be compiled, and maps stay (N, C, H, W): for another "
+         "order of a flattened map reorder its Linear's weights")
 
 
 def cat(site: Site, values: list[Value], dim: int) -> Value:

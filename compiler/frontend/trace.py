@@ -131,7 +131,10 @@ class Walk:
         by_name = {node.name: value for node, value in self._values.items()}
         for i, torch_name in enumerate(self._outputs):
             value = by_name.get(torch_name)
-            if not isinstance(value, Value):
+            if isinstance(value, Sign):
+                raise CompileError(f"output {i} of the network is a comparison; return what it "
+                                   "compares, and leave the rest to whoever reads the output")
+            if value is None:
                 raise CompileError(f"output {i} of the network is not computed from its input; "
                                    "leave it out")
             name = "output" if len(self._outputs) == 1 else f"output_{i}"

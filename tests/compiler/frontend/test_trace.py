@@ -329,6 +329,18 @@ def test_slices_and_zero_channels(function: Callable) -> None:
     (Function(lambda x: x[:, torch.tensor([[0, 1]])]), r"forward: index .*(else|tensor of 5 dim)"),
     (nn.MaxPool2d((2, 1), 1, (1, 0), (7, 1), ceil_mode=True),
      r"forward: MaxPool2d \(max_pool2d\) .*some windows lie wholly in the padding; use less"),
+    (Function(lambda x: (x > 0).float()), r"forward: to .*it computes with a comparison"),
+    (Function(lambda x: torch.where(x > 1, x, 0 * x)), r"forward: gt .*else than zero"),
+    (Function(lambda x: torch.where(x.mean((2, 3), keepdim=True) > x, x, -x)),
+     r"forward: gt .*it compares with something else than zero"),
+    (Function(lambda x: torch.addmm(torch.ones(2, 3), x.flatten(1), torch.ones(72, 3))),
+     r"forward: addmm .*its bias differs between images"),
+    (Function(lambda x: x.view(2, 1, 2, 6, 6) * torch.tensor([1., 2.])[:, None, None]),
+     r"forward: mul .*differs within a channel"),
+    (Function(lambda x: torch.where(torch.ones(6) > 0, x, -x)), r"forward: where .*than a compari"),
+    (nn.Sequential(nn.PixelShuffle(1), nn.SELU()), r"0: PixelShuffle .*is not supported; support"),
+    (Function(lambda x: x.mean((2, 3), keepdim=True).expand(-1, -1, 2, 2)),
+     r"forward: expand .*it repeats values"),
     (Function(lambda x: F.conv2d(x, F.relu(x))), r"forward: its weights are computed by the net"),
 ])
 def test_what_is_not_supported_is_named_with_its_path(module: nn.Module, sentence: str) -> None:
@@ -388,6 +400,11 @@ def test_branches_on_values_are_refused(capfd: pytest.CaptureFixture[str]) -> No
 def test_constant_outputs_are_refused() -> None:
     with pytest.raises(CompileError, match="output|depend"):
         trace(Function(lambda x: torch.zeros(1, 2)), (torch.zeros(1, 1, 2, 2),))
+
+
+def test_comparisons_are_no_outputs() -> None:
+    with pytest.raises(CompileError, match="^output 0 of the network is a comparison; return"):
+        trace(Function(lambda x: x > 0), (torch.zeros(1, 1, 2, 2),))
 
 
 def test_a_network_may_not_take_more_inputs() -> None:
