@@ -136,26 +136,29 @@ def _decode_cluster(data: bytes, at: int, where: str) -> tuple[Cluster, int]:
         raise FormatError(f"{where}: byte {at} is 0x{data[at]:02x}, a cluster header was expected")
     factor = (data[at] & 15) << 8 | _byte(data, at + 1, where)
     factor -= (factor >> (FACTOR_BITS - 1)) << FACTOR_BITS
-    at += 2
-    positions: list[int] = []
-    negative: list[bool] = []
+    taps, at = _decode_taps(data, at + 2, where)
+    if not taps:
+        raise FormatError(f"{where}: the cluster at byte {start} has no tap")
+    positions, negative = zip(*taps, strict=True)
+    return Cluster(factor, np.array(positions, np.int64), np.array(negative, bool)), at
+
+
+def _decode_taps(data: bytes, at: int, where: str) -> tuple[list[tuple[int, bool]], int]:
+    """Position and sign of each tap up to a HEADER or an END, and where that is."""
+    taps = []
     position = -1
     while True:
         byte = _byte(data, at, where)
         if LONG <= byte <= LONG_LAST:
             position += LONG_STEP * (byte - LONG + 1)
-            at += 1
-            if _byte(data, at, where) & 0x7F >= HEADER and not LONG <= data[at] <= LONG_LAST:
-                raise FormatError(f"{where}: byte {at} follows a LONG but is no tap")
+            following = _byte(data, at + 1, where)
+            if following & 0x7F >= HEADER and not LONG <= following <= LONG_LAST:
+                raise FormatError(f"{where}: byte {at + 1} follows a LONG but is no tap")
         elif byte & 0x7F < TAP_GAPS:
             position += (byte & 0x7F) + 1
-            positions.append(position)
-            negative.append(byte >= NEGATIVE)
-            at += 1
+            taps.append((position, byte >= NEGATIVE))
         elif LONG_LAST < byte < END:
             raise FormatError(f"{where}: byte {at} is 0x{byte:02x}, which is reserved")
         else:
-            break
-    if not positions:
-        raise FormatError(f"{where}: the cluster at byte {start} has no tap")
-    return Cluster(factor, np.array(positions, np.int64), np.array(negative, bool)), at
+            return taps, at
+        at += 1

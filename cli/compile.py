@@ -63,8 +63,8 @@ def compile(
 ) -> None:
     """Compile a trained network for a machine.
 
-    Weights and activations are clustered, layers lowered to clusters of taps, and everything that the
-    machine does is fixed. The same inputs give the same bytes. Every fifth calibration image is
+    Weights and activations are clustered, layers lowered to clusters of taps, and everything that
+    the machine does is fixed. The same inputs give the same bytes. Every fifth calibration image is
     held back: what the integers keep of the float network is told on these. Cycles are those of the
     cost model, within 2 % for networks: kcnn run --engine tlm counts them.
 

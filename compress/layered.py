@@ -70,15 +70,19 @@ def _replace(source: torch.fx.GraphModule, node: Fx, held: Arguments, made: dict
         return
     owner = given[key].target
     part = MAKERS[operation(node)](values, node)
-    path = made.get(owner) or owner.rpartition(".")[0] or node.name
     if owner not in made:
-        source.add_submodule(path, part)
-        made[owner] = path
-    elif str(source.get_submodule(path)) != str(part):
-        raise CompressError(f"{path}: its weights are used by two different layers; give each its "
-                            "own")
+        made[owner] = owner.rpartition(".")[0] or node.name
+        source.add_submodule(made[owner], part)
+    elif str(source.get_submodule(made[owner])) != str(part):
+        raise CompressError(f"{made[owner]}: its weights are used by two different layers; give "
+                            "each its own")
+    _call(source, node, made[owner], given["input"])
+
+
+def _call(source: torch.fx.GraphModule, node: Fx, path: str, given: Fx) -> None:
+    """Call the module `path` instead of a node, and of those that take its first result."""
     with source.graph.inserting_before(node):
-        call = source.graph.call_module(path, (given["input"],))
+        call = source.graph.call_module(path, (given,))
         call.meta = node.meta.copy()
     users = [user for user in node.users if user.target is operator.getitem]
     for whole in users or [node]:

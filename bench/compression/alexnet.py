@@ -232,12 +232,13 @@ def eie(weights: dict[str, np.ndarray]) -> Table:
 
 
 # ---- energy --------------------------------------------------------------------------------
-def energies(layers: list[Layer], weights: dict[str, np.ndarray]) -> Table:
-    """Energy of an image on four designs."""
+def designs(layers: list[Layer], weights: dict[str, np.ndarray]
+            ) -> dict[str, list[energy.Energy]]:
+    """What each layer takes on every design."""
     words = {name: sum(s.size for s in ccoo.encode(eight_bit(w))) for name, w in weights.items()}
     clusters = {layer.name: min(TAP_MAGNITUDES, layer.nonzero // layer.shape[0]) * layer.shape[0]
                 for layer in layers}
-    designs = {
+    return {
         "float32, nothing skipped": [energy.dense(layer) for layer in layers],
         "16-bit integers, nothing skipped": [energy.dense(layer, energy.INTEGER16, 16)
                                              for layer in layers],
@@ -252,10 +253,14 @@ def energies(layers: list[Layer], weights: dict[str, np.ndarray]) -> Table:
             energy.taps(layer, clusters[layer.name], layer.nonzero + 2 * clusters[layer.name],
                         LANES)
             for layer in layers]}
-    base = energy.total(designs["float32, nothing skipped"]).total
+
+
+def energies(layers: list[Layer], weights: dict[str, np.ndarray]) -> Table:
+    """Energy of an image on every design."""
+    totals = {name: energy.total(parts) for name, parts in designs(layers, weights).items()}
+    base = totals["float32, nothing skipped"].total
     rows = [(name, found.compute / 1e9, found.sram / 1e9, found.dram / 1e9, found.total / 1e9,
-             base / found.total) for name, found
-            in ((name, energy.total(parts)) for name, parts in designs.items())]
+             base / found.total) for name, found in totals.items()]
     return Table("Energy of an image, millijoules",
                  ("design", "arithmetic", "SRAM", "DRAM", "all", "times less"), rows,
                  {name: ",.3f" for name in ("arithmetic", "SRAM", "DRAM", "all")},

@@ -1,8 +1,8 @@
 """The machine's own tap streams, as arch/stream.py defines them, made for whole layers at once.
 
-A layer is one stream: for every output channel its scale and bias (zero here), then a run for every
-magnitude, with the magnitude's rank as factor, then END. A position is (entry << kernel bits) |
-offset; kernels of more than 32 weights are cut in blocks that have entries of their own.
+A layer is one stream: for every output channel its scale and bias (zero here), then a cluster for
+every magnitude, with the magnitude's rank as factor, then END. A position is (entry << kernel bits)
+| offset; kernels of more than 32 weights are cut in blocks that have entries of their own.
 """
 
 from __future__ import annotations
@@ -96,43 +96,41 @@ def _bytes(channel: Ints, rank: Ints, position: Ints, negative: NDArray[np.bool_
     Every tap has a piece: what precedes it (ends and heads of channels, a cluster's header,
     LONGs) and its own byte; the ends and heads that follow the last tap are a piece too.
     """
-    count = len(channel)
-    before_channel = np.concatenate([[-1], channel])[:count]
-    starts = np.flatnonzero(np.append(
-        (channel != before_channel) | (np.diff(rank, prepend=0) != 0), False))
-    is_start = np.zeros(count, bool)
-    is_start[starts] = True
-    before = np.where(is_start, -1, np.concatenate([[0], position])[:count])
-    gap = position - before - 1
-    full, rest = np.divmod(gap, stream.LONG_MAX)
+    opens = (np.diff(channel, prepend=-1) != 0) | (np.diff(rank, prepend=0) != 0)
+    before = np.where(opens, -1, np.concatenate([[0], position])[:len(channel)])
+    full, rest = np.divmod(position - before - 1, stream.LONG_MAX)
     partial = rest >= stream.TAP_GAPS
-    step = np.where(partial, rest // stream.LONG_STEP, 0)
     ends = np.diff(np.concatenate([channel, [channels - 1]]), prepend=-1)
-    framing = _framing(channel, ends)
-    length = np.append(2 * is_start + full + partial + 1, 0) + framing
+    length = np.append(2 * opens + full + partial + 1, 0) + _framing(ends)
     at = np.cumsum(length)
     out = np.zeros(int(at[-1]) + 1, np.uint8)
-    _write_framing(out, at - length, channel, ends)
-    tap = at[:count] - 1
-    out[tap] = rest - step * stream.LONG_STEP + stream.NEGATIVE * negative
-    longs = np.repeat(tap - partial - full, full) + _within(full)
-    out[longs] = stream.LONG_LAST
-    out[tap[partial] - 1] = stream.LONG + step[partial] - 1
-    header = tap - partial - full - 2
-    out[header[is_start]] = stream.HEADER | rank[is_start] >> 8
-    out[header[is_start] + 1] = rank[is_start] & 255
+    _write_framing(out, at - length, ends)
+    tap = at[:-1] - 1
+    _write_taps(out, tap, full, rest, partial, negative)
+    header = (tap - partial - full - 2)[opens]
+    out[header] = stream.HEADER | rank[opens] >> 8
+    out[header + 1] = rank[opens] & 255
     out[-1] = stream.END
     return out
 
 
-def _framing(channel: Ints, ends: Ints) -> Ints:
+def _write_taps(out: NDArray[np.uint8], tap: Ints, full: Ints, rest: Ints,
+                partial: NDArray[np.bool_], negative: NDArray[np.bool_]) -> None:
+    """The bytes of taps, at `tap`, and their LONGs: `full` of the longest, and a partial one."""
+    step = np.where(partial, rest // stream.LONG_STEP, 0)
+    out[tap] = rest - step * stream.LONG_STEP + stream.NEGATIVE * negative
+    out[np.repeat(tap - partial - full, full) + _within(full)] = stream.LONG_LAST
+    out[tap[partial] - 1] = stream.LONG + step[partial] - 1
+
+
+def _framing(ends: Ints) -> Ints:
     """Bytes of channel ends and heads before every piece; the very first has no END before it."""
     size = ends * (stream.CHANNEL_HEAD + 1)
     size[0] -= 1
     return size
 
 
-def _write_framing(out: NDArray[np.uint8], start: Ints, channel: Ints, ends: Ints) -> None:
+def _write_framing(out: NDArray[np.uint8], start: Ints, ends: Ints) -> None:
     """END bytes; heads are zeros. A piece that opens n channels has n heads, each behind an END."""
     pieces = np.repeat(np.arange(len(ends)), ends)
     nth = _within(ends)

@@ -146,7 +146,7 @@ def show_size(program: Program, path: Path) -> None:
 
 
 def _multiplications(program: Program, row: figures.LayerFigures) -> int:
-    """Products of an image: one a run and output position."""
+    """Products of an image: one a cluster and output position."""
     layer = next(layer for layer in program.layers if layer.name == row.name)
     if layer.op != "sum":
         return 0
