@@ -21,15 +21,18 @@ CAUSES = tuple(dict.fromkeys(BOUNDS.values()))
 HEAD = ("layer", "RUNs", "channels", "chunks", "taps", "issue", "drain", "clocks",
         *(f"by {cause}" for cause in CAUSES), "bound")
 
+MEANING = ("taps, issue and drain: of a chunk of a channel, in clocks, the mean; the longer of issue "
+           "and drain sets the pace")
+
 
 def overview(program: Program) -> str:
-    """A line a layer, with clocks as `estimate` tells them, and a line for the whole."""
+    """A line a layer, with clocks as `estimate` tells them, what they mean, and the whole."""
     found = estimate(program)
     by_index = {run.instruction: run for run in found.runs}
     clocks = layer_clocks(program, found)
     rows = [_row(program, layer, clocks[number], [by_index[index] for index in layer.runs])
             for number, layer in enumerate(program.layers)]
-    return (f"{columns(HEAD, rows)}\n\n{len(program.instructions):,} instructions, "
+    return (f"{columns(HEAD, rows)}\n\n{MEANING}\n\n{len(program.instructions):,} instructions, "
             f"{len(program.streams):,} bytes of streams, {len(program.tables):,} of tables; "
             f"about {found.cycles:,} cycles a batch of {program.batch}")
 
