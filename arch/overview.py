@@ -21,8 +21,8 @@ CAUSES = tuple(dict.fromkeys(BOUNDS.values()))
 HEAD = ("layer", "RUNs", "channels", "chunks", "taps", "issue", "drain", "clocks",
         *(f"by {cause}" for cause in CAUSES), "bound")
 
-MEANING = ("taps, issue and drain: of a chunk of a channel, in clocks, the mean; the longer of issue "
-           "and drain sets the pace")
+MEANING = ("taps, issue and drain: of a chunk of a channel, in clocks, the mean; the longer of "
+           "issue and drain sets the pace")
 
 
 def overview(program: Program) -> str:
