@@ -8,13 +8,11 @@ import numpy as np
 
 from ...arch.layout import Layout
 from ..errors import InternalError
-from ..lower.verify import verify_layers
 from .layouts import Placed
 
 
 def verify_layouts(placed: Placed) -> None:
     """Raise InternalError where elements of a tensor lie outside what it takes of the memory."""
-    verify_layers(placed.split.net)
     codes = placed.config.row_codes
     for value, layout in zip(placed.split.net.values, placed.layouts, strict=True):
         first = layout.first_row * codes
