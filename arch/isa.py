@@ -91,6 +91,10 @@ class Field:
         """One past the last bit, so that word[hi:lo] is the field in MyHDL."""
         return self.lo + self.width
 
+    def ends(self, width: int | None = None) -> tuple[int, int]:
+        """(hi, lo) of the field, or of its lowest `width` bits."""
+        return self.lo + (self.width if width is None else width), self.lo
+
     @property
     def limit(self) -> int:
         return 1 << self.width

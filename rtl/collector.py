@@ -43,12 +43,11 @@ def filler(clk, reset, go, instruction, fill, ended, config):
 
     go, instruction: of the Command; fill: Fills, driven; ended: in the FILL's end-stamp cycle.
     """
-    rows_field, row_field, code_field = Fill.field("rows"), Fill.field("row"), Fill.field("code")
     count_bits = len(fill.row) + 1
-    opcode = instruction(HEAD[0].hi, HEAD[0].lo)
-    first_row = instruction(row_field.lo + len(fill.row), row_field.lo)
-    all_rows = instruction(rows_field.lo + count_bits, rows_field.lo)
-    new_code = instruction(code_field.lo + config.code_bits, code_field.lo)
+    opcode = instruction(*HEAD[0].ends())
+    first_row = instruction(*Fill.field("row").ends(len(fill.row)))
+    all_rows = instruction(*Fill.field("rows").ends(count_bits))
+    new_code = instruction(*Fill.field("code").ends(config.code_bits))
     is_fill = int(Op.FILL)
     count = Signal(modbv(0)[count_bits:])        # rows up to that of this cycle
     rows = word(count_bits)

@@ -44,11 +44,10 @@ class _Slices:
     """The fields as slices of the instruction word."""
 
     def __init__(self, instruction, config):
-        self.opcode = instruction(HEAD[0].hi, HEAD[0].lo)
+        self.opcode = instruction(*HEAD[0].ends())
         for field in KEPT:
-            single = field.width == 1
-            setattr(self, field.name, instruction(field.lo) if single else
-                    instruction(field.lo + _width(field, config), field.lo))
+            setattr(self, field.name, instruction(field.lo) if field.width == 1 else
+                    instruction(*field.ends(_width(field, config))))
 
 
 @block

@@ -10,24 +10,16 @@ from __future__ import annotations
 from myhdl import Signal, always_comb, always_seq, block, enum, intbv, modbv
 
 from ..arch.config import Config
-from ..arch.isa import ENTRY_BYTES, HEAD, Load, Op, Table, TableLoad
+from ..arch.isa import ENTRY_BYTES, Load, Op, Table, TableLoad
 from .port import ADDRESS_BITS, BEATS_BITS, UNIT_SHIFT
 from .quirks import block_part
 from .signals import bit
+from .unit import OP_HI
 
 ENTRY_SHIFT = (8 * ENTRY_BYTES).bit_length() - 1
 REST_BITS = 28           # beats of one instruction
-OP_HI = HEAD[0].hi
-
-
-def _slice(kind, name, width=None):
-    """Where a field lies in the instruction, or its low `width` bits: end and begin of a slice."""
-    field = kind.field(name)
-    return (field.hi if width is None else field.lo + width), field.lo
-
-
-KIND_HI, KIND_LO = _slice(TableLoad, "kind")
-COUNT_HI, COUNT_LO = _slice(TableLoad, "count")
+KIND_HI, KIND_LO = TableLoad.field("kind").ends()
+COUNT_HI, COUNT_LO = TableLoad.field("count").ends()
 
 State = enum("AT_REST", "IN_ROWS", "IN_BEATS", "IN_ENTRIES", "IN_RAMP")
 
@@ -165,7 +157,7 @@ def entry_cutter(table, state, kind, bank, index, word, slot, ramp, pair, per_be
 @block_part
 def look(box, bus, state, first_row, beat_of_row, beat_of_table):
     """The row of a LOAD, and whose beat this is."""
-    row_hi, row_lo = _slice(Load, "row", len(first_row))
+    row_hi, row_lo = Load.field("row").ends(len(first_row))
 
     @always_comb
     def decode():
@@ -200,9 +192,9 @@ def bursts(box, bus, address, rest, is_load, beats, source, span, config: Config
     row_shift, beat_shift = config.beats_per_row.bit_length() - 1, per_beat.bit_length() - 1
     beat_bytes = config.port_bytes.bit_length() - 1
     op_load = int(Op.LOAD)
-    rows_hi, rows_lo = _slice(Load, "rows")
-    from_hi, from_lo = _slice(Load, "address")
-    tfrom_hi, tfrom_lo = _slice(TableLoad, "address")
+    rows_hi, rows_lo = Load.field("rows").ends()
+    from_hi, from_lo = Load.field("address").ends()
+    tfrom_hi, tfrom_lo = TableLoad.field("address").ends()
 
     @always_comb
     def measure():
@@ -293,10 +285,10 @@ def progress(clk, reset, box, unit, bus, state, address, rest, entries, is_load,
 @block_part
 def entries_of(clk, box, state, kind, bank, index, slot, ramp, step, pair):
     """The entry in turn: where it goes, its slot in the burst, its value if the unit counts."""
-    bank_lo, pair_lo = _slice(TableLoad, "bank")[1], _slice(TableLoad, "pair")[1]
-    first_hi, first_lo = _slice(TableLoad, "first")
-    start_hi, start_lo = _slice(TableLoad, "start", len(ramp))
-    step_hi, step_lo = _slice(TableLoad, "step", len(step))
+    bank_lo, pair_lo = TableLoad.field("bank").lo, TableLoad.field("pair").lo
+    first_hi, first_lo = TableLoad.field("first").ends()
+    start_hi, start_lo = TableLoad.field("start").ends(len(ramp))
+    step_hi, step_lo = TableLoad.field("step").ends(len(step))
 
     @always_seq(clk.posedge, reset=None)
     def entry():

@@ -9,13 +9,13 @@ from __future__ import annotations
 from myhdl import Signal, always_comb, always_seq, block, enum, intbv
 
 from ..arch.config import Config
-from ..arch.isa import HEAD, LONG_BYTES, SHORT_BYTES, Op
+from ..arch.isa import LONG_BYTES, SHORT_BYTES, Op
 from .port import ADDRESS_BITS
+from .unit import OP_HI
 
 HEAD_BITS = 8 * SHORT_BYTES
 REST_BYTES = LONG_BYTES - SHORT_BYTES
 REST_BITS = 8 * REST_BYTES
-OP_HI = HEAD[0].hi
 
 State = enum("AT_REST", "IN_FETCH", "IN_DISPATCH", "IN_FETCH_REST")
 

@@ -64,8 +64,7 @@ def bursts(box, bus, rest, count, address, span, target, config: Config):
     per_burst = config.burst // config.beats_per_row
     row_shift = config.beats_per_row.bit_length() - 1
     byte_shift = config.row_bytes.bit_length() - 1
-    place_at = Store.field("address")
-    to_hi, to_lo = place_at.hi, place_at.lo
+    to_hi, to_lo = Store.field("address").ends()
 
     @always_comb
     def measure():
@@ -105,8 +104,8 @@ def store_unit(clk, reset, box, unit, bus, wdata, rows, config: Config):
     depth = max(2, per_burst)
     depth_bits = bits_for(depth)
     last_beat = per_row - 1
-    f_rows, row_lo = Store.field("rows"), Store.field("row").lo
-    rows_hi, rows_lo, row_hi = f_rows.hi, f_rows.lo, row_lo + len(rows.read_address)
+    rows_hi, rows_lo = Store.field("rows").ends()
+    row_hi, row_lo = Store.field("row").ends(len(rows.read_address))
     state = Signal(State.AT_REST)
     address = Signal(modbv(0)[ADDRESS_BITS:])
     span, target = (Signal(modbv(0)[ADDRESS_BITS:]) for _ in range(2))

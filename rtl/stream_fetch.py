@@ -74,8 +74,8 @@ def pump(clk, reset, take, instruction, bus, popped, all_in, config: Config):
     beat_shift = config.port_bytes.bit_length() - 1
     step_bits = burst_bits + beat_shift
     count_bits, room_bits = burst_bits + 2, burst_bits + 1
-    f_from, f_units = Run.field("stream"), Run.field("stream_units")
-    from_hi, from_lo, units_hi, units_lo = f_from.hi, f_from.lo, f_units.hi, f_units.lo
+    from_hi, from_lo = Run.field("stream").ends()
+    units_hi, units_lo = Run.field("stream_units").ends()
     unit_bits = units_hi - units_lo
     final_unit = word(unit_bits)
     final_beat = word(unit_bits + UNIT_SHIFT - beat_shift)
@@ -470,8 +470,7 @@ def stream_fetcher(clk, reset, box, idle, bus, rdata, slots, heads, config: Conf
     box.word: the instruction's low STREAM_WORD_BITS bits; idle: register. bus: Master, rdata the
     port's read data. slots: Slots; heads: Heads.
     """
-    channels_at = Run.field("channels")
-    hi, lo = channels_at.hi, channels_at.lo
+    hi, lo = Run.field("channels").ends()
     channels = Signal(intbv(0)[hi - lo:])
     beat = Signal(intbv(0)[config.port_bits:])
     there, pop, all_in, parsed, ready, clear = (Signal(bool(0)) for _ in range(6))

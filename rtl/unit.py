@@ -8,7 +8,7 @@ from ..arch.isa import HEAD, Unit
 from ..arch.order import COUNTER_BITS, LINKS
 
 POP_PREV, POP_NEXT, PUSH_PREV, PUSH_NEXT = range(4)      # bits of `flags`
-FLAGS_LO, FLAGS_HI = HEAD[1].lo, HEAD[4].hi
+OP_HI, FLAGS_LO, FLAGS_HI = HEAD[0].hi, HEAD[1].lo, HEAD[4].hi
 
 
 class Mailbox:

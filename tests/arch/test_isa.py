@@ -218,3 +218,5 @@ def test_field_slices_are_those_of_the_word():
     for field in Run.FIELDS:
         assert word >> field.lo & (1 << field.hi - field.lo) - 1 == getattr(RUN, field.name)
     assert Run.field("dst").lo == 266 and Run.field("opcode").hi == 4
+    assert Run.field("dst").ends() == (Run.field("dst").hi, 266)
+    assert Run.field("dst").ends(14) == (280, 266)
