@@ -44,8 +44,9 @@ def cluster(v: Ints, thresholds: Ints, codes: Ints) -> Ints:
 
     thresholds: ascending, 2^AB - 1 entries; codes: 2^AB entries, one a segment.
     """
-    segment = np.searchsorted(np.asarray(thresholds), saturate(v, CLUSTER_BITS), side="right")
-    return np.asarray(codes, np.int64)[segment]
+    half = 1 << (CLUSTER_BITS - 1)
+    segment = np.searchsorted(np.asarray(thresholds), np.arange(-half, half), side="right")
+    return np.asarray(codes, np.int64)[segment].take(np.asarray(v) + half, mode="clip")
 
 
 def radix_digits(v: Ints, digits: int, width: int, code_bits: int) -> Ints:

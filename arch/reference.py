@@ -19,6 +19,8 @@ from .program import Layer, Piece, Program, Taps
 Ints = NDArray[np.int64]
 Floats = NDArray[np.floating]
 
+# up to where every integer is a floating point number, so that sums in any order are exact
+EXACT: dict[type[np.number], int] = {np.float32: 1 << 24, np.float64: 1 << 53}
 # numbers gathered at once for one matrix product
 GATHER = 1 << 22
 # images that `outputs` computes together at most, and numbers of all their tensors
@@ -228,7 +230,7 @@ def _sums(program: Program, layer: Layer, tensors: dict[int, Ints], target: Ints
     largest = max(int(np.abs(table).max()) for table in tables)
     groups = list(_groups(layer.taps, target, factor, out.shape[1]))
     bound = max((int(np.abs(g.weight).sum(axis=1).max()) for g in groups), default=0) * largest
-    kind = np.float32 if bound < 1 << 24 else np.float64
+    kind = next((kind for kind, exact in EXACT.items() if bound <= exact), np.int64)
     views = [_view(program, layer, i, table.astype(kind), tensors)
              for i, table in enumerate(tables)]
     for group in groups:
@@ -237,7 +239,7 @@ def _sums(program: Program, layer: Layer, tensors: dict[int, Ints], target: Ints
             x = _gather(views, group.places, part, first, rows, width, kind)
             t = weight @ x.reshape(len(group.places), -1)
             t = t.reshape(len(weight), -1, rows, width).transpose(1, 0, 2, 3)
-            out[part, group.targets, first:first + rows] = np.rint(t).astype(np.int64)
+            out[part, group.targets, first:first + rows] = t
     return out
 
 

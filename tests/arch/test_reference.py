@@ -321,6 +321,41 @@ def test_sums_beyond_single_precision_are_exact():
     assert found == np.abs(total).max()
 
 
+def test_sums_beyond_double_precision_are_exact():
+    rng = np.random.default_rng(8)
+    source, output = codes_tensor(rng, (1, 64, 3, 3)), radix_tensor((1, 2, 1, 1), 4, 16)
+    large = rng.integers(1 << 40, 1 << 41, TINY.codes)
+    source = dataclasses.replace(source, values=tuple((large | 1).tolist()))
+    weights = rng.choice([2047, 2046, 1], (2, 64, 3, 3))
+    layer = radix_layer(taps_of(weights), [Source(0)], 1, (1, 2, 1, 1), rng)
+    codes = random_codes(rng, source)
+    x = integers(codes, source).astype(object)
+    total = max((weights[k] * x[0]).sum() for k in range(2))
+    assert total > 1 << 53 and int(float(total)) != total
+    program = program_of([source, output], [layer], [0])
+    assert reference.extremes(program, [codes])[0][1] == total
+
+
+@settings(max_examples=20, deadline=None)
+@given(convolutions(), st.sampled_from([{}, {np.float64: 1 << 53}]))
+def test_every_kind_of_number_gives_the_same(case, kinds):
+    rng = np.random.default_rng(case["seed"])
+    source = codes_tensor(rng, case["shape"])
+    size = (case["outputs"], case["shape"][1] // case["groups"], *case["kernel"])
+    weights = rng.integers(-256, 256, size)
+    left, _, top, _ = case["padding"]
+    shape = conv(np.zeros(case["shape"]), weights, case["stride"], case["padding"],
+                 case["dilation"], case["groups"]).shape
+    layer = radix_layer(taps_of(weights, case["groups"], case["dilation"], (top, left)),
+                        [Source(0, *case["stride"])], 1, shape, rng, case["shift"])
+    program = program_of([source, radix_tensor(shape, 4, 16)], [layer], [0])
+    codes = random_codes(rng, source)
+    found = reference.run(program, [codes])[1]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reference, "EXACT", kinds)
+        assert (reference.run(program, [codes])[1] == found).all()
+
+
 @pytest.mark.parametrize("channels, groups, size, images", [(64, 1, 8, 32), (512, 512, 14, 4)])
 def test_layers_of_real_networks_take_moments(channels, groups, size, images):
     rng = np.random.default_rng(9)
