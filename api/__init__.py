@@ -18,10 +18,11 @@ from ..engines.execute import ENGINES
 from .accuracy import Accuracy
 from .comparison import Comparison
 from .compiling import CompiledNet, Explanation, compile, stages
+from .compressing import Compressed, compress
 from .execution import Execution
 from .machines import configs, convert
 from .net import Net, assemble, load
 
-__all__ = ["ENGINES", "Accuracy", "Comparison", "CompiledNet", "Config", "Execution",
-           "Explanation", "KcnnError", "KcnnWarning", "Net", "assemble", "compile", "configs",
-           "convert", "load", "stages"]
+__all__ = ["ENGINES", "Accuracy", "Comparison", "CompiledNet", "Compressed", "Config", "Execution",
+           "Explanation", "KcnnError", "KcnnWarning", "Net", "assemble", "compile", "compress",
+           "configs", "convert", "load", "stages"]

@@ -105,11 +105,7 @@ def compile(
         if figures_place is not None:
             write_json(figures_place, values)
         _show(net, output, values, losses)
-    poor = net.warnings(min_sqnr)
-    report.show(truth.parts(net.measured.to_json()))
-    for sentence in poor:
-        report.warn(sentence)
-    if poor and strict:
+    if _poor(net, min_sqnr) and strict:
         raise typer.Exit(1)
 
 
@@ -173,6 +169,15 @@ def _show(net: api.CompiledNet, output: Path, values: dict[str, Any],
     report.say(f"about {figures.speed(values['estimated_cycles'], net.program.batch)}")
     report.show([] if losses is None else losses.parts())
     report.show(_kept(net.kept))
+
+
+def _poor(net: api.CompiledNet, min_sqnr: float) -> bool:
+    """Tell what is left of the float network, and warn if that is too little. Is it?"""
+    poor = net.warnings(min_sqnr)
+    report.show(truth.parts(net.measured.to_json()))
+    for sentence in poor:
+        report.warn(sentence)
+    return bool(poor)
 
 
 def _kept(kept: Affine | str | None) -> list[str]:

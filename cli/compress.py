@@ -6,23 +6,20 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import progress as bars
 from rich.console import Console
 
+from .. import api
+from ..api.names import Names
 from ..arch.errors import KcnnError
-from ..arch.preprocess import OTHER, Affine
-from ..arch.show import percent
 from . import options, report
-from .outputs import Outputs, write_bytes, write_json
+from .outputs import Outputs, write_json
 from .stopping import Stopped
 
 if TYPE_CHECKING:
-    from torch import nn
-
-    from ..compress.data import Data
     from ..compress.methods import Progress, Tell
 
 
@@ -73,26 +70,22 @@ def compress(
         place = outputs.file(output)
         told = None if figures is None else outputs.file(figures)
         folder = _partial(output, model, data, test)
-        from ..compress import compose
-        from ..compress.export import exported_bytes
-        chosen = tuple(compose.METHODS) if methods is None else tuple(methods.split(","))
-        settings = compose.Settings(budget, chosen, finetune_epochs, seed)
-        settings.check()
-        network, images, kept = _read(model, trust, data, test, preprocessed)
+        chosen = None if methods is None else methods.split(",")
         try:
-            with _bars(len(chosen)) as tell:
-                found = compose.compose(network, images, settings, folder, tell)
+            with _bars() as tell:
+                found = api.compress(
+                    model, data, budget, test=test, methods=chosen, seed=seed, folder=folder,
+                    finetune_epochs=finetune_epochs, preprocessed=preprocessed, trust=trust,
+                    names=Names(str(output), shell=True), progress=tell)
         except Stopped as stopped:
+            if not folder.exists():
+                raise
             raise Stopped(stopped.number, f"stopped; {folder} holds what is done, and the same "
                           "command goes on from there") from None
-        write_bytes(place, exported_bytes(
-            found.module, images.example, kept if isinstance(kept, Affine) else None))
+        found.save(place)
         if told is not None:
             write_json(told, {"model": Path(model).name, **found.report})
-        _show(found.report, output)
-        if kept == OTHER:
-            report.say("the model's preprocess is not one factor and offset a channel, so "
-                       f"{output} does not hold it: it takes images after it")
+        report.show(found.parts())
     shutil.rmtree(folder)
 
 
@@ -106,25 +99,8 @@ def _partial(output: Path, *reads: str | Path | None) -> Path:
     return folder
 
 
-def _read(model: str, trust: bool, data: Path, test: Path | None, preprocessed: bool
-          ) -> tuple[nn.Module, Data, Affine | str | None]:
-    """The network as torch layers, its data, and what is kept of its preprocess."""
-    from torch import nn
-
-    from ..compiler.frontend.model import load_model
-    from ..compiler.frontend.preprocess import kept_of
-    from ..compress.data import load, sample
-    from ..compress.layered import layered
-    network = load_model(model, trust)
-    function = None if preprocessed else network.preprocess
-    images = load(data, test, function)
-    kept = None if function is None else kept_of(function, sample(data))
-    module = network.module
-    return module if isinstance(module, nn.Module) else layered(module), images, kept
-
-
 @contextmanager
-def _bars(methods: int) -> Iterator[Tell]:
+def _bars() -> Iterator[Tell]:
     """Progress bars on standard error, if that is a terminal: of the methods, and of what they
     do."""
     screen = Console(stderr=True)
@@ -132,7 +108,7 @@ def _bars(methods: int) -> Iterator[Tell]:
                bars.TaskProgressColumn(), bars.TimeElapsedColumn())
     with bars.Progress(*columns, console=screen, disable=not screen.is_terminal,
                        transient=True) as shown:
-        whole = shown.add_task("methods", total=methods)
+        whole = shown.add_task("methods", total=None)
         inner = shown.add_task("preparing", total=None)
 
         def tell(found: Progress) -> None:
@@ -140,14 +116,3 @@ def _bars(methods: int) -> Iterator[Tell]:
                          completed=found.done, total=found.total or None)
         yield tell
 
-
-def _show(figures: dict[str, Any], output: Path) -> None:
-    report.table(
-        f"{output}: loss {100 * figures['loss']['test']:+.2f} points on test images, budget "
-        f"{100 * figures['budget']:.2f}",
-        ("after", "validation", "test", "weights not zero", "multiply-accumulates"),
-        ((row["step"], percent(row["validation"]), percent(row["test"]), row["taps"],
-          row["macs"]) for row in figures["prefixes"]))
-    if figures["loss"]["test"] > figures["budget"]:
-        report.say("more is lost on test images than on those that decided: give images that the "
-                   "network has not been trained on as x_val, y_val, or a smaller budget")
