@@ -1,11 +1,40 @@
 """Errors of the compiler: the user's and ours."""
 
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
 from ..arch.config import MOST, Config
 from ..arch.errors import KcnnError
 
 
+@dataclasses.dataclass(frozen=True)
+class Need:
+    """A field of the configuration that is too small, and the least value that would do.
+
+    layer: torch path of what needs it most. what: of the layer, up to the field's name; instead:
+    what to do where no machine has as much; other: what would do as well.
+    """
+
+    field: str
+    least: int
+    layer: str
+    what: str
+    instead: str = ""
+    other: str = ""
+
+
 class CompileError(KcnnError):
-    """The user's network, data or configuration cannot be compiled."""
+    """The user's network, data or configuration cannot be compiled.
+
+    needs: what the configuration lacks, all of it that is known; with all of these values instead
+    the network compiles as far as they are concerned.
+    """
+
+    def __init__(self, text: str, needs: Sequence[Need] = ()) -> None:
+        super().__init__(text)
+        self.needs = tuple(needs)
 
 
 class InternalError(Exception):
@@ -18,13 +47,31 @@ def require(holds: bool, name: str, what: str) -> None:
         raise InternalError(f"{name} {what}")
 
 
-def too_small(config: Config, field: str, least: int, instead: str) -> str:
-    """How a sentence ends about a field that is too small: the least value that works, or what to
-    do instead where no machine can have it."""
-    found = f"{field} = {getattr(config, field)} of configuration {config.name!r}; it needs "
-    if least <= MOST[field]:
-        return found + f"{field} = {least}"
-    return found + f"{least}, but no machine has more than {MOST[field]}: {instead}"
+def too_small(config: Config, needs: Sequence[Need]) -> CompileError:
+    """The refusal of a configuration: one sentence about all that it lacks, at least one."""
+    found = _listed([f"layer {need.layer}: {need.what} {need.field} = "
+                     f"{getattr(config, need.field)}" for need in needs])
+    wanted = _listed([_wanted(need) for need in needs])
+    return CompileError(f"{found} of configuration {config.name!r}; it needs {wanted}", needs)
+
+
+def _wanted(need: Need) -> str:
+    """The least value, or what to do instead where no machine can have it."""
+    most = MOST.get(need.field, need.least)
+    wanted = f"{need.field} = {need.least}"
+    if need.least > most:
+        wanted += f", but no machine has more than {most}: {need.instead}"
+    return wanted + need.other
+
+
+def _listed(parts: Sequence[str]) -> str:
+    *parts, last = parts
+    return f"{', '.join(parts)} and {last}" if parts else last
+
+
+def power_of_two(least: int) -> int:
+    """The smallest one that is not below."""
+    return 1 << max(0, least - 1).bit_length()
 
 
 def first_line(error: Exception) -> str:

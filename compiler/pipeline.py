@@ -21,6 +21,7 @@ from ..arch.config import Config
 from ..arch.errors import FormatError
 from ..arch.meta import Meta
 from ..arch.program import Program
+from . import needs
 from .emit.assemble import assemble
 from .emit.plan import Plan
 from .emit.planner import plan
@@ -39,7 +40,7 @@ from .lower.scaling import Scaled, scale
 from .lower.verify import verify_layers, verify_steps
 from .passes import canonicalise
 from .passes import check as check_canonical
-from .place.allocate import allocate, rows_needed
+from .place.allocate import allocate
 from .place.layouts import Placed, layouts
 from .place.splits import Split, split
 from .place.verify import verify_layouts, verify_memory
@@ -163,6 +164,7 @@ def _canonicalise(graph: Graph, settings: Settings) -> Graph:
 
 
 def _equalise(graph: Graph, settings: Settings) -> Equalised:
+    needs.check_graph(graph, settings.config, settings.batch)
     if not settings.equalise:
         return Equalised(graph)
     return equalise_channels(graph, _images(settings), settings.config, settings.clusters)
@@ -186,7 +188,10 @@ def _lower(quantised: Quantised, settings: Settings) -> Lowered:
 
 
 def _scale(lowered: Lowered, settings: Settings) -> Scaled:
-    return scale(lowered, settings.config, settings.batch)
+    try:
+        return scale(lowered, settings.config, settings.batch)
+    except CompileError as error:
+        raise needs.complete(error, lowered, settings.config, settings.batch) from None
 
 
 def _split(net: Scaled, settings: Settings) -> Split:
@@ -198,13 +203,8 @@ def _layouts(halves: Split, settings: Settings) -> Placed:
 
 
 def _allocate(placed: Placed, settings: Settings) -> Placed:
-    config = settings.config
-
-    def fits(batch: int) -> bool:
-        halves = split(placed.split.scaled, batch, config.codes)
-        return rows_needed(layouts(halves, config, batch)) <= config.rows
-
-    return allocate(placed, config, settings.batch, fits)
+    needs.check(placed, settings.batch)
+    return allocate(placed)
 
 
 def _schedule(placed: Placed, settings: Settings) -> Schedule:

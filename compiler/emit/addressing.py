@@ -11,7 +11,7 @@ import numpy as np
 from ...arch.config import Config
 from ...arch.layout import Layout
 from ...arch.program import Layer
-from ..errors import CompileError, too_small
+from ..errors import Need, power_of_two
 from ..lower.lowered import Ints
 from ..place.layouts import offset
 from ..place.splits import Walk
@@ -167,10 +167,8 @@ class Addressing:
         self.all_plane, self.all_channel = within // of, within % of
 
     def parts(self) -> list[tuple[int, int, Ints]]:
-        """Channels (first, end) that one RUN computes and the base entries that it needs.
-
-        Raises CompileError where one channel alone reads more than the base table holds.
-        """
+        """Channels (first, end) that one RUN computes and the base entries that it needs, where
+        the base table holds those of each channel."""
         channels = len(self.layer.taps.channel_clusters) - 1
         if len(self.all_group) <= self.config.base_entries:
             return [(0, channels, np.arange(len(self.all_group)))]
@@ -179,8 +177,6 @@ class Addressing:
         first, mine = 0, np.zeros(0, np.int64)
         for k in range(channels):
             more = np.unique(self.entry[edges[k]:edges[k + 1]])
-            if len(more) > self.config.base_entries:
-                raise CompileError(self._too_many(edges))
             both = np.union1d(mine, more)
             if len(both) > self.config.base_entries:
                 parts.append((first, k, mine))
@@ -188,12 +184,12 @@ class Addressing:
             mine = both
         return [*parts, (first, channels, mine)]
 
-    def _too_many(self, edges: Ints) -> str:
-        most = max(len(np.unique(self.entry[a:b])) for a, b in itertools.pairwise(edges.tolist()))
-        least = 1 << (most - 1).bit_length()
-        end = too_small(self.config, "base_entries", least, "give it groups or a smaller kernel")
-        return (f"layer {self.path}: an output channel reads {most} channels and kernel rows, more "
-                f"than {end}")
+    def most_entries(self) -> int:
+        """Base entries that the layer's RUNs cannot do without: those of a channel."""
+        if len(self.all_group) <= self.config.base_entries:
+            return 0
+        edges = self.layer.taps.cluster_taps[self.layer.taps.channel_clusters].tolist()
+        return max(len(np.unique(self.entry[a:b])) for a, b in itertools.pairwise(edges))
 
     def positions(self, entries: Ints) -> Ints:
         """Position of every tap of the layer, meaningless where it reads none of `entries`."""
@@ -218,6 +214,16 @@ class Addressing:
         pairs = np.array([pair[int(s), int(p)] for s, p in
                           zip(source, self.all_plane[entries], strict=True)], np.int64)
         return Tables(addresses % memory, pairs, slots % memory, origin % memory)
+
+
+def lacking_entries(found: Sequence[Addressing], config: Config) -> list[Need]:
+    """Is the base table too small for a channel of some layer?"""
+    most = [addressing.most_entries() for addressing in found]
+    if max(most) <= config.base_entries:
+        return []
+    return [Need("base_entries", power_of_two(max(most)), found[most.index(max(most))].path,
+                 f"an output channel reads {max(most)} channels and kernel rows, more than",
+                 "give it groups or a smaller kernel")]
 
 
 def _by_first_use(slot: Ints) -> Ints:

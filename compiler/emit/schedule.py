@@ -13,10 +13,11 @@ from ...arch.columns import columns, dims
 from ...arch.config import Config
 from ...arch.layout import Layout
 from ...arch.program import Layer, Piece
+from ..errors import too_small
 from ..lower.lowered import Ints, Value
 from ..place.layouts import Placed, offset
 from ..place.splits import Walk
-from .addressing import Addressing
+from .addressing import Addressing, lacking_entries
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -63,15 +64,16 @@ class Schedule:
 
 def schedule(placed: Placed, config: Config) -> Schedule:
     """The RUNs of all layers; CompileError where a channel reads more than the base table holds."""
+    addressing = addressings(placed)
+    needs = lacking_entries(addressing, config)
+    if needs:
+        raise too_small(config, needs)
     net = placed.split.net
     outputs = {value for _, value in net.outputs}
     jobs: list[Job] = []
-    addressing = []
     fills = {}
-    for i, (layer, path, walk) in enumerate(zip(net.layers, net.paths, placed.split.walks,
-                                                strict=True)):
-        found = Addressing(layer, path, placed.layouts, walk, config)
-        addressing.append(found)
+    for i, (layer, walk, found) in enumerate(zip(net.layers, placed.split.walks, addressing,
+                                                 strict=True)):
         jobs += [Job(i, first, end, entries, phase, piece)
                  for first, end, entries in found.parts() for phase in found.phases()
                  for piece, area in enumerate(pieces(layer, net.values[layer.output]))
@@ -79,7 +81,14 @@ def schedule(placed: Placed, config: Config) -> Schedule:
         if placed.padded[layer.output] or (layer.output in outputs and not _full(
                 placed.layouts[layer.output], config)):
             fills[i] = layer.output
-    return Schedule(placed, tuple(jobs), tuple(addressing), fills)
+    return Schedule(placed, tuple(jobs), addressing, fills)
+
+
+def addressings(placed: Placed) -> tuple[Addressing, ...]:
+    """That of every layer; addresses of tensors do not count yet."""
+    net = placed.split.net
+    return tuple(Addressing(layer, path, placed.layouts, walk, placed.config) for layer, path, walk
+                 in zip(net.layers, net.paths, placed.split.walks, strict=True))
 
 
 def _range(first: int, count: int) -> str:

@@ -15,7 +15,7 @@ import numpy as np
 from ...arch import fixed
 from ...arch.config import Config
 from ...arch.program import Layer, Taps
-from ..errors import CompileError, InternalError, too_small
+from ..errors import InternalError, Need, power_of_two
 from ..ir.quantised import Radix
 from .lowered import Ints, Terms, Value
 
@@ -98,12 +98,8 @@ def bounds(layer: Layer, values: Sequence[Value], config: Config) -> tuple[Ints,
             _sums(np.maximum(a, b), taps.channel_clusters))
 
 
-def prove(layer: Layer, path: str, values: Sequence[Value], config: Config) -> None:
-    """Raise CompileError if a channel has too many taps for the tap cache.
-
-    InternalError if a sum could overflow after all: scaling has chosen factors for which none can.
-    """
-    _prove_slots(layer, path, config)
+def prove(layer: Layer, values: Sequence[Value], config: Config) -> None:
+    """InternalError if a sum could overflow: scaling has chosen factors for which none can."""
     if layer.op != "sum":
         return
     s_low, s_high, t_low, t_high = bounds(layer, values, config)
@@ -114,12 +110,14 @@ def prove(layer: Layer, path: str, values: Sequence[Value], config: Config) -> N
     _prove_fields(layer, config)
 
 
-def _prove_slots(layer: Layer, path: str, config: Config) -> None:
-    most = int(np.diff(layer.taps.cluster_taps[layer.taps.channel_clusters]).max(initial=0))
-    if most > config.tap_slots:
-        raise CompileError(
-            f"layer {path}: an output channel has {most} taps, more than "
-            + too_small(config, "tap_slots", 1 << (most - 1).bit_length(), "prune the layer"))
+def lacking_slots(layers: Sequence[Layer], paths: Sequence[str], config: Config) -> list[Need]:
+    """Is the tap cache too small for a channel of some layer?"""
+    most = [int(np.diff(layer.taps.cluster_taps[layer.taps.channel_clusters]).max(initial=0))
+            for layer in layers]
+    if max(most) <= config.tap_slots:
+        return []
+    return [Need("tap_slots", power_of_two(max(most)), paths[most.index(max(most))],
+                 f"an output channel has {max(most)} taps, more than", "prune the layer")]
 
 
 def _bits(x: Ints) -> int:

@@ -18,7 +18,7 @@ from ...arch.config import Config
 from ...arch.fixed import BIAS_BITS, CLUSTER_BITS, PRODUCT_SHIFT, SCALE_BITS, SHIFTS, U_BITS
 from ...arch.isa import Mode
 from ...arch.program import Layer, Piece, Source, Taps
-from ..errors import CompileError, InternalError
+from ..errors import CompileError, InternalError, Need, too_small
 from ..ir.quantised import Codebook, Radix
 from ..quantise.segments import Segments, segments
 from .lowered import Floats, Ints, Lowered, Step, Terms, Value, reading, value_table
@@ -88,10 +88,10 @@ def scale(lowered: Lowered, config: Config, batch: int) -> Scaled:
 def scale_step(step: Step, values: list[Value], config: Config) -> tuple[Layer, float]:
     """The layer of one step, and the unit of v where it writes radix planes (else 0)."""
     layer, unit = (_sum_layer(step, values, config) if step.op == "sum" else
-                   (passing(step.name, step.kind, _sources(step), step.output, step.terms,
+                   (passing(step.name, step.kind, sources(step), step.output, step.terms,
                             values[step.output].shape[0]), 0.0))
     layer = dataclasses.replace(layer, taps=split_clusters(layer, values, config))
-    prove(layer, step.path, values, config)
+    prove(layer, values, config)
     return layer, unit
 
 
@@ -139,7 +139,8 @@ def passing(name: str, kind: str, sources: tuple[Source, ...], output: int, term
                  group(terms, np.ones(len(terms), np.int64), channels), (), int(Mode.PASS), 0)
 
 
-def _sources(step: Step) -> tuple[Source, ...]:
+def sources(step: Step) -> tuple[Source, ...]:
+    """What the step's layer reads."""
     return tuple(Source(r.value, *r.stride) for r in step.reads)
 
 
@@ -161,7 +162,7 @@ def _sum_layer(step: Step, values: list[Value], config: Config) -> tuple[Layer, 
     meaning = values[step.output].meaning
     radix = isinstance(meaning, Radix)
     return Layer(
-        step.name, step.kind, "sum", _sources(step), step.output, group(terms, factor, channels),
+        step.name, step.kind, "sum", sources(step), step.output, group(terms, factor, channels),
         _pieces(step, gain, target, shift), int(Mode.RADIX if radix else Mode.CODE), shift,
         digits=meaning.planes if isinstance(meaning, Radix) else 1,
         radix_width=meaning.bits if isinstance(meaning, Radix) else 0,
@@ -196,9 +197,11 @@ def _gains(step: Step, terms: Terms, low: Ints, high: Ints, channels: int, confi
         return found
     needed = next((bits for bits in range(config.total_bits + 1, TOTAL_BITS_MAX + 1)
                    if _bounded(terms, low, high, channels, bits, config) is not None), 0)
-    cure = f"it needs total_bits = {needed}" if needed else "prune the layer"
-    raise CompileError(f"layer {step.path}: its sums do not fit total_bits = {config.total_bits} "
-                       f"of configuration {config.name!r}; {cure}")
+    what = "its sums do not fit"
+    if needed:
+        raise too_small(config, [Need("total_bits", needed, step.path, what)])
+    raise CompileError(f"layer {step.path}: {what} total_bits = {config.total_bits} of "
+                       f"configuration {config.name!r}; prune the layer")
 
 
 def _bounded(terms: Terms, low: Ints, high: Ints, channels: int, bits: int, config: Config

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Callable
 
 from ...arch.config import Config
-from ..errors import CompileError, too_small
-from .layouts import Placed
+from ..errors import Need, power_of_two
+from ..lower.scaling import Scaled
+from .layouts import Placed, layouts
 from .lives import Life
+from .splits import split
 
 # tensors that a sentence names
 LISTED = 4
@@ -48,17 +50,11 @@ def rows_needed(placed: Placed) -> int:
     return pack(placed.lives)[1]
 
 
-def allocate(placed: Placed, config: Config, batch: int, fits: Callable[[int], bool]) -> Placed:
-    """The layouts with addresses; CompileError where the memory is too small.
-
-    fits: does the network fit with this number of images (asked to say the largest that does)?
-    """
-    tensors = placed.lives
-    first, needed = pack(tensors)
-    if needed > config.rows:
-        raise CompileError(_too_large(placed, tensors, needed, config, batch, fits))
+def allocate(placed: Placed) -> Placed:
+    """The layouts with addresses, in as many rows as that takes."""
+    first, needed = pack(placed.lives)
     return dataclasses.replace(placed, taken=needed, layouts=tuple(
-        dataclasses.replace(layout, first_row=row, base=layout.base + row * config.row_codes)
+        dataclasses.replace(layout, first_row=row, base=layout.base + row * placed.config.row_codes)
         for layout, row in zip(placed.layouts, first, strict=True)))
 
 
@@ -70,22 +66,34 @@ def fullest(tensors: list[Life], layers: int) -> tuple[int, list[int]]:
     return layer, sorted(then, key=lambda i: -tensors[i].rows)
 
 
-def _too_large(placed: Placed, tensors: list[Life], needed: int, config: Config, batch: int,
-               fits: Callable[[int], bool]) -> str:
-    net = placed.split.net
+def lacking_memory(placed: Placed, batch: int) -> list[Need]:
+    """Is the activation memory too small?"""
+    config, needed = placed.config, rows_needed(placed)
+    if needed <= config.rows:
+        return []
+    net, tensors = placed.split.net, placed.lives
     layer, then = fullest(tensors, len(net.layers))
     sizes = [f"{net.values[i].name} ({tensors[i].rows * config.row_codes:,} codes)" for i in then]
     listed = ", ".join(sizes[:LISTED]) + (f" and {len(sizes) - LISTED} more"
                                           if len(sizes) > LISTED else "")
-    least = 1 << (needed * config.row_codes - 1).bit_length()
     images = f" at batch {batch}" if batch > 1 else ""
-    end = too_small(config, "memory_codes", least, "give it smaller images or fewer channels")
-    text = (f"layer {net.paths[layer]}: the tensors that live with it{images}, {listed}, do not "
-            f"fit {end}")
+    return [Need("memory_codes", power_of_two(needed * config.row_codes), net.paths[layer],
+                 f"the tensors that live with it{images}, {listed}, do not fit",
+                 "give it smaller images or fewer channels",
+                 _fewer_images(placed.split.scaled, config, batch))]
+
+
+def _fewer_images(net: Scaled, config: Config, batch: int) -> str:
+    """What a smaller batch would do, if there is one."""
     if batch == 1:
-        return text
+        return ""
+
+    def fits(images: int) -> bool:
+        halves = split(net, images, config.codes)
+        return rows_needed(layouts(halves, config, images)) <= config.rows
+
     largest = _largest(batch, fits)
-    return text + (f", or a batch of at most {largest}" if largest else "; no batch fits")
+    return f", or a batch of at most {largest}" if largest else "; no batch fits"
 
 
 def _largest(batch: int, fits: Callable[[int], bool]) -> int:

@@ -70,11 +70,11 @@ def _tensors(exact: Exact, config: Config, seen: dict[str, tuple[float, float]],
     coded: list[str] = []
     for node in graph:
         largest = max(abs(limit) for limit in seen[node.name])
+        bits = plane_bits(graph, node, config)
         if isinstance(node.op, Input):
-            largest = min(largest, limits.get(node.name, np.inf))
-            out[node.name] = radix(largest, input_bits(config), config)
-        elif is_radix_output(graph, node):
-            out[node.name] = radix(largest * HEADROOM, OUTPUT_BITS, config)
+            out[node.name] = radix(min(largest, limits.get(node.name, np.inf)), bits, config)
+        elif bits:
+            out[node.name] = radix(largest * HEADROOM, bits, config)
         elif not isinstance(node.op, Output):
             coded.append(node.name)
     together = list(groups(graph, coded))
@@ -92,6 +92,13 @@ def is_radix_output(graph: Graph, node: Node) -> bool:
     readers = graph.readers(node.name)
     return (isinstance(node.op, Conv | AvgPool | Add) and node.op.function == "identity"
             and bool(readers) and all(isinstance(graph[r].op, Output) for r in readers))
+
+
+def plane_bits(graph: Graph, node: Node, config: Config) -> int:
+    """Bits of a tensor's integers that are kept in radix planes, 0 for a tensor of codes."""
+    if isinstance(node.op, Input):
+        return input_bits(config)
+    return OUTPUT_BITS if is_radix_output(graph, node) else 0
 
 
 def input_bits(config: Config) -> int:

@@ -376,13 +376,6 @@ def test_only_radix_layers_have_digits():
         assert bool(layer.thresholds) != radix and bool(layer.codes) != radix
 
 
-def test_a_channel_of_more_taps_than_the_cache_holds_is_refused_here():
-    machine = dataclasses.replace(MACHINE, tap_slots=16)
-    net, _ = one_conv(machine, density=1.0)
-    with pytest.raises(CompileError, match="an output channel has .* more than tap_slots = 16"):
-        layers(net, machine)
-
-
 def test_an_output_whose_steps_no_file_can_tell_is_refused():
     net, conv = one_conv(radix=True)
     net.tensors[conv] = Radix(1e34, 16, 4)
