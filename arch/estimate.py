@@ -56,6 +56,14 @@ def drain_clocks(config: Config, run: Run) -> int | NDArray[np.float64]:
     return np.round(16 * Drain(run, config).means()) / 16
 
 
+def stream_of(program: Program, run: Run) -> cost.Stream:
+    """What the RUN's stream says of its taps."""
+    first = run.stream * UNIT_BYTES - program.stream_base
+    data = np.frombuffer(program.streams, np.uint8)[first:first + run.stream_units * UNIT_BYTES]
+    found = parse(data, run.channels, f"stream at unit {run.stream}")
+    return cost.Stream.parsed(found, program.config.share)
+
+
 class _Walk:
     """A program on its way: units, mailboxes, tokens and the stream fetcher."""
 
@@ -148,9 +156,5 @@ class _Walk:
         """That of a RUN; those that RUNs share are read once."""
         key = run.stream, run.stream_units, run.channels
         if key not in self.streams:
-            first = run.stream * UNIT_BYTES - self.program.stream_base
-            data = np.frombuffer(self.program.streams, np.uint8)[
-                first:first + run.stream_units * UNIT_BYTES]
-            found = parse(data, run.channels, f"stream at unit {run.stream}")
-            self.streams[key] = cost.Stream.parsed(found, self.config.share)
+            self.streams[key] = stream_of(self.program, run)
         return self.streams[key]

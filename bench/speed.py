@@ -2,7 +2,8 @@
 
 Each engine runs the same image; a compiled simulator is built before its clock starts. Cycles per
 second are those of the simulated machine, ratios are against the MyHDL RTL. The last row is the
-cost model, which computes nothing but the clocks.
+cost model, which computes nothing but the clocks. Then what it takes to compare geometries, as a
+choice of tiles does: all of a RUN's at once, against the clocks of each by cause.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-from kcnn.arch import estimate, host, kbin
+from kcnn.arch import cost, host, isa, kbin
 from kcnn.arch.engine import MemoryModel
+from kcnn.arch.estimate import estimate, stream_of
 from kcnn.arch.program import Program
 from kcnn.cli import report
 from kcnn.engines import execute as engines
@@ -57,8 +59,24 @@ def measure(engine: str, program: Program, codes: list[np.ndarray]) -> Speed:
 def predict(program: Program) -> Speed:
     """The cost model: clocks alone."""
     begun = time.perf_counter()
-    cycles = estimate.estimate(program).cycles
+    cycles = estimate(program).cycles
     return Speed("cost model", 0.0, time.perf_counter() - begun, cycles)
+
+
+def geometries(program: Program, count: int = 1000) -> tuple[float, float]:
+    """Seconds to cost a geometry of a RUN when `count` are asked for at once, and one by cause: the
+    mean over the program's RUNs."""
+    config, chunks = program.config, np.arange(1, count + 1)
+    many = one = 0.0
+    runs = [run for run in program.instructions if isinstance(run, isa.Run)]
+    for run in runs:
+        stream = stream_of(program, run)
+        begun = time.perf_counter()
+        cost.run_cycles(config, chunks, cost.operations(config, run.digits), stream)
+        split = time.perf_counter()
+        cost.run_clocks(config, count, cost.operations(config, run.digits), stream)
+        many, one = many + split - begun, one + time.perf_counter() - split
+    return many / count / len(runs), one / len(runs)
 
 
 def available(engine: str) -> bool:
@@ -94,6 +112,9 @@ def main() -> None:
     engines.execute("reference", program, codes, MemoryModel.fixed(0))    # warm up numpy
     names = [name for name in engines.ENGINES if available(name)]
     show([*(measure(name, program, codes) for name in names), predict(program)])
+    many, one = geometries(program)
+    print(f"a geometry of a RUN: {1e6 * many:.2f} us of a thousand, {1e6 * one:.0f} us by cause: "
+          f"{one / many:,.0f} times")
     missing = sorted(set(engines.ENGINES) - set(names))
     if missing:
         print(f"not installed: {', '.join(missing)}")

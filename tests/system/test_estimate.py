@@ -13,10 +13,8 @@ from kcnn.arch.config import Config
 from kcnn.arch.drain import Drain
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.errors import KcnnError
-from kcnn.arch.estimate import estimate
+from kcnn.arch.estimate import estimate, stream_of
 from kcnn.arch.isa import Fill, Run, TableLoad
-from kcnn.arch.parse import parse
-from kcnn.arch.program import Program
 from kcnn.tlm import machine
 from machine_programs import CONFIGS, random_program
 from scripts import script
@@ -28,12 +26,6 @@ QUICK = [("odd", "tiny", 1), ("odd", "wide", 3)]
 def same():
     """bench/same.py, which has the networks."""
     return script("bench/same")
-
-
-def stream_of(program: Program, run: Run) -> cost.Stream:
-    first = run.stream * isa.UNIT_BYTES - program.stream_base
-    data = np.frombuffer(program.streams, np.uint8)[first:first + run.stream_units * 16]
-    return cost.Stream.parsed(parse(data, run.channels, "stream"), program.config.share)
 
 
 def even_operations(config: Config, run: Run) -> np.ndarray | None:
