@@ -89,6 +89,8 @@ def _check_node(node: Node, inputs: list[Node]) -> None:
         case Concat():
             demand(node.shape[0] == sum(s[0] for s in shapes)
                     and all(s[1:] == node.shape[1:] for s in shapes), node, "joins wrong shapes")
+        case _:
+            demand(False, node, "is an operation without a rule here")
     if isinstance(op, Conv | AvgPool | Add | Activation):
         function(op.function)
 

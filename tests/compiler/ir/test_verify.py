@@ -48,6 +48,7 @@ def test_a_traced_graph_passes() -> None:
      r"norm \(BatchNorm\) has a scale that is not float64"),
     (put("relu", Activation("relu"), (2, 4, 5)), "relu .* needs one input of its shape"),
     (put("relu", Activation("swirl"), (2, 4, 4)), "no function is called swirl"),
+    (put("relu", Op(), (2, 4, 4)), r"relu \(Op\) is an operation without a rule here"),
     (put("flat", Flatten(), (32, 1, 2)), r"flat .* cannot make \(32, 1, 2\)"),
     (put("relu", Activation("relu"), (2, 4, 0)), r"relu .* has the shape \(2, 4, 0\)"),
     (put("flat", Conv(np.ones((32, 2, 4, 4)), np.zeros(32), kind="Linear"), (31, 1, 1)),
