@@ -70,7 +70,8 @@ def _run(program: Program, instruction: Run, layer: Layer, tensors: tuple[Tensor
     start = instruction.stream * UNIT_BYTES - program.stream_base
     stream = program.streams[start:start + instruction.stream_units * UNIT_BYTES]
     return step.run(dataclasses.replace(instruction, stream=0, **FREE), stream,
-                    range(program.config.table_pairs), 0, layer, tensors, program.config)
+                    range(program.config.table_pairs), 0, step.whole(layer, tensors),
+                    program.config)
 
 
 def _entries(program: Program, instruction: TableLoad) -> Step:

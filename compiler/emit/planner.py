@@ -77,8 +77,8 @@ class _Planner:
         run = isa.Run(stream=0, stream_units=len(stream) // isa.UNIT_BYTES,
                       channels=job.end - job.first,
                       kernel_bits=self.order.addressing[job.layer].kernel_bits, **fields)
-        self.steps.append(step.run(run, stream, pairs, job.layer, layer, self.tensors,
-                                   self.config))
+        self.steps.append(step.run(run, stream, pairs, job.layer,
+                                   step.whole(layer, self.tensors), self.config))
         self.runs += 1
 
     def _tables(self, job: Job, layer: Layer

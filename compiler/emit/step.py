@@ -53,12 +53,17 @@ def fill(tensor: Tensor, layer: int, config: Config) -> Step:
 
 
 def run(instruction: isa.Run, stream: bytes, pairs: Iterable[int], number: int,
-        layer: Layer, tensors: Sequence[Tensor], config: Config) -> Step:
-    """A RUN of layer `number`. pairs: the decode tables that it reads."""
+        touched: tuple[Regions, Regions], config: Config) -> Step:
+    """A RUN of layer `number`. pairs: its decode tables; touched: the rows it reads and writes."""
+    reads, writes = touched
+    return Step(instruction, reads + effects.banks(instruction, pairs, config), writes, stream,
+                layer=number)
+
+
+def whole(layer: Layer, tensors: Sequence[Tensor]) -> tuple[Regions, Regions]:
+    """The rows of a layer's sources and of its output."""
     sources = dict.fromkeys(source.tensor for source in layer.sources)
-    reads = tuple(rows(tensors[source]) for source in sources)
-    return Step(instruction, reads + effects.banks(instruction, pairs, config),
-                (rows(tensors[layer.output]),), stream, layer=number)
+    return tuple(rows(tensors[source]) for source in sources), (rows(tensors[layer.output]),)
 
 
 def rows(tensor: Tensor) -> Region:

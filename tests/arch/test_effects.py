@@ -6,6 +6,7 @@ import numpy as np
 import strategies
 from hypothesis import given, settings
 from kcnn.arch import effects, isa
+from kcnn.arch.region import Region, Space
 
 
 @settings(max_examples=40)
@@ -36,3 +37,25 @@ def test_effects_against_a_walk_over_all_positions(shape):
             phase_y %= 3
     assert set(np.flatnonzero(effects.reads(run, starts, memory)).tolist()) == read
     assert effects.writes(run, memory).ravel().tolist() == written
+
+
+def test_regions_are_those_that_the_fields_name():
+    config = strategies.small_program().config
+    rows = Region(Space.ROWS, 0, 5, 8)
+    outside = Region(Space.EXTERNAL, 2, 64, 64 + 3 * config.row_bytes)
+    assert effects.regions(isa.Load(4, 5, 3), config, 2) == ((outside,), (rows,))
+    assert effects.regions(isa.Store(4, 5, 3), config, 2) == ((rows,), (outside,))
+    assert effects.regions(isa.Fill(5, 3, 1), config) == ((), (rows,))
+    assert effects.regions(isa.TableLoad(isa.Table.DECODE, 1, 2, 6), config) == (
+        (), (Region(Space.DECODE, 1, 2, 8),))
+    assert effects.regions(isa.End(), config) == ((), ())
+
+
+def test_only_codes_are_found_in_a_cluster_bank():
+    for mode, count in ((isa.Mode.CODE, 5), (isa.Mode.RADIX, 4), (isa.Mode.PASS, 4)):
+        program = strategies.small_program(strategies.Shape(mode=mode))
+        run = next(ins for ins in program.instructions if isinstance(ins, isa.Run))
+        found = effects.banks(run, [1, 0], program.config)
+        assert len(found) == count and [r.part for r in found[2:4]] == [0, 1]
+        assert all(region.first == 0 for region in found)
+        assert found[0].end == program.config.base_entries

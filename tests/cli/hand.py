@@ -95,9 +95,9 @@ def _work() -> list[step.Step]:
     return [
         _entries(decode, 0, VALUES), _entries(isa.Table.CLUSTER, 0, cluster),
         _entries(base, 0, [0]), _entries(isa.Table.OFFSET, 0, [0]),
-        step.run(first, streams[0], [0], 0, LAYERS[0], TENSORS, TINY),
+        step.run(first, streams[0], [0], 0, step.whole(LAYERS[0], TENSORS), TINY),
         _entries(decode, 1, VALUES), _entries(base, 1, [16 | 1 << 24, 32 | 1 << 24]),
-        step.run(second, streams[1], [0, 1], 1, LAYERS[1], TENSORS, TINY)]
+        step.run(second, streams[1], [0, 1], 1, step.whole(LAYERS[1], TENSORS), TINY)]
 
 
 def _entries(kind: isa.Table, bank: int, words: Sequence[int]) -> step.Step:

@@ -1,13 +1,14 @@
 """Where a program's parts lie in external memory, and what its ports and layers say."""
 
+import bands
 import canonical
 import numpy as np
 import pytest
 from kcnn.arch import isa
 from kcnn.arch.engine import MemoryModel
-from kcnn.arch.program import memory_image
+from kcnn.arch.program import align, memory_image
 from kcnn.compiler import pipeline
-from kcnn.compiler.emit.assemble import Section
+from kcnn.compiler.emit.assemble import Section, assemble
 from kcnn.tlm.machine import simulate
 
 MACHINE = canonical.config()
@@ -49,3 +50,22 @@ def test_two_outputs_lie_apart():
     assert a.address + first.rows * MACHINE.row_bytes <= b.address
     stores = [ins for ins in program.instructions if isinstance(ins, isa.Store)]
     assert [store.address * 16 for store in stores] == [a.address, b.address]
+
+
+def test_areas_lie_one_behind_the_other_and_only_those_of_the_host_are_ports():
+    program = assemble(bands.Bands(10, 4).plan())
+    size = align(12 * program.config.row_bytes)
+    assert [(p.name, p.tensor, p.address) for p in (*program.inputs, *program.outputs)] == [
+        ("x", 0, program.data_base), ("y", 2, program.data_base + 2 * size)]
+    assert program.memory_bytes == program.data_base + 3 * size
+    stored = {ins.address * 16 - program.data_base for ins in program.instructions
+              if isinstance(ins, isa.Store)}
+    assert min(stored) == size and max(stored) == 2 * size + 11 * program.config.row_bytes
+
+
+def test_layers_name_their_runs():
+    program = assemble(bands.Bands(10, 4).plan())
+    runs = [at for at, ins in enumerate(program.instructions) if isinstance(ins, isa.Run)]
+    assert [layer.runs for layer in program.layers] == [tuple(runs[:3]), tuple(runs[3:])]
+    streams = {program.instructions[at].stream for at in runs}
+    assert len(streams) == 2
