@@ -31,6 +31,7 @@ def layered(exported: ExportedProgram) -> nn.Module:
     with quiet():
         source = export(exported, ()).module(check_guards=False)
     assert isinstance(source, torch.fx.GraphModule)
+    _rejoin(source.graph)
     held = {node.target: operator.attrgetter(node.target)(source)
             for node in source.graph.nodes if node.op == "get_attr"}
     made: dict[str, str] = {}
@@ -44,6 +45,32 @@ def layered(exported: ExportedProgram) -> nn.Module:
     _plain_output(source.graph)
     source.graph.eliminate_dead_code()
     return torch.fx.GraphModule(source, source.graph).eval()
+
+
+def _rejoin(graph: torch.fx.Graph) -> None:
+    """Make the layers whole that run_decompositions() has taken apart into core operations."""
+    for node in list(graph.nodes):
+        whole = _whole(node) if node.op == "call_function" else None
+        if whole is not None:
+            with graph.inserting_before(node):
+                layer = graph.call_function(*whole)
+            layer.meta = node.meta.copy()
+            node.replace_all_uses_with(layer)
+            graph.erase_node(node)
+
+
+def _whole(node: Fx) -> tuple[Callable[..., Any], tuple[Any, ...]] | None:
+    """(operation, arguments) of the layer that a core operation is of, None for anything else."""
+    given, called = arguments(node), operation(node)
+    if called == "convolution" and len(given["stride"]) == 2 and not given["transposed"]:
+        return torch.ops.aten.conv2d.default, tuple(given[name] for name in (
+            "input", "weight", "bias", "stride", "padding", "dilation", "groups"))
+    if called in ("addmm", "mm") and operation(given["mat2"]) == "permute" \
+            and given.get("beta", 1) == given.get("alpha", 1) == 1:
+        x = given["mat1" if called == "addmm" else "self"]
+        bias = (given["self"],) if called == "addmm" else ()
+        return torch.ops.aten.linear.default, (x, arguments(given["mat2"])["self"], *bias)
+    return None
 
 
 def _plain_output(graph: torch.fx.Graph) -> None:

@@ -55,6 +55,39 @@ def test_random_networks_compute_the_same(case: tuple) -> None:
         torch.testing.assert_close(found(x), expected, rtol=1e-4, atol=1e-5)
 
 
+def taken_apart(module: nn.Module, *shape: int) -> torch.export.ExportedProgram:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return exported(module, *shape).run_decompositions()
+
+
+def layers(module: nn.Module) -> list[tuple[str, str]]:
+    return [(name, str(part)) for name, part in module.named_modules()
+            if isinstance(part, nn.Conv2d | nn.Linear | nn.BatchNorm2d | nn.BatchNorm1d)]
+
+
+def test_exports_that_are_taken_apart_become_the_same_layers() -> None:
+    module, x = network(), images(5, (2, 12, 12))
+    whole, apart = layered(exported(module, 2, 12, 12)), layered(taken_apart(module, 2, 12, 12))
+    assert [name for name, _ in layers(apart)] == [name for name, _ in layers(whole)]
+    assert len(layers(apart)) == 8
+    with torch.no_grad():
+        torch.testing.assert_close(apart(x), module(x), rtol=1e-4, atol=1e-5)
+
+
+def test_products_that_are_no_layers_stay() -> None:
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc, self.matrix = nn.Linear(4, 3), nn.Parameter(torch.ones(3, 2))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.addmm(torch.ones(2), self.fc(x.flatten(1)), self.matrix, beta=2)
+
+    found = layered(taken_apart(Product(), 4, 1, 1))
+    assert [name for name, _ in layers(found)] == ["fc"]
+
+
 def test_layers_keep_their_paths_and_settings() -> None:
     module = network()
     found = layered(exported(module, 2, 12, 12))

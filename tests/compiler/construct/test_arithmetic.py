@@ -46,7 +46,11 @@ def traced(function: Callable[..., Tensor]) -> tuple[Graph, nn.Module]:
     lambda x: F.relu(x) * 2 / 2,
     lambda x: x * torch.sigmoid(x), lambda x: torch.sigmoid(x) * x, lambda x: x * F.hardsigmoid(x),
     lambda x: x * F.relu6(x + 3) / 6, lambda x: x * (F.relu6(x + 3) / 6),
-    lambda x: F.hardtanh(3 + x, 0, 6) * x * 0.5,
+    lambda x: F.hardtanh(3 + x, 0, 6) * x * 0.5, lambda x: F.relu6(x + 3) / 6,
+    lambda x: torch.where(x > 0, x, 0.1 * x), lambda x: torch.where(x <= 0, -x, x),
+    lambda x: F.relu(x - 1).clamp(0.5, 2), lambda x: x.flatten(1) @ torch.arange(60.0)[:, None],
+    lambda x: torch.addmm(A[0, :1], x.flatten(1), torch.ones(60, 3), beta=2, alpha=0.5),
+    lambda x: x * F.relu6(x + 3) / 6 + F.relu6(x + 3), lambda x: (x * F.relu6(x + 3)) * 2,
 ])
 def test_arithmetic_computes_what_torch_computes(function: Callable[..., Tensor]) -> None:
     graph, net = traced(function)

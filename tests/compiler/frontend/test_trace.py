@@ -275,6 +275,8 @@ def test_exports_of_a_network_on_signals_are_told_what_to_do() -> None:
     lambda x: x.index_select(1, torch.tensor([1, 0])), lambda x: F.channel_shuffle(x, 3),
     lambda x: torch.cat(x.split([1, 2], 1)[::-1], 1), lambda x: x.chunk(3, 3)[1],
     lambda x: torch.cat([F.relu(part) for part in x.chunk(2, 1)], 1),
+    lambda x: torch.cat([x, -x], 1).view(-1, 2, 3, 6, 7).transpose(1, 2).reshape(-1, 6, 6, 7),
+    lambda x: torch.cat([x, -x], 1).view(-1, 3, 2, 6, 7).permute(0, 2, 1, 3, 4).flatten(1),
 ])
 def test_slices_and_zero_channels(function: Callable) -> None:
     module = Function(function)
