@@ -11,6 +11,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 OUT    ?= out
 JOBS   ?= 2
+# how many of the slowest tests are told; 0: none
+DURATIONS ?= 0
 
 # where pip finds the CPU build of torch if its configured indexes have none
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -21,6 +23,11 @@ SOURCES     := api arch cli compiler compress engines rtl tlm tests examples ben
 export PYTHONHASHSEED := 0
 export OMP_NUM_THREADS := 1
 export MPLBACKEND := Agg
+
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+ifneq ($(DURATIONS),0)
+PYTEST += --durations=$(DURATIONS)
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-long mutants fuzz bench lint tools docs clean
@@ -40,13 +47,14 @@ $(STAMP): setup.cfg pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/python examples/digits/demo.py --out $(OUT)/digits
 
-## make test       what CI runs: lint, types, import contract, all quick tests
+## make test       what CI runs: lint, types, import contract, all quick tests;
+##                 DURATIONS=20 tells the 20 slowest tests and files
 test: lint tools
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not long"
+	$(PYTEST) -m "not long"
 
 ## make test-long  the tests that take minutes too
 test-long: lint tools
-	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile
+	$(PYTEST)
 
 ## make mutants    changes of the central files (or of FILES=...) that their tests do not notice;
 ##                 fails where these are more than a tenth

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -19,3 +20,18 @@ def fresh_designs() -> Iterator[None]:
     yield
     if "kcnn.rtl.quirks" in sys.modules:
         sys.modules["kcnn.rtl.quirks"].forget_designs()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter,
+                            config: pytest.Config) -> None:
+    """With --durations=N, tell what the tests of the N slowest files took together."""
+    most = config.getoption("durations")
+    if most:
+        seconds: Counter[str] = Counter()
+        for reports in terminalreporter.stats.values():
+            for report in reports:
+                if isinstance(report, pytest.TestReport):
+                    seconds[report.nodeid.partition("::")[0]] += report.duration
+        terminalreporter.section(f"slowest {most} files")
+        for file, took in seconds.most_common(most):
+            terminalreporter.write_line(f"{took:.2f}s {file}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from importlib import metadata
 
 import pytest
@@ -63,3 +65,25 @@ def test_configs_lists_the_presets(kcnn, tmp_path):
     for field in found["tiny"].keys() - {"name"}:
         row = next(line for line in ran.out.splitlines() if line.split()[:1] == [field])
         assert f"{found['small'][field]:,}" in row and row.rstrip().endswith(meanings()[field])
+
+
+HEAVY = ("torch", "networkx", "sklearn", "scipy", "matplotlib")
+READ_NO_NETWORK = (
+    "--help", "configs", "info {net}", "disasm {net}", "asm {text} -o {folder}/back.kbin",
+    "run {net} --input {x} --engine tlm", "run {net} --input {x} --engine reference",
+    "cosim {net} --input {x} --engines reference,tlm",
+    "convert --config tiny --hdl verilog -o {folder}/hdl")
+
+
+def test_verbs_that_read_no_network_import_no_torch(kcnn, net, images, tmp_path):
+    """One process tells of all, since what is imported stays so."""
+    text = tmp_path / "net.kasm"
+    text.write_text(kcnn("disasm", net).out)
+    verbs = [verb.format(net=net, x=images, text=text, folder=tmp_path).split()
+             for verb in READ_NO_NETWORK]
+    code = ("import sys; from kcnn.cli.__main__ import run\n"
+            f"for verb in {verbs!r}:\n"
+            f"    found = run(verb), [name for name in {HEAVY!r} if name in sys.modules]\n"
+            "    print(verb[0], *found, file=sys.stderr)\n")
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.stderr.splitlines() == [f"{verb[0]} 0 []" for verb in verbs]
