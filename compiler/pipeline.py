@@ -26,6 +26,7 @@ from .emit.assemble import assemble
 from .emit.plan import Plan
 from .emit.planner import plan
 from .emit.schedule import Schedule, schedule
+from .emit.verify import verify as verify_plan
 from .equalise.equalise import Equalised
 from .equalise.equalise import equalise as equalise_channels
 from .equalise.exponents import to_plain
@@ -247,17 +248,12 @@ def _verify_schedule(order: Schedule) -> None:
         raise InternalError("RUNs of layers are not in the order of these")
 
 
-def _verify_plan(steps: Plan) -> None:
-    """Tokens can order it."""
-    assert len(steps.waits) == len(steps.steps)
-
-
 VERIFIERS: dict[Stage, Callable[[Any], None]] = {
     Stage.TRACE: verify_graph, Stage.CANONICALISE: check_canonical,
     Stage.EQUALISE: _verify_equalised, Stage.QUANTISE: verify_quantised,
     Stage.LOWER: verify_steps, Stage.SCALE: verify_layers, Stage.SPLIT: _verify_split,
     Stage.LAYOUTS: verify_layouts, Stage.ALLOCATE: verify_memory,
-    Stage.SCHEDULE: _verify_schedule, Stage.PLAN: _verify_plan, Stage.ASSEMBLE: check.verify}
+    Stage.SCHEDULE: _verify_schedule, Stage.PLAN: verify_plan, Stage.ASSEMBLE: check.verify}
 
 
 # ---- what a program says of itself -----------------------------------------------------------

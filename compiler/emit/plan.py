@@ -60,7 +60,7 @@ class Plan:
     def _row(self, index: int) -> tuple[object, ...]:
         step = self.steps[index]
         return (str(index), step.instruction.OP.name, self._of(step), self._places(step.writes),
-                self._places(step.reads), _tables(step), len(step.data),
+                self._places(step.reads), self._tables(step), len(step.data),
                 ", ".join(map(str, self.waits[index])))
 
     def _of(self, step: Step) -> str:
@@ -70,23 +70,22 @@ class Plan:
 
     def _places(self, regions: Regions) -> str:
         """Those of the activation memory and of external memory."""
-        return ", ".join(f"{self._name(region)} {_items(region)}"
-                         for region in regions if region.space not in TABLES)
+        return ", ".join(self.said(region) for region in regions if region.space not in TABLES)
 
-    def _name(self, region: Region) -> str:
-        return "rows" if region.space == Space.ROWS else self.areas[region.part].name
+    def said(self, region: Region) -> str:
+        """Which memory, and its items from first to last."""
+        items = f"{region.first}..{region.end - 1}"
+        if region.space == Space.ROWS:
+            return f"rows {items}"
+        if region.space == Space.EXTERNAL:
+            return f"{self.areas[region.part].name} {items}"
+        return f"{region.space.value} {region.part}: {items}"
 
-
-def _tables(step: Step) -> str:
-    """What a TABLE writes, or the banks that a RUN reads."""
-    written = [f"{region.space.value} {region.part}: {_items(region)}"
-               for region in step.writes if region.space in TABLES]
-    banks: dict[str, str] = {}
-    for region in step.reads:
-        if region.space in TABLES:
-            banks[region.space.value] = f"{banks.get(region.space.value, '')} {region.part}"
-    return " ".join([*written, *(f"{name}{parts}" for name, parts in banks.items())])
-
-
-def _items(region: Region) -> str:
-    return f"{region.first}..{region.end - 1}"
+    def _tables(self, step: Step) -> str:
+        """What a TABLE writes, or the banks that a RUN reads."""
+        written = [self.said(region) for region in step.writes if region.space in TABLES]
+        banks: dict[str, str] = {}
+        for region in step.reads:
+            if region.space in TABLES:
+                banks[region.space.value] = f"{banks.get(region.space.value, '')} {region.part}"
+        return " ".join([*written, *(f"{name}{parts}" for name, parts in banks.items())])
