@@ -141,7 +141,7 @@ def check_program(program: Program, where: str) -> None:
     if len(program.inputs) != 1 or len(program.outputs) != 1:
         raise KcnnError(f"{where}: has {len(program.inputs)} inputs and {len(program.outputs)} "
                         "outputs; accuracy is of networks with one of each")
-    shape = program.tensors[program.outputs[0].tensor].layout.shape[1:]
+    shape = program.tensors[program.outputs[0].tensor].kind.shape[1:]
     if shape[1:] != (1, 1) or shape[0] < 2:
         raise KcnnError(f"{where}: its output has the shape (N, {', '.join(map(str, shape))}), "
                         "which tells no class; give a network that ends with one number a class")
@@ -168,7 +168,7 @@ def _labelled(program: Program, names: Names, data: Data, labels: Array | None,
 
 def _check_images(program: Program, x: Floats, y: Ints, where: str) -> None:
     """Images of the network's shape and classes."""
-    shape = program.tensors[program.inputs[0].tensor].layout.shape[1:]
+    shape = program.tensors[program.inputs[0].tensor].kind.shape[1:]
     if x.shape[1:] != shape:
         raise KcnnError(f"{where}: the images have the shape {x.shape}, but the network takes "
                         f"(N, {', '.join(map(str, shape))})")
@@ -179,4 +179,4 @@ def _check_images(program: Program, x: Floats, y: Ints, where: str) -> None:
 
 
 def _class_count(program: Program) -> int:
-    return program.tensors[program.outputs[0].tensor].layout.channels
+    return program.tensors[program.outputs[0].tensor].kind.channels

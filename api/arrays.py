@@ -99,7 +99,7 @@ def inputs(found: Given, program: Program, take: Take | None = None) -> list[Flo
         raise KcnnError(f"{found.where}: the inputs have different numbers of images; give as many "
                         "of each")
     for port, array in zip(program.inputs, arrays, strict=True):
-        wanted = program.tensors[port.tensor].layout.shape[1:]
+        wanted = program.tensors[port.tensor].kind.shape[1:]
         if array.shape[1:] != wanted:
             raise KcnnError(f"{found.where}: input {port.name!r} has the shape {array.shape}, but "
                             f"the network takes (N, {', '.join(map(str, wanted))})")

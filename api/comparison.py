@@ -76,8 +76,7 @@ class Comparison(OfImages):
         return entry if found is None else entry | found.to_json()
 
     def _elements(self, tensor: int) -> int:
-        layout = self.program.tensors[tensor].layout
-        return layout.planes * math.prod(layout.shape)
+        return self.program.tensors[tensor].kind.size
 
     def _fidelity(self, tensor: int) -> Fidelity | None:
         return next((row for row in self.fidelities if row.tensor == tensor), None)

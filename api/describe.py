@@ -37,15 +37,15 @@ def describe(program: Program, size: int) -> dict[str, Any]:
 
 
 def _port(program: Program, port: Port) -> dict[str, Any]:
-    layout = program.tensors[port.tensor].layout
-    return {"name": port.name, "shape": list(layout.shape), "planes": layout.planes}
+    kind = program.tensors[port.tensor].kind
+    return {"name": port.name, "shape": list(kind.shape), "planes": kind.planes}
 
 
 def _layer(program: Program, layer: Layer) -> dict[str, Any]:
     stored = len(layer.taps.source)
     return {
         "name": layer.name, "kind": layer.kind,
-        "output": list(program.tensors[layer.output].layout.shape),
+        "output": list(program.tensors[layer.output].kind.shape),
         "clusters": len(layer.taps.cluster_factor), "taps": stored,
         "issued": sum(figures.issued_taps(program, figures.run_of(program, index))
                       for index in layer.runs),

@@ -54,7 +54,7 @@ def graph_of(network: Model, spec: str, program: Program) -> Graph:
     shapes = {node.name: node.shape for node in graph}
     named = nodes(program)
     for tensor, name in named.items():
-        shape = program.tensors[tensor].layout.shape[1:]
+        shape = program.tensors[tensor].kind.shape[1:]
         if shapes.get(name) != shape:
             found = (f"its tensor {name!r} has the shape {shapes[name]}, the binary's {shape}"
                      if name in shapes else f"it has no tensor {name!r}, but the binary has")

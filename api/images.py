@@ -91,7 +91,7 @@ def take(where: str, program: Program, names: Names, preprocessed: bool,
 
 
 def _kept(kept: Affine, images: NDArray[Any], program: Program, where: str, names: Names) -> Floats:
-    wanted = kept.takes(program.tensors[program.inputs[0].tensor].layout.shape[1:])
+    wanted = kept.takes(program.tensors[program.inputs[0].tensor].kind.shape[1:])
     if images.shape[1:] != wanted:
         raise KcnnError(f"{where}: the images have the shape {images.shape}, but the network's "
                         f"preprocess takes (N, {', '.join(map(str, wanted))}); give those, or data "

@@ -113,7 +113,7 @@ class Net(Shown):
         """Cycles, taps and utilisation of every layer, and where its clocks go; the image does not
         matter."""
         engines.check_names([engine])
-        inputs = [np.zeros(self.program.tensors[port.tensor].layout.shape, np.float32)
+        inputs = [np.zeros(self.program.tensors[port.tensor].kind.shape, np.float32)
                   for port in self.program.inputs]
         return self._execution(inputs, engine, memory_seed, None, figures.CLOCK, silent, False)
 
@@ -152,7 +152,7 @@ class Net(Shown):
                            advice if comparing else "")
 
     def _golden(self, network: Network, trust: bool) -> Model:
-        shape = self.program.tensors[self.program.inputs[0].tensor].layout.shape[1:]
+        shape = self.program.tensors[self.program.inputs[0].tensor].kind.shape[1:]
         return models.fitted(models.load(network, trust=trust), network, shape)
 
     def _execution(self, inputs: list[images.Floats], engine: str, seed: int | None,

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from . import effects, fixed, hazards, reference, tables
 from .errors import FormatError
 from .isa import UNIT_BYTES, Fill, Instruction, Load, Mode, Run, Store
-from .layout import Layout
+from .kind import Kind
 from .program import Layer, Piece, Program
 
 Ints = NDArray[np.int64]
@@ -100,11 +100,11 @@ class Agreement:
     # ---- transfers ----------------------------------------------------------------------------
     def _load(self, index: int, ins: Load) -> None:
         tensor = _port(self.program, index, ins)
-        self.cells[self._rows(ins)] = self.program.tensors[tensor].layout.pad
+        self.cells[self._rows(ins)] = self.program.tensors[tensor].kind.pad
         self.cells[self._addresses(tensor)] = TENSOR + tensor
 
     def _addresses(self, tensor: int) -> Ints:
-        return self.program.tensors[tensor].layout.addresses(self.memory)
+        return self.program.tensors[tensor].addresses(self.program.config)
 
     def _store(self, index: int, ins: Store) -> None:
         tensor = _port(self.program, index, ins)
@@ -128,21 +128,21 @@ class Agreement:
 
     def _outputs(self, layer: Layer, ins: Run, cells: Ints) -> _Outputs:
         """What the RUN writes into `cells` (channels, digits, images, height, width)."""
-        layout = self.program.tensors[layer.output].layout
+        kind = self.program.tensors[layer.output].kind
         index = np.full(self.memory, FOREIGN, np.int64)
         where = self._addresses(layer.output).ravel()
         index[where] = np.arange(where.size)
         elements = index[cells]
         _require(bool((elements >= 0).all()), "an output lies outside its tensor in the writes")
-        size = layout.height * layout.width
-        n, k, rest = (elements[0, 0] // (layout.channels * size),
-                      elements[0, 0] // size % layout.channels, elements[0, 0] % size)
-        y, x = rest // layout.width, rest % layout.width
+        size = kind.height * kind.width
+        n, k, rest = (elements[0, 0] // (kind.channels * size),
+                      elements[0, 0] // size % kind.channels, elements[0, 0] % size)
+        y, x = rest // kind.width, rest % kind.width
         first = int(k.ravel()[0])
         outputs = _Outputs(first, n[:, :1], y[:1, :, :1], x[:1, :1])
-        steps = (np.arange(ins.digits)[:, None, None, None] * _size(layout)
+        steps = (np.arange(ins.digits)[:, None, None, None] * _size(kind)
                  + np.arange(ins.channels)[:, None, None, None, None] * size)
-        straight = ((outputs.n * layout.channels + first) * size + outputs.y * layout.width
+        straight = ((outputs.n * kind.channels + first) * size + outputs.y * kind.width
                     + outputs.x)
         _require(bool((elements == straight + steps).all()),
                  "outputs are in another order in the writes")
@@ -157,10 +157,10 @@ class Agreement:
         if self.pads[0] != number:
             self.pads = number, _pads(self.program, layer)
         for source, pads in zip(layer.sources, self.pads[1], strict=True):
-            layout = self.program.tensors[source.tensor].layout
+            kind = self.program.tensors[source.tensor].kind
             whole = self.cells[self._addresses(source.tensor)] == TENSOR + source.tensor
             _require(bool(whole.all()), "a source is not complete in the reads")
-            _require(bool((self.cells[pads] == layout.pad).all()),
+            _require(bool((self.cells[pads] == kind.pad).all()),
                      "cells around a source hold no pads in the reads")
 
 
@@ -178,12 +178,11 @@ def _refused(index: int, ins: Load | Store | Run, sentence: str) -> FormatError:
 
 
 def _elements(program: Program, tensor: int) -> int:
-    layout = program.tensors[tensor].layout
-    return layout.planes * _size(layout)
+    return program.tensors[tensor].kind.size
 
 
-def _size(layout: Layout) -> int:
-    return layout.images * layout.channels * layout.height * layout.width
+def _size(kind: Kind) -> int:
+    return kind.images * kind.channels * kind.height * kind.width
 
 
 def _owners(program: Program) -> dict[int, int]:
@@ -213,7 +212,7 @@ def _port(program: Program, index: int, ins: Load | Store) -> int:
 
 # ---- numbers ---------------------------------------------------------------------------------
 def _same_operands(program: Program, layer: Layer, ins: Run) -> None:
-    order = program.tensors[layer.sources[0].tensor].layout.order
+    order = program.tensors[layer.sources[0].tensor].kind.order
     wanted = {"mode": layer.mode, "shift": layer.shift // 2, "digits": layer.digits,
               "radix_width": layer.radix_width,
               "order": order if layer.mode == Mode.PASS else 0}
@@ -251,12 +250,6 @@ def _same_thresholds(layer: Layer, found: hazards.Operands) -> None:
 
 
 # ---- taps ------------------------------------------------------------------------------------
-def _offset(layout: Layout, y: Ints, x: Ints) -> Ints:
-    """Address of (y, x) relative to (0, 0), also where that is outside the tensor."""
-    return (y // layout.split * layout.row + y % layout.split * layout.phase_y
-            + x // layout.split * layout.column + x % layout.split * layout.phase_x)
-
-
 def _same_steps(program: Program, layer: Layer, number: int, ins: Run, outputs: _Outputs) -> None:
     """From position to position every tap moves in the memory as it does in the source."""
     source = layer.sources[number]
@@ -268,8 +261,8 @@ def _same_steps(program: Program, layer: Layer, number: int, ins: Run, outputs: 
     images = outputs.n[:, 0, 0] * layout.image
     for moves, step in (
             (images, ins.image_rows * ins.pitch),
-            (_offset(layout, y * source.stride_y + down, zero), ins.pitch),
-            (_offset(layout, zero, x * source.stride_x + across)
+            (layout.offset(y * source.stride_y + down, zero), ins.pitch),
+            (layout.offset(zero, x * source.stride_x + across)
              + outputs.n[0, 0] * layout.image, 1)):
         late = moves - np.arange(moves.shape[-1]) * step
         _require(bool(((late - late[..., :1]) % memory == 0).all()),
@@ -318,7 +311,7 @@ def _reads(program: Program, layer: Layer, part: slice, outputs: _Outputs,
         layout = program.tensors[source.tensor].layout
         y = int(outputs.y[0, 0, 0]) * source.stride_y + taps.dy[at]
         x = int(outputs.x[0, 0, 0]) * source.stride_x + taps.dx[at]
-        cells[mine] = (layout.base + int(outputs.n[0, 0, 0]) * layout.image + _offset(layout, y, x)
+        cells[mine] = (layout.base + int(outputs.n[0, 0, 0]) * layout.image + layout.offset(y, x)
                        + taps.channel[at] * layout.channel + taps.plane[at] * layout.plane)
         fits[mine] = _fitting(program, layer, source.tensor, found.decode)[taps.plane[at]]
     return cells, fits
@@ -326,13 +319,13 @@ def _reads(program: Program, layer: Layer, part: slice, outputs: _Outputs,
 
 def _fitting(program: Program, layer: Layer, tensor: int, decode: Ints) -> Ints:
     """For every plane of a tensor a bit for each decode pair that holds its values: (planes,)."""
-    code_bits, layout = program.config.code_bits, program.tensors[tensor].layout
+    code_bits, kind = program.config.code_bits, program.tensors[tensor].kind
     values = reference.decode_tables(program, tensor)
     occurs = np.ones(values.shape, bool)
     if layer.op == "max":
-        values = fixed.rank(np.arange(1 << code_bits), layout.order, code_bits)[None]
-    elif layout.bits:
-        occurs = _occurring(layout.planes, layout.bits, code_bits)
+        values = fixed.rank(np.arange(1 << code_bits), kind.order, code_bits)[None]
+    elif kind.bits:
+        occurs = _occurring(kind.planes, kind.bits, code_bits)
     same = (decode[:, None] == tables.decode(values)) | ~occurs
     return same.all(axis=-1).T @ (1 << np.arange(len(decode)))
 
@@ -352,18 +345,18 @@ def _occurring(planes: int, bits: int, code_bits: int) -> NDArray[np.bool_]:
 def _pads(program: Program, layer: Layer) -> list[Ints]:
     """For every source the cells outside its elements that taps of the layer reach."""
     memory = program.config.memory_codes
-    _, _, rows, columns = program.tensors[layer.output].layout.shape
+    _, _, rows, columns = program.tensors[layer.output].kind.shape
     found = []
     for number, source in enumerate(layer.sources):
-        layout = program.tensors[source.tensor].layout
+        kind, layout = program.tensors[source.tensor].kind, program.tensors[source.tensor].layout
         mine = layer.taps.source == number
         y = _lines(layer.taps.dy[mine], rows, source.stride_y)
         x = _lines(layer.taps.dx[mine], columns, source.stride_x)
-        outside = (((y < 0) | (y >= layout.height))[:, None] | (x < 0) | (x >= layout.width))
+        outside = (((y < 0) | (y >= kind.height))[:, None] | (x < 0) | (x >= kind.width))
         at, to = np.nonzero(outside)
-        cells = layout.base + _offset(layout, y[at], x[to])
-        for count, step in ((layout.images, layout.image), (layout.channels, layout.channel),
-                            (layout.planes, layout.plane)):
+        cells = layout.base + layout.offset(y[at], x[to])
+        for count, step in ((kind.images, layout.image), (kind.channels, layout.channel),
+                            (kind.planes, layout.plane)):
             cells = cells + np.arange(count).reshape(-1, *[1] * cells.ndim) * step
         found.append(cells.ravel() % memory)
     return found

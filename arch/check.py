@@ -7,7 +7,7 @@ streams of RUNs, ports, the layer table, dependency tokens, every access to memo
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,14 @@ from . import agree, effects, fixed, hazards, isa, names, order, parse, stream, 
 from .config import Config
 from .errors import ConfigError, FormatError
 from .isa import End, Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
+from .kind import Kind
 from .layers import check_layers
+from .layout import Layout
 from .program import ALIGN, Port, Program, Tensor, align
 
 Ints = NDArray[np.int64]
 EXTERNAL_BYTES = 1 << 32
+WIDE = "a number of its layout has more than 32 bits"
 # inputs and outputs are as large as the activation memory at most; so many of it lie behind tables
 ROOM = 4
 # zero bytes that may follow a stream's last END
@@ -298,40 +301,57 @@ def _check_memory(program: Program) -> None:
 
 
 def _check_tensor(config: Config, tensor: Tensor) -> None:
-    layout, place = tensor.layout, f"tensor {tensor.name!r}"
-    sizes = (*layout.shape, layout.planes, layout.rows, layout.split)
-    cells = layout.rows * config.row_codes
-    for holds, sentence in (
-        (max(map(abs, vars(layout).values())) < 1 << 31,
-         "a number of its layout has more than 32 bits"),
-        (min(sizes) >= 1, "a size of its layout is below 1"),
+    name = f"tensor {tensor.name!r}"
+    for holds, sentence in (*_kind_rules(config, tensor.kind),
+                            *_layout_rules(config, tensor.kind, tensor.layout)):
+        _refuse_unless(holds, name, sentence)
+    layout = tensor.layout
+    at = (tensor.addresses(config).ravel()
+          - layout.first_row * config.row_codes) % config.memory_codes
+    _refuse_unless(int(at.max()) < layout.rows * config.row_codes, name,
+                   "an element lies outside its rows")
+    _refuse_unless(int(np.bincount(at).max()) == 1, name, "two elements share an address")
+
+
+def _kind_rules(config: Config, kind: Kind) -> Rules:
+    numbers = (*kind.codes, kind.bits, kind.pad, kind.order)
+    return [
+        (_narrow(numbers), WIDE),
+        (min(kind.codes) >= 1, "a size of its layout is below 1"),
+        (kind.planes <= 4, "more than 4 planes or a split above 4"),
+        (0 <= kind.pad < config.codes and 0 <= kind.order < config.codes,
+         "pad or order is no code"),
+        (SCALES[0] <= kind.scale <= SCALES[1],
+         f"scale={kind.scale} must be from {SCALES[0]:.3g} to {SCALES[1]:.3g}"),
+        (_values_fit(config, kind),
+         f"it needs {config.codes} values of {config.value_bits} bits and one plane, or radix "
+         "planes that hold its bits and pad code 0"),
+    ]
+
+
+def _layout_rules(config: Config, kind: Kind, layout: Layout) -> Rules:
+    return [
+        (_narrow(vars(layout).values()), WIDE),
+        (min(layout.rows, layout.split) >= 1, "a size of its layout is below 1"),
         (layout.first_row >= 0 and layout.first_row + layout.rows <= config.rows,
          f"rows {layout.first_row} to {layout.first_row + layout.rows} are not in the memory's "
          f"{config.rows} rows"),
-        (layout.planes <= 4 and layout.split <= 4, "more than 4 planes or a split above 4"),
-        (0 <= layout.pad < config.codes and 0 <= layout.order < config.codes,
-         "pad or order is no code"),
-        (SCALES[0] <= tensor.scale <= SCALES[1],
-         f"scale={tensor.scale} must be from {SCALES[0]:.3g} to {SCALES[1]:.3g}"),
-        (_values_fit(config, tensor),
-         f"it needs {config.codes} values of {config.value_bits} bits and one plane, or radix "
-         "planes that hold its bits and pad code 0"),
-        (math.prod(layout.shape) * layout.planes <= cells,
+        (layout.split <= 4, "more than 4 planes or a split above 4"),
+        (kind.size <= layout.rows * config.row_codes,
          f"its elements do not fit its {layout.rows} rows"),
-    ):
-        _refuse_unless(holds, place, sentence)
-    at = (layout.addresses(config.memory_codes).ravel()
-          - layout.first_row * config.row_codes) % config.memory_codes
-    _refuse_unless(int(at.max()) < cells, place, "an element lies outside its rows")
-    _refuse_unless(int(np.bincount(at).max()) == 1, place, "two elements share an address")
+    ]
 
 
-def _values_fit(config: Config, tensor: Tensor) -> bool:
-    layout, values = tensor.layout, np.array(tensor.values, np.int64)
+def _narrow(numbers: Iterable[int]) -> bool:
+    return max(map(abs, numbers)) < 1 << 31
+
+
+def _values_fit(config: Config, kind: Kind) -> bool:
+    values = np.array(kind.values, np.int64)
     if values.size:
-        return (values.size == config.codes and layout.planes == 1 and layout.bits == 0
+        return (values.size == config.codes and kind.planes == 1 and kind.bits == 0
                 and bool((values == fixed.saturate(values, config.value_bits)).all()))
-    return 2 <= layout.bits <= layout.planes * config.code_bits and layout.pad == 0
+    return 2 <= kind.bits <= kind.planes * config.code_bits and kind.pad == 0
 
 
 def _check_ports(program: Program) -> None:
@@ -347,10 +367,10 @@ def _check_port(program: Program, port: Port, kind: type[Load] | type[Store],
     place = f"{'input' if kind is Load else 'output'} {port.name!r}"
     _refuse_unless(0 <= port.tensor < len(program.tensors), place,
                    f"tensor {port.tensor} does not exist")
-    layout = program.tensors[port.tensor].layout
+    layout, images = program.tensors[port.tensor].layout, program.tensors[port.tensor].kind.images
     end = port.address + layout.rows * program.config.row_bytes
-    _refuse_unless(layout.images == program.batch, place,
-                   f"it has {layout.images} images, the first input {program.batch}")
+    _refuse_unless(images == program.batch, place,
+                   f"it has {images} images, the first input {program.batch}")
     _refuse_unless(port.address % isa.UNIT_BYTES == 0 and program.data_base <= port.address
                    and end <= program.memory_bytes, place,
                    f"address={port.address} must be a multiple of 16 and its rows lie from "

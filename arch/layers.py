@@ -65,9 +65,9 @@ def _shape_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
     taps = layer.taps
     names = ("source", "channel", "plane", "dy", "dx", "negative")
     return [
-        (len(taps.channel_clusters) - 1 == program.tensors[layer.output].layout.channels,
+        (len(taps.channel_clusters) - 1 == program.tensors[layer.output].kind.channels,
          f"channel_clusters has {len(taps.channel_clusters)} entries for the "
-         f"{program.tensors[layer.output].layout.channels} channels of its output"),
+         f"{program.tensors[layer.output].kind.channels} channels of its output"),
         (_counts_up(taps.channel_clusters, len(taps.cluster_factor)),
          "channel_clusters does not count clusters"),
         (len(taps.cluster_taps) == len(taps.cluster_factor) + 1
@@ -86,14 +86,14 @@ def _tap_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
     taps, config = layer.taps, program.config
     if not _within(taps.source, len(layer.sources)):
         return [(False, "a tap names a source that it does not have")]
-    layouts = [program.tensors[s.tensor].layout for s in layer.sources]
-    channels = np.array([layout.channels for layout in layouts])[taps.source]
-    planes = np.array([layout.planes for layout in layouts])[taps.source]
+    kinds = [program.tensors[s.tensor].kind for s in layer.sources]
+    channels = np.array([kind.channels for kind in kinds])[taps.source]
+    planes = np.array([kind.planes for kind in kinds])[taps.source]
     return [
         (_within(taps.channel, channels), "a tap names a channel that its source does not have"),
         (_within(taps.plane, planes), "a tap names a plane that its source does not have"),
         (_within(taps.negative, 2), "negative is not 0 or 1"),
-        (max(_cells(program, layer, i) for i in range(len(layouts))) <= REACH * config.memory_codes,
+        (max(_cells(program, layer, i) for i in range(len(kinds))) <= REACH * config.memory_codes,
          "a tap lies further outside its source than the pads of any memory"),
         (bool((taps.cluster_factor
                == fixed.saturate(taps.cluster_factor, config.factor_bits)).all()),
@@ -110,12 +110,12 @@ def _tap_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
 def _cells(program: Program, layer: Layer, number: int) -> int:
     """Numbers in a source with what taps read around it."""
     source, taps = layer.sources[number], layer.taps
-    layout = program.tensors[source.tensor].layout
-    _, _, rows, columns = program.tensors[layer.output].layout.shape
-    cells = layout.planes * layout.images * layout.channels
+    kind = program.tensors[source.tensor].kind
+    _, _, rows, columns = program.tensors[layer.output].kind.shape
+    cells = kind.planes * kind.images * kind.channels
     mine = taps.source == number
-    for offsets, count, stride, size in ((taps.dy[mine], rows, source.stride_y, layout.height),
-                                         (taps.dx[mine], columns, source.stride_x, layout.width)):
+    for offsets, count, stride, size in ((taps.dy[mine], rows, source.stride_y, kind.height),
+                                         (taps.dx[mine], columns, source.stride_x, kind.width)):
         cells *= size + sum(reach(offsets, count, stride, size))
     return cells
 
@@ -127,17 +127,17 @@ def _within(values: Ints, limit: Ints | int) -> bool:
 def _one_plane_each(program: Program, layer: Layer, taps: Taps) -> bool:
     tensors = [program.tensors[s.tensor] for s in layer.sources]
     counts = np.diff(taps.cluster_taps[taps.channel_clusters])
-    return (bool((counts > 0).all()) and all(tensor.values for tensor in tensors)
-            and len({tensor.layout.order for tensor in tensors}) == 1)
+    return (bool((counts > 0).all()) and all(tensor.kind.values for tensor in tensors)
+            and len({tensor.kind.order for tensor in tensors}) == 1)
 
 
 def _piece_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
     if layer.op == "max":
         return [(not layer.pieces, "a maximum is not requantized, so it has no pieces")]
-    layout = program.tensors[layer.output].layout
-    covered = np.zeros((layout.height, layout.width), np.int64)
+    kind = program.tensors[layer.output].kind
+    covered = np.zeros((kind.height, kind.width), np.int64)
     inside = all(min(p.y, p.x) >= 0 and min(p.height, p.width) >= 1
-                 and p.y + p.height <= layout.height and p.x + p.width <= layout.width
+                 and p.y + p.height <= kind.height and p.x + p.width <= kind.width
                  for p in layer.pieces)
     for piece in layer.pieces if inside else ():
         covered[piece.y:piece.y + piece.height, piece.x:piece.x + piece.width] += 1
@@ -145,7 +145,7 @@ def _piece_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
     biases = np.array([b for p in layer.pieces for b in p.bias], np.int64)
     return [
         (inside and bool((covered == 1).all()), "its pieces do not cover the output once"),
-        (all(len(p.scale) == len(p.bias) == layout.channels for p in layer.pieces),
+        (all(len(p.scale) == len(p.bias) == kind.channels for p in layer.pieces),
          "a piece needs one scale and bias for each channel"),
         (_within(scales, 1 << fixed.SCALE_BITS), f"a scale has more than {fixed.SCALE_BITS} bits"),
         (_within(biases + (1 << fixed.BIAS_BITS - 1), 1 << fixed.BIAS_BITS),
@@ -157,11 +157,11 @@ def _result_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
     codes = program.config.codes
     output = program.tensors[layer.output]
     if layer.mode == Mode.RADIX:
-        return [((layer.digits, layer.radix_width) == (output.layout.planes, output.layout.bits),
+        return [((layer.digits, layer.radix_width) == (output.kind.planes, output.kind.bits),
                  f"digits={layer.digits} radix_width={layer.radix_width} are not those of its "
                  "output")]
     plain: Rules = [
-        (bool(output.values), "its output has no codebook"),
+        (bool(output.kind.values), "its output has no codebook"),
         ((layer.digits, layer.radix_width) == (1, 0), "digits and radix_width are for RADIX")]
     if layer.mode == Mode.PASS:
         return plain

@@ -1,4 +1,4 @@
-"""Where a tensor's elements lie in the activation memory, and its image in external memory."""
+"""How the elements of a part of a tensor lie in a memory, and codes as bytes of external memory."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .config import Config
+from .kind import Shape
 
 Ints = NDArray[np.int64]
 
 
 @dataclasses.dataclass(frozen=True)
 class Layout:
-    """Placement of one tensor. Addresses are code addresses, modulo the memory's size.
+    """Distances from element to element. Addresses are code addresses.
 
     Element (n, c, y, x) of digit plane j lies at
     base + n*image + c*channel + j*plane + (y div split)*row + (x div split)*column
@@ -24,10 +25,6 @@ class Layout:
     base: int                 # address of element (0, 0, 0, 0) of plane 0
     first_row: int            # the allocation: first memory row (2P codes) and number of rows
     rows: int
-    images: int               # N
-    channels: int             # C
-    height: int               # H
-    width: int                # W
     channel: int              # strides
     plane: int
     image: int
@@ -36,27 +33,19 @@ class Layout:
     split: int = 1            # s: phase planes in each direction
     phase_y: int = 0
     phase_x: int = 0
-    planes: int = 1           # radix planes; 1 also for a tensor of codes
-    bits: int = 0             # w of a radix tensor, 0 for a tensor of codes
-    pad: int = 0              # code of the cells around the elements
-    order: int = 0            # number of codes below zero
 
-    @property
-    def shape(self) -> tuple[int, int, int, int]:
-        """(N, C, H, W)."""
-        return self.images, self.channels, self.height, self.width
+    def offset(self, y: Ints | int, x: Ints | int) -> Ints:
+        """Address of (y, x) relative to (0, 0); pads included, so it may be negative."""
+        return (np.floor_divide(y, self.split) * self.row
+                + np.mod(y, self.split) * self.phase_y
+                + np.floor_divide(x, self.split) * self.column
+                + np.mod(x, self.split) * self.phase_x)
 
-    def addresses(self, memory_codes: int) -> Ints:
-        """Code address of every element: int64 (planes, N, C, H, W)."""
-        y, x = np.arange(self.height), np.arange(self.width)
-        rows = (y // self.split) * self.row + (y % self.split) * self.phase_y
-        columns = (x // self.split) * self.column + (x % self.split) * self.phase_x
-        out = (self.base
-               + np.arange(self.planes)[:, None, None, None, None] * self.plane
-               + np.arange(self.images)[:, None, None, None] * self.image
-               + np.arange(self.channels)[:, None, None] * self.channel
-               + rows[:, None] + columns)
-        return out.astype(np.int64) % memory_codes
+    def addresses(self, shape: Shape) -> Ints:
+        """Code address of every element: int64 (planes, N, C, H, W), not yet modulo the memory."""
+        plane, image, channel, y, x = np.ogrid[tuple(map(slice, shape))]
+        return (self.base + plane * self.plane + image * self.image + channel * self.channel
+                + self.offset(y, x)).astype(np.int64)
 
 
 def pack(codes: Ints, config: Config) -> NDArray[np.uint8]:
@@ -72,23 +61,3 @@ def unpack(data: NDArray[np.uint8], config: Config) -> Ints:
     if config.codes_per_byte == 1:
         return data.astype(np.int64)
     return np.stack([data & 15, data >> 4], axis=1).astype(np.int64).ravel()
-
-
-def to_image(codes: Ints, layout: Layout, config: Config) -> NDArray[np.uint8]:
-    """External-memory image of a tensor's allocation, pads included.
-
-    codes: (planes, N, C, H, W). Returns uint8 of layout.rows * config.row_bytes.
-    """
-    cells = np.full(layout.rows * config.row_codes, layout.pad, np.int64)
-    cells[_within(layout, config)] = codes
-    return pack(cells, config)
-
-
-def from_image(data: NDArray[np.uint8], layout: Layout, config: Config) -> Ints:
-    """Inverse of `to_image`: codes of shape (planes, N, C, H, W)."""
-    return unpack(data, config)[_within(layout, config)]
-
-
-def _within(layout: Layout, config: Config) -> Ints:
-    at = layout.addresses(config.memory_codes) - layout.first_row * config.row_codes
-    return at % config.memory_codes

@@ -50,7 +50,7 @@ def _row(program: Program, layer: Layer, clocks: LayerClocks, runs: list[RunCloc
     taps = sum(run.taps + run.null_taps for run in runs)
     issued = taps + sum(run.multiplier for run in runs)
     shares = dataclasses.asdict(clocks)
-    return (layer.name, len(layer.runs), program.tensors[layer.output].layout.channels,
+    return (layer.name, len(layer.runs), program.tensors[layer.output].kind.channels,
             passes, *(round(total / passes, 1) for total in (taps, issued, drained)),
             clocks.cycles, *(sum(shares[cause] for cause, bound in BOUNDS.items() if bound == name)
                              for name in CAUSES), clocks.bound)

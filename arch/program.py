@@ -15,8 +15,11 @@ from numpy.typing import NDArray
 
 from . import isa
 from .config import Config
-from .layout import Layout, to_image
+from .errors import FormatError
+from .kind import Kind
+from .layout import Layout
 from .meta import Meta
+from .place import Place, image
 
 Ints = NDArray[np.int64]
 ALIGN = 64
@@ -24,16 +27,23 @@ ALIGN = 64
 
 @dataclasses.dataclass(frozen=True)
 class Tensor:
-    """A value between layers. real value = scale * integer value.
-
-    Codes: values[code] is the integer value (2^AB entries). Radix: values is empty, the integer is
-    fixed.radix_value of its planes.
-    """
+    """A value between layers: what it is, and where its parts lie."""
 
     name: str
-    layout: Layout
-    scale: float
-    values: tuple[int, ...] = ()
+    kind: Kind
+    places: tuple[Place, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        """How all of it lies in the activation memory; FormatError where it does not."""
+        if len(self.places) == 1 and self.places[0].whole:
+            return self.places[0].layout
+        raise FormatError(f"tensor {self.name!r} lies in {len(self.places)} places, one that holds "
+                          "all of it in the activation memory was expected; recompile the network")
+
+    def addresses(self, config: Config) -> Ints:
+        """Code address of every element in the activation memory: int64 (planes, N, C, H, W)."""
+        return self.layout.addresses(self.kind.codes) % config.memory_codes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +146,7 @@ class Program:
     @property
     def batch(self) -> int:
         """N, images computed at once."""
-        return self.tensors[self.inputs[0].tensor].layout.images
+        return self.tensors[self.inputs[0].tensor].kind.images
 
     @functools.cached_property
     def stream_base(self) -> int:
@@ -167,8 +177,9 @@ def memory_image(program: Program, inputs: Sequence[Ints]) -> NDArray[np.uint8]:
                      (program.table_base, program.tables)):
         memory[at:at + len(data)] = np.frombuffer(data, np.uint8)
     for port, codes in zip(program.inputs, inputs, strict=True):
-        image = to_image(codes, program.tensors[port.tensor].layout, program.config)
-        memory[port.address:port.address + len(image)] = image
+        tensor = program.tensors[port.tensor]
+        rows = image(codes, tensor.kind, tensor.layout, program.config)
+        memory[port.address:port.address + len(rows)] = rows
     return memory
 
 
@@ -176,9 +187,16 @@ def completed_by(program: Program) -> dict[int, int]:
     """Tensor -> instruction after which it is complete (LOAD of an input, last RUN)."""
     done = {}
     for port in program.inputs:
-        row = program.tensors[port.tensor].layout.first_row
-        done[port.tensor] = next(i for i, ins in enumerate(program.instructions)
-                                 if isinstance(ins, isa.Load) and ins.row == row)
+        done[port.tensor] = _loaded_by(program, program.tensors[port.tensor])
     for layer in program.layers:
         done[layer.output] = max(layer.runs)
     return done
+
+
+def _loaded_by(program: Program, tensor: Tensor) -> int:
+    parts = [place.since for place in tensor.places if place.since >= 0]
+    if parts:
+        return max(parts)
+    row = tensor.layout.first_row
+    return next(i for i, ins in enumerate(program.instructions)
+                if isinstance(ins, isa.Load) and ins.row == row)

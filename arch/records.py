@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,20 @@ from numpy.typing import NDArray
 
 from . import names
 from .errors import FormatError
+from .kind import Kind
 from .layout import Layout
+from .place import Place
 from .program import Layer, Piece, Port, Source, Taps, Tensor
 
 Ints = NDArray[np.int64]
 Put = Callable[[Ints], Any]
 Take = Callable[[Any], Ints]
 
-LAYOUT_FIELDS = tuple(f.name for f in dataclasses.fields(Layout))
+# what a tensor is and how it lies, as numbers of one record
+KIND_FIELDS = ("images", "channels", "height", "width", "planes", "bits", "pad", "order")
+LAYOUT_FIELDS = ("base", "first_row", "rows", "images", "channels", "height", "width", "channel",
+                 "plane", "image", "row", "column", "split", "phase_y", "phase_x", "planes", "bits",
+                 "pad", "order")
 # arrays of taps, by their names in files
 TAP_FIELDS = {{"channel_clusters": "channel_runs", "cluster_factor": "run_factor",
                "cluster_taps": "run_taps"}.get(f.name, f.name): f.name
@@ -104,9 +110,23 @@ def _fields(plain: Any, wanted: Sequence[str]) -> dict[str, Any]:
 
 def tensor_to_plain(tensor: Tensor, put: Put) -> dict[str, Any]:
     """Plain form of a tensor."""
-    return {"name": tensor.name, "scale": float(tensor.scale),
-            "values": put(np.array(tensor.values, np.int64)),
-            "layout": {name: int(getattr(tensor.layout, name)) for name in LAYOUT_FIELDS}}
+    return {"name": tensor.name, "scale": float(tensor.kind.scale),
+            "values": put(np.array(tensor.kind.values, np.int64)), "layout": numbers(tensor)}
+
+
+def numbers(tensor: Tensor) -> dict[str, int]:
+    """The fields of a tensor's kind and layout; FormatError for one of several places, which files
+    cannot say."""
+    layout = tensor.layout
+    return {name: int(getattr(tensor.kind if name in KIND_FIELDS else layout, name))
+            for name in LAYOUT_FIELDS}
+
+
+def whole(name: str, fields: Mapping[str, int], scale: float, values: Sequence[int]) -> Tensor:
+    """Inverse of `numbers`: a tensor that lies in the activation memory."""
+    kind = Kind(**{name: fields[name] for name in KIND_FIELDS}, scale=scale, values=tuple(values))
+    layout = Layout(**{name: value for name, value in fields.items() if name not in KIND_FIELDS})
+    return Tensor(name, kind, (Place(layout),))
 
 
 def tensor_from_plain(plain: Any, take: Take) -> Tensor:
@@ -115,8 +135,8 @@ def tensor_from_plain(plain: Any, take: Take) -> Tensor:
     layout = _fields(fields["layout"], LAYOUT_FIELDS)
     if not isinstance(fields["scale"], float):
         raise TypeError(f"scale {names.shown(fields['scale'])} is no real number")
-    return Tensor(_text(fields["name"]), Layout(**{n: _integer(v) for n, v in layout.items()}),
-                  fields["scale"], tuple(take(fields["values"]).tolist()))
+    return whole(_text(fields["name"]), {n: _integer(v) for n, v in layout.items()},
+                 fields["scale"], take(fields["values"]).tolist())
 
 
 def port_to_plain(port: Port) -> dict[str, Any]:

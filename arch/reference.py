@@ -63,15 +63,14 @@ def outputs(program: Program, inputs: Sequence[Ints], at_once: int | None = None
 
 def _numbers(program: Program) -> int:
     """Numbers of one image in all tensors."""
-    layouts = [tensor.layout for tensor in program.tensors]
-    return sum(layout.planes * layout.channels * layout.height * layout.width
-               for layout in layouts)
+    kinds = [tensor.kind for tensor in program.tensors]
+    return sum(kind.planes * kind.channels * kind.height * kind.width for kind in kinds)
 
 
 def _for_images(program: Program, images: int) -> Program:
-    """The same layers on tensors of another number of images, which have no place in a memory."""
+    """The same layers on tensors of another number of images, which lie nowhere."""
     return dataclasses.replace(program, tensors=tuple(
-        dataclasses.replace(tensor, layout=dataclasses.replace(tensor.layout, images=images))
+        dataclasses.replace(tensor, kind=dataclasses.replace(tensor.kind, images=images), places=())
         for tensor in program.tensors))
 
 
@@ -93,8 +92,7 @@ def _start(program: Program, inputs: Sequence[Ints]) -> dict[int, Ints]:
                           "given; give one array of codes for each")
     tensors = {}
     for port, codes in zip(program.inputs, inputs, strict=True):
-        layout = program.tensors[port.tensor].layout
-        wanted = (layout.planes, *layout.shape)
+        wanted = program.tensors[port.tensor].kind.codes
         if np.shape(codes) != wanted:
             raise FormatError(f"input {port.name!r}: codes have the shape {np.shape(codes)}, "
                               f"{wanted} was expected")
@@ -104,11 +102,11 @@ def _start(program: Program, inputs: Sequence[Ints]) -> dict[int, Ints]:
 
 def _layer(program: Program, layer: Layer, tensors: dict[int, Ints]) -> Ints:
     code_bits = program.config.code_bits
-    shape = program.tensors[layer.output].layout.shape
+    shape = program.tensors[layer.output].kind.shape
     if layer.op == "max":
         return _maximum(program, layer, tensors)[None]
     total = _sums(program, layer, tensors, cluster_channels(layer.taps), layer.taps.cluster_factor)
-    planes = program.tensors[layer.output].layout.planes
+    planes = program.tensors[layer.output].kind.planes
     out = np.zeros((planes, *shape), np.int64)
     for piece in layer.pieces:
         area = np.s_[..., piece.y:piece.y + piece.height, piece.x:piece.x + piece.width]
@@ -171,16 +169,16 @@ def _view(program: Program, layer: Layer, index: int, tables: NDArray, tensors: 
           ) -> _View:
     """Source number `index` with tables[plane][code] for codes, pads as far as taps reach."""
     source, taps = layer.sources[index], layer.taps
-    layout = program.tensors[source.tensor].layout
-    _, _, rows, columns = program.tensors[layer.output].layout.shape
+    kind = program.tensors[source.tensor].kind
+    _, _, rows, columns = program.tensors[layer.output].kind.shape
     mine = taps.source == index
-    top, bottom = reach(taps.dy[mine], rows, source.stride_y, layout.height)
-    left, right = reach(taps.dx[mine], columns, source.stride_x, layout.width)
+    top, bottom = reach(taps.dy[mine], rows, source.stride_y, kind.height)
+    left, right = reach(taps.dx[mine], columns, source.stride_x, kind.width)
     planes, images, channels, height, width = tensors[source.tensor].shape
     values = np.empty((planes, images, channels, top + height + bottom, left + width + right),
                       tables.dtype)
     for plane in range(planes):
-        values[plane] = tables[plane, layout.pad]
+        values[plane] = tables[plane, kind.pad]
         values[plane, :, :, top:top + height, left:left + width] = (
             tables[plane][tensors[source.tensor][plane]])
     return _View(values, top, left, source.stride_y, source.stride_x)
@@ -196,12 +194,12 @@ def reach(offsets: Ints, outputs: int, stride: int, size: int) -> tuple[int, int
 
 def decode_tables(program: Program, tensor: int) -> Ints:
     """Integer value of every code of every plane of a tensor: (planes, 2^AB)."""
-    layout, values = program.tensors[tensor].layout, program.tensors[tensor].values
-    if values:
-        return np.array([values], np.int64)
+    kind = program.tensors[tensor].kind
+    if kind.values:
+        return np.array([kind.values], np.int64)
     code_bits = program.config.code_bits
-    return np.stack([fixed.radix_table(plane, layout.planes, code_bits)
-                     for plane in range(layout.planes)])
+    return np.stack([fixed.radix_table(plane, kind.planes, code_bits)
+                     for plane in range(kind.planes)])
 
 
 def _blocks(images: int, rows: int, cells: int) -> Iterator[tuple[slice, int, int]]:
@@ -224,19 +222,19 @@ def _blocks(images: int, rows: int, cells: int) -> Iterator[tuple[slice, int, in
 def _sums(program: Program, layer: Layer, tensors: dict[int, Ints], target: Ints, factor: Ints,
           targets: int | None = None) -> Ints:
     """Sum over clusters r of factor[r] * S_r into target[r]: int64 (N, targets, H, W)."""
-    images, channels, height, width = program.tensors[layer.output].layout.shape
+    images, channels, height, width = program.tensors[layer.output].kind.shape
     out = np.zeros((images, channels if targets is None else targets, height, width), np.int64)
     tables = [decode_tables(program, source.tensor) for source in layer.sources]
     largest = max(int(np.abs(table).max()) for table in tables)
     groups = list(_groups(layer.taps, target, factor, out.shape[1]))
     bound = max((int(np.abs(g.weight).sum(axis=1).max()) for g in groups), default=0) * largest
-    kind = next((kind for kind, exact in EXACT.items() if bound <= exact), np.int64)
-    views = [_view(program, layer, i, table.astype(kind), tensors)
+    real = next((kind for kind, exact in EXACT.items() if bound <= exact), np.int64)
+    views = [_view(program, layer, i, table.astype(real), tensors)
              for i, table in enumerate(tables)]
     for group in groups:
-        weight = group.weight.astype(kind)
+        weight = group.weight.astype(real)
         for part, first, rows in _blocks(images, height, width * len(group.places)):
-            x = _gather(views, group.places, part, first, rows, width, kind)
+            x = _gather(views, group.places, part, first, rows, width, real)
             t = weight @ x.reshape(len(group.places), -1)
             t = t.reshape(len(weight), -1, rows, width).transpose(1, 0, 2, 3)
             out[part, group.targets, first:first + rows] = t
@@ -308,15 +306,15 @@ def _gather(views: Sequence[_View], places: Sequence[tuple[int, int, int, int, i
 def _maximum(program: Program, layer: Layer, tensors: dict[int, Ints]) -> Ints:
     """The code of largest rank of every output: (N, K, H, W)."""
     code_bits = program.config.code_bits
-    shape = program.tensors[layer.output].layout.shape
-    orders = {program.tensors[source.tensor].layout.order for source in layer.sources}
+    shape = program.tensors[layer.output].kind.shape
+    orders = {program.tensors[source.tensor].kind.order for source in layer.sources}
     if len(orders) != 1:
         raise FormatError(f"layer {layer.name!r}: its sources have the orders {sorted(orders)}, "
                           "a maximum needs one; recompile the network")
     order = orders.pop()
     ranks = fixed.rank(np.arange(1 << code_bits), order, code_bits)
     views = [_view(program, layer, i,
-                   np.tile(ranks, (program.tensors[source.tensor].layout.planes, 1)), tensors)
+                   np.tile(ranks, (program.tensors[source.tensor].kind.planes, 1)), tensors)
              for i, source in enumerate(layer.sources)]
     taps, (images, channels, height, width) = layer.taps, shape
     first_tap = taps.cluster_taps[taps.channel_clusters]

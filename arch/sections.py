@@ -3,7 +3,7 @@
 Descriptors, for a host in any language (all little-endian, in this order):
 
     DESCRIPTOR_HEAD      sizes of the machine that a host needs, and the counts of what follows
-    TENSOR[tensors]      the tensors of inputs and outputs; the fields of layout.Layout by name
+    TENSOR[tensors]      the tensors of inputs and outputs; records.LAYOUT_FIELDS by name
     PORT[inputs], PORT[outputs]
     int32[values]        codebooks; values_at and values_count of a tensor count entries
     bytes[names]         UTF-8 names; name_at and name_bytes count bytes
@@ -26,7 +26,6 @@ from numpy.typing import NDArray
 from . import isa, names, records
 from .config import Config
 from .errors import FormatError
-from .layout import Layout
 from .program import Layer, Port, Program, Tensor
 
 Ints = NDArray[np.int64]
@@ -66,11 +65,11 @@ def encode_descriptors(program: Program) -> bytes:
     tensors = np.zeros(len(kept), TENSOR)
     for record, index in zip(tensors, kept, strict=True):
         tensor = program.tensors[index]
-        record["scale"] = tensor.scale
-        for name in records.LAYOUT_FIELDS:
-            record[name] = getattr(tensor.layout, name)
-        record["values_at"], record["values_count"] = len(values), len(tensor.values)
-        values += tensor.values
+        record["scale"] = tensor.kind.scale
+        for name, number in records.numbers(tensor).items():
+            record[name] = number
+        record["values_at"], record["values_count"] = len(values), len(tensor.kind.values)
+        values += tensor.kind.values
         _name(record, tensor.name, text)
     ports = np.zeros(len(program.inputs) + len(program.outputs), PORT)
     for record, port in zip(ports, (*program.inputs, *program.outputs), strict=True):
@@ -139,13 +138,13 @@ def decode_descriptors(data: bytes, where: str
 
 
 def _tensor(record: np.void, values: list[int], text: bytes, where: str) -> Tensor:
-    layout = Layout(**{name: int(record[name]) for name in records.LAYOUT_FIELDS})
+    fields = {name: int(record[name]) for name in records.LAYOUT_FIELDS}
     at, count = int(record["values_at"]), int(record["values_count"])
     if count > CODES_MOST:
         raise FormatError(f"{where}: a tensor has {count} values, a codebook has at most "
                           f"{CODES_MOST}; recompile the network")
-    return Tensor(_name_of(record, text, where), layout, float(record["scale"]),
-                  tuple(values[at:at + count]))
+    return records.whole(_name_of(record, text, where), fields, float(record["scale"]),
+                         values[at:at + count])
 
 
 def _port(record: np.void, text: bytes, where: str) -> Port:

@@ -133,8 +133,8 @@ def _case(network: str, config: Config, batch: int) -> Iterator[tuple[str, str]]
         return
     yield from _sections(kbin.save(program))
     codes = [np.random.default_rng(0).integers(
-        0, config.codes, (layout.planes, *layout.shape)) for layout in
-        (program.tensors[port.tensor].layout for port in program.inputs)]
+        0, config.codes, kind.codes) for kind in
+        (program.tensors[port.tensor].kind for port in program.inputs)]
     for name, model in (("fixed", MemoryModel.fixed(config.latency)),
                         ("random", MemoryModel.random(1))):
         done = machine.simulate(program, memory_image(program, codes), model, trace=True)

@@ -106,7 +106,7 @@ def main() -> None:
         parser.error(f"{arguments.program} is missing; run `make demo` first")
     program = kbin.read(arguments.program)
     rng = np.random.default_rng(0)
-    codes = [host.encode(rng.random(tensor.layout.shape).astype(np.float32), tensor,
+    codes = [host.encode(rng.random(tensor.kind.shape).astype(np.float32), tensor,
                          program.config)
              for tensor in (program.tensors[port.tensor] for port in program.inputs)]
     engines.execute("reference", program, codes, MemoryModel.fixed(0))    # warm up numpy

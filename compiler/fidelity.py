@@ -166,7 +166,7 @@ def _codes(compiled: Compiled, x: Floats) -> NDArray[np.int64]:
 def _real(compiled: Compiled, tensor: int, codes: NDArray[np.int64]) -> Floats:
     program = compiled.program
     whole = host.raw(codes, program.tensors[tensor], program.config)
-    return whole.astype(np.float64) * program.tensors[tensor].scale
+    return whole.astype(np.float64) * program.tensors[tensor].kind.scale
 
 
 # ---- where it is lost ----------------------------------------------------------------------------

@@ -60,6 +60,6 @@ def joined(program: Program, outcomes: Sequence[Outcome], count: int, raw: bool 
     for number, port in enumerate(program.outputs):
         tensor = program.tensors[port.tensor]
         parts = [convert(outcome.outputs[number], tensor, program.config) for outcome in outcomes]
-        shape = tensor.layout.shape[1:dims.get(port.name, 4)]
+        shape = tensor.kind.shape[1:dims.get(port.name, 4)]
         found[port.name] = np.concatenate(parts)[:count].reshape(count, *shape)
     return found

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ..arch.capture import due
 from ..arch.engine import Result
 from ..arch.isa import Unit
 from ..arch.program import Program, completed_by
@@ -97,13 +98,24 @@ def written_in(program: Program, result: Result, tensor: int, element: tuple[int
     """Cycle of the last write to an element until its tensor was complete."""
     if result.writes is None:
         return None
-    config = program.config
-    address = int(program.tensors[tensor].layout.addresses(config.memory_codes)[element])
-    row, cell = divmod(address, config.row_codes)
-    until = int(result.ends[completed_by(program)[tensor]])
+    address, index = _lies(program, tensor, element)
+    row, cell = divmod(address, program.config.row_codes)
+    until = int(result.ends[index])
     writes = result.writes
     hits = (writes.row == row) & writes.mask[:, cell] & (writes.cycle <= until)
     return int(writes.cycle[hits][-1]) if hits.any() else None
+
+
+def _lies(program: Program, tensor: int, element: tuple[int, ...]) -> tuple[int, int]:
+    """Address of an element in the activation memory, and the instruction that completes it."""
+    kind = program.tensors[tensor].kind
+    for index, parts in due(program).items():
+        for number, place in parts:
+            where = np.full(kind.codes, -1, np.int64)
+            where[place.part(kind)] = place.addresses(kind, program.config)
+            if number == tensor and where[element] >= 0:
+                return int(where[element]), index
+    raise AssertionError(f"element {element} of tensor {tensor} lies nowhere")
 
 
 def mistiming(program: Program, base: Result, other: Result) -> Mistiming | None:

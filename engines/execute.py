@@ -13,7 +13,6 @@ from ..arch import reference
 from ..arch.config import Config
 from ..arch.engine import MemoryModel, Result
 from ..arch.errors import ConfigError, KcnnError
-from ..arch.layout import from_image
 from ..arch.program import Program, memory_image
 from ..rtl import toolchain
 
@@ -93,7 +92,8 @@ def outputs(program: Program, memory: NDArray[np.uint8]) -> list[Ints]:
     """Codes of every output port in external memory."""
     found = []
     for port in program.outputs:
-        layout = program.tensors[port.tensor].layout
-        size = layout.rows * program.config.row_bytes
-        found.append(from_image(memory[port.address:port.address + size], layout, program.config))
+        tensor = program.tensors[port.tensor]
+        (place,) = tensor.places
+        found.append(place.moved(port.address, program.config).read(memory, tensor.kind,
+                                                                    program.config))
     return found

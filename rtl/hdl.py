@@ -135,7 +135,8 @@ def _result(program: Program, engine: str, folder: Path, cycles: int, size: int)
     writes = benchfiles.read_writes(folder / benchfiles.WRITES, config)
     starts = stamps(program, _by_unit(cycle, started), engine, "took")
     ends = stamps(program, _by_unit(cycle, ended), engine, "ended")
-    return Result(engine, cycles, memory, starts, ends, tensors_from(program, writes, ends), writes)
+    return Result(engine, cycles, memory, starts, ends,
+                  tensors_from(program, writes, ends, memory), writes)
 
 
 def _by_unit(cycle: Ints, bits: Ints) -> dict[Unit, Ints]:

@@ -137,7 +137,7 @@ class World:
         writes = self.all_writes()
         memory = np.frombuffer(bytes(self.bytes), np.uint8)[:self.size].copy()
         return Result(ENGINE, self.cycles, memory, starts, ends,
-                      tensors_from(program, writes, ends), writes)
+                      tensors_from(program, writes, ends, memory), writes)
 
     def all_writes(self) -> Writes:
         """The activation memory's writes as arrays; codes that the mask leaves out are 0."""

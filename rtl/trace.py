@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arch.capture import due, joined
 from ..arch.engine import Writes
 from ..arch.isa import Unit
-from ..arch.program import Program, completed_by
+from ..arch.program import Program
 from .benchfiles import EngineError
 
 Ints = NDArray[np.int64]
@@ -28,20 +29,24 @@ def stamps(program: Program, marks: dict[Unit, Ints], engine: str, verb: str) ->
     return found
 
 
-def tensors_from(program: Program, writes: Writes, ends: Ints) -> dict[int, Ints]:
+def tensors_from(program: Program, writes: Writes, ends: Ints, external: NDArray[np.uint8]
+                 ) -> dict[int, Ints]:
     """Codes (planes, N, C, H, W) of every tensor when the instruction that completes it ends.
 
-    writes: all writes of the activation memory, in order; ends: end stamps by instruction.
+    writes: all writes of the activation memory, in order; ends: end stamps by instruction;
+    external: external memory behind END.
     """
     config = program.config
     memory = np.zeros(config.memory_codes, np.int64)
-    at, found = 0, {}
-    done = sorted((int(ends[index]), tensor) for tensor, index in completed_by(program).items())
-    for end, tensor in done:
+    at, parts = 0, []
+    for index, places in sorted(due(program).items(), key=lambda item: int(ends[item[0]])):
+        end = int(ends[index])
         until = int(np.searchsorted(writes.cycle, end, side="right"))
         line, cell = np.nonzero(writes.mask[at:until])
         memory[writes.row[at:until][line] * config.row_codes + cell] = (
             writes.codes[at:until][line, cell])       # of a cell's writes the last one stays
         at = until
-        found[tensor] = memory[program.tensors[tensor].layout.addresses(config.memory_codes)]
-    return dict(sorted(found.items()))
+        for tensor, place in places:
+            cells = place.addresses(program.tensors[tensor].kind, config)
+            parts.append(((tensor, place), memory[cells]))
+    return dict(sorted(joined(program, parts, external).items()))

@@ -227,7 +227,7 @@ def _draw_concat(draw: Any, net: Builder, source: str, signed: bool) -> str:
 def random_codes(program: Program, seed: int) -> np.ndarray:
     """Codes (planes, N, C, H, W) for the program's one input."""
     tensor = program.tensors[program.inputs[0].tensor]
-    x = np.random.default_rng(seed).normal(0, 0.6, tensor.layout.shape)
+    x = np.random.default_rng(seed).normal(0, 0.6, tensor.kind.shape)
     return host.encode(x, tensor, program.config)
 
 
@@ -308,7 +308,7 @@ def dense(op: ir.Conv, layer: Layer, channels: int, program: Program
           ) -> tuple[np.ndarray, np.ndarray]:
     """The integer weights as torch wants them, and the factor of the skip tensor per channel."""
     taps = layer.taps
-    counts = [program.tensors[s.tensor].layout.channels for s in layer.sources]
+    counts = [program.tensors[s.tensor].kind.channels for s in layer.sources]
     starts = np.concatenate([[0], np.cumsum(counts)])[:-1]
     run = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
     k = np.repeat(np.arange(len(taps.channel_clusters) - 1), np.diff(taps.channel_clusters))[run]

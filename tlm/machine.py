@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ..arch.capture import Due, due, joined
 from ..arch.engine import MemoryModel
 from ..arch.errors import FormatError
 from ..arch.isa import Instruction, Unit
-from ..arch.program import Program, completed_by, memory_image
+from ..arch.program import Program, memory_image
 from . import channel
 from .compute import ComputeUnit
 from .load import LoadUnit
@@ -31,10 +32,8 @@ class Machine:
         self.external = memory.copy()
         self.memory = ActivationMemory(config, trace)
         self.stamps = Stamps(len(program.instructions))
-        self.captured: dict[int, NDArray[np.int64]] = {}
-        self._completes: dict[int, list[int]] = {}
-        for tensor, index in completed_by(program).items():
-            self._completes.setdefault(index, []).append(tensor)
+        self._captured: list[tuple[Due, NDArray[np.int64]]] = []
+        self._due = due(program)
         port, tables, tokens = Port(model), Tables(config), token_counters()
         self.units = {unit: UnitPort(unit, self.stamps, tokens) for unit in Unit}
         fetch = StreamFetch(config, port, self.external)
@@ -68,10 +67,14 @@ class Machine:
     def _ended(self, unit: UnitPort, index: int, instruction: Instruction) -> None:
         """An instruction is in its last busy cycle: stamp it, capture the tensors it completes."""
         unit.end(index, instruction)
-        for tensor in self._completes.get(index, ()):
-            layout = self._program.tensors[tensor].layout
-            cells = layout.addresses(self._program.config.memory_codes)
-            self.captured[tensor] = self.memory.codes[cells]
+        for tensor, place in self._due.get(index, ()):
+            kind = self._program.tensors[tensor].kind
+            cells = place.addresses(kind, self._program.config)
+            self._captured.append(((tensor, place), self.memory.codes[cells]))
+
+    def tensors(self) -> dict[int, NDArray[np.int64]]:
+        """Codes (planes, N, C, H, W) of every tensor, behind END."""
+        return joined(self._program, self._captured, self.external)
 
 
 def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
@@ -88,7 +91,7 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
     runs = tuple(compute.runs)
     return TlmResult(
         engine="tlm", cycles=cycles, memory=machine.external, starts=machine.stamps.starts,
-        ends=machine.stamps.ends, tensors=machine.captured,
+        ends=machine.stamps.ends, tensors=machine.tensors(),
         writes=machine.memory.trace.writes() if machine.memory.trace else None,
         runs=runs, losses=losses(runs, cycles, compute.fill, unit.lost_tokens,
                                  unit.lost_sequencer))
@@ -97,7 +100,7 @@ def simulate(program: Program, memory: NDArray[np.uint8], model: MemoryModel,
 def cycles(program: Program) -> int:
     """Clocks of a batch with the configuration's fixed memory latency, on inputs of zeros: they do
     not depend on the images."""
-    layouts = [program.tensors[port.tensor].layout for port in program.inputs]
-    codes = [np.zeros((layout.planes, *layout.shape), np.int64) for layout in layouts]
+    codes = [np.zeros(program.tensors[port.tensor].kind.codes, np.int64)
+             for port in program.inputs]
     model = MemoryModel.fixed(program.config.latency)
     return simulate(program, memory_image(program, codes), model).cycles

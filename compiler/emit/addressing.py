@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
 
 import numpy as np
 
 from ...arch.config import Config
-from ...arch.layout import Layout
 from ...arch.program import Layer
 from ..errors import Need, power_of_two
 from ..lower.lowered import Ints
-from ..place.layouts import offset
+from ..place.layouts import Placed
 from ..place.splits import Walk
 
 KERNEL_BITS_MAX = 5
@@ -52,10 +50,11 @@ class Addressing:
     Positions of taps are the same for all RUNs of the layer that compute the same channels.
     """
 
-    def __init__(self, layer: Layer, path: str, layouts: Sequence[Layout], walk: Walk,
+    def __init__(self, layer: Layer, path: str, placed: Placed, walk: Walk,
                  config: Config) -> None:
         self.layer, self.path, self.config = layer, path, config
-        self.layouts = [layouts[source.tensor] for source in layer.sources]
+        self.layouts = [placed.layouts[source.tensor] for source in layer.sources]
+        self.kinds = [placed.kinds[source.tensor] for source in layer.sources]
         self.walk = walk
         self._find_keys()
         self.blocks = self._choose_blocks()
@@ -84,7 +83,7 @@ class Addressing:
         out = np.zeros(len(source), np.int64)
         for i, (read, layout) in enumerate(zip(self.layer.sources, self.layouts, strict=True)):
             mine = source == i
-            out[mine] = offset(layout, y[mine] + read.stride_y * phase[0],
+            out[mine] = layout.offset(y[mine] + read.stride_y * phase[0],
                                x[mine] + read.stride_x * phase[1])
         return out
 
@@ -154,12 +153,12 @@ class Addressing:
     def _find_entries(self) -> None:
         """All (group, plane, channel) in order, and which of them each tap reads."""
         blocks = self.blocks
-        sizes = np.array([self.layouts[s].planes * self.layouts[s].channels
+        sizes = np.array([self.kinds[s].planes * self.kinds[s].channels
                           for s in blocks.source], np.int64)
         starts = np.concatenate([[0], np.cumsum(sizes)])
         taps = self.layer.taps
         group = blocks.group[self.key]
-        channels = np.array([layout.channels for layout in self.layouts])
+        channels = np.array([kind.channels for kind in self.kinds])
         self.entry = starts[group] + taps.plane * channels[taps.source] + taps.channel
         self.all_group = np.repeat(np.arange(len(sizes)), sizes)
         within = np.arange(starts[-1]) - starts[self.all_group]

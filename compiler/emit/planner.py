@@ -6,16 +6,14 @@ it waits only for the last RUN that did. RUNs of equal tables load nothing.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ...arch import fixed, isa, tables
 from ...arch.config import Config
+from ...arch.place import Place
 from ...arch.program import Layer, Piece, Tensor
 from ...arch.stream import ChannelStream, Cluster, encode_stream
 from ..errors import CompileError
-from ..ir.quantised import Radix
 from ..lower.lowered import Ints, Value
 from ..lower.prove import decode_table
 from . import step
@@ -37,8 +35,9 @@ class _Planner:
     def __init__(self, order: Schedule, config: Config) -> None:
         self.order, self.config = order, config
         self.net = order.placed.split.net
-        self.tensors = tuple(_tensor(value, layout, config) for value, layout in
-                             zip(self.net.values, order.placed.layouts, strict=True))
+        self.tensors = tuple(Tensor(value.name, kind, (Place(layout),)) for value, kind, layout in
+                             zip(self.net.values, order.placed.kinds, order.placed.layouts,
+                                 strict=True))
         self.areas = [area(role, name, value, self.tensors, config)
                       for role, values in ((Role.INPUT, self.net.inputs),
                                            (Role.OUTPUT, self.net.outputs))
@@ -141,12 +140,6 @@ class _Planner:
             self.streams[key] = encode_stream(
                 _channels(layer, piece, self.position_of[part], job))
         return self.streams[key]
-
-
-def _tensor(value: Value, layout: Any, config: Config) -> Tensor:
-    meaning = value.meaning
-    codes = () if isinstance(meaning, Radix) else tuple(meaning.by_code(config.codes).tolist())
-    return Tensor(value.name, layout, float(meaning.scale), codes)
 
 
 def _planes(values: list[Value]) -> list[tuple[int, int]]:

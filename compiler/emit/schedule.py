@@ -11,11 +11,12 @@ import dataclasses
 from ...arch import isa
 from ...arch.columns import columns, dims
 from ...arch.config import Config
+from ...arch.kind import Kind
 from ...arch.layout import Layout
 from ...arch.program import Layer, Piece
 from ..errors import too_small
 from ..lower.lowered import Ints, Value
-from ..place.layouts import Placed, offset
+from ..place.layouts import Placed
 from ..place.splits import Walk
 from .addressing import Addressing, lacking_entries
 
@@ -79,7 +80,7 @@ def schedule(placed: Placed, config: Config) -> Schedule:
                  for piece, area in enumerate(pieces(layer, net.values[layer.output]))
                  if _outputs(area, phase, walk)]
         if placed.padded[layer.output] or (layer.output in outputs and not _full(
-                placed.layouts[layer.output], config)):
+                placed.kinds[layer.output], placed.layouts[layer.output], config)):
             fills[i] = layer.output
     return Schedule(placed, tuple(jobs), addressing, fills)
 
@@ -87,7 +88,7 @@ def schedule(placed: Placed, config: Config) -> Schedule:
 def addressings(placed: Placed) -> tuple[Addressing, ...]:
     """That of every layer; addresses of tensors do not count yet."""
     net = placed.split.net
-    return tuple(Addressing(layer, path, placed.layouts, walk, placed.config) for layer, path, walk
+    return tuple(Addressing(layer, path, placed, walk, placed.config) for layer, path, walk
                  in zip(net.layers, net.paths, placed.split.walks, strict=True))
 
 
@@ -101,10 +102,9 @@ def pieces(layer: Layer, output: Value) -> tuple[Piece, ...]:
     return layer.pieces or (Piece(0, 0, height, width, (0,) * channels, (0,) * channels),)
 
 
-def _full(layout: Layout, config: Config) -> bool:
+def _full(kind: Kind, layout: Layout, config: Config) -> bool:
     """Elements are all there is in the allocation; otherwise a STORE would read unwritten cells."""
-    elements = layout.planes * layout.images * layout.channels * layout.height * layout.width
-    return elements == layout.rows * config.row_codes
+    return kind.size == layout.rows * config.row_codes
 
 
 def _residue(start: int, count: int, q: int, phase: int) -> tuple[int, int]:
@@ -123,10 +123,11 @@ def geometry(job: Job, order: Schedule, origin: int, config: Config) -> dict[str
     net, walk = order.placed.split.net, order.placed.split.walks[job.layer]
     layer = net.layers[job.layer]
     target = order.placed.layouts[layer.output]
+    images = order.placed.kinds[layer.output].images
     source = layer.sources[0].tensor
-    fields = (_flat(target) if walk.flat else
+    fields = (_flat(target, images) if walk.flat else
               _raster(pieces(layer, net.values[layer.output])[job.piece], job.phase, walk, target,
-                      order.placed.pitches[source], order.placed.rows[source]))
+                      order.placed.pitches[source], order.placed.rows[source], images))
     fields["origin"] += origin
     fields["dst"] += target.base + job.first * target.channel
     fields |= {"dst_channel": target.channel, "dst_plane": target.plane,
@@ -136,24 +137,24 @@ def geometry(job: Job, order: Schedule, origin: int, config: Config) -> dict[str
             for name, value in fields.items()}
 
 
-def _flat(target: Layout) -> dict[str, int]:
+def _flat(target: Layout, images: int) -> dict[str, int]:
     """One row whose columns are the images."""
-    return {"origin": 0, "dst": 0, "pitch": target.images, "image_rows": 1, "images": 1,
-            "height": 1, "width": target.images, "dst_image": 0, "x_step": target.image,
+    return {"origin": 0, "dst": 0, "pitch": images, "image_rows": 1, "images": 1,
+            "height": 1, "width": images, "dst_image": 0, "x_step": target.image,
             "x_wrap": 0, "y_step": 0, "y_wrap": 0, "split": 1, "x_start": 0, "x_mod": 0,
             "y_start": 0, "y_mod": 0}
 
 
 def _raster(piece: Piece, phase: tuple[int, int], walk: Walk, target: Layout, pitch: int,
-            image_rows: int) -> dict[str, int]:
+            image_rows: int, images: int) -> dict[str, int]:
     """Every q-th output of the piece, from the residue's first one on."""
     y, height = _residue(piece.y, piece.height, walk.qy, phase[0])
     x, width = _residue(piece.x, piece.width, walk.qx, phase[1])
     split = target.split
     return {
         "origin": (y // walk.qy) * pitch + x // walk.qx,
-        "dst": int(offset(target, y, x)),
-        "pitch": pitch, "image_rows": image_rows, "images": target.images,
+        "dst": int(target.offset(y, x)),
+        "pitch": pitch, "image_rows": image_rows, "images": images,
         "height": height, "width": width, "dst_image": target.image,
         "x_step": walk.qx // split * target.column + walk.qx % split * target.phase_x,
         "x_wrap": target.column - split * target.phase_x if split > 1 else 0,

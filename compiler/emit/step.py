@@ -48,7 +48,7 @@ def entries(instruction: isa.TableLoad, data: bytes, config: Config) -> Step:
 def fill(tensor: Tensor, layer: int, config: Config) -> Step:
     """The pad code wherever a tensor will lie."""
     layout = tensor.layout
-    instruction = isa.Fill(layout.first_row, layout.rows, layout.pad)
+    instruction = isa.Fill(layout.first_row, layout.rows, tensor.kind.pad)
     return Step(instruction, *effects.regions(instruction, config), layer=layer)
 
 

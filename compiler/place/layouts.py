@@ -14,6 +14,7 @@ import numpy as np
 
 from ...arch.columns import columns, dims
 from ...arch.config import Config
+from ...arch.kind import Kind
 from ...arch.layout import Layout
 from ...arch.program import Layer
 from ..ir.quantised import Radix
@@ -37,7 +38,7 @@ class _Need:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Placed:
-    """A network with layouts.
+    """A network whose tensors have kinds and layouts.
 
     pitches, rows: raster positions from row to row and rows from image to image, per value. padded:
     some layer reads it outside its elements. taken: rows of the memory in all; 0 before allocate,
@@ -46,6 +47,7 @@ class Placed:
 
     split: Split
     config: Config
+    kinds: tuple[Kind, ...]
     layouts: tuple[Layout, ...]
     pitches: tuple[int, ...]
     rows: tuple[int, ...]
@@ -69,8 +71,8 @@ class Placed:
     def _row(self, number: int) -> tuple[object, ...]:
         net, layout, life = self.split.net, self.layouts[number], self.lives[number]
         value = net.values[number]
-        return (value.name, dims(value.shape), layout.planes, dims(self.split.splits[number]),
-                layout.pad if self.padded[number] else None, self.pitches[number],
+        return (value.name, dims(value.shape), value.planes, dims(self.split.splits[number]),
+                self.kinds[number].pad if self.padded[number] else None, self.pitches[number],
                 self.rows[number], layout.channel, layout.image,
                 layout.first_row if self.taken else None, layout.rows,
                 "input" if life.birth < 0 else net.layers[life.birth].name,
@@ -93,16 +95,21 @@ def layouts(split: Split, config: Config, batch: int) -> Placed:
             found.append(_interleaved(value, batch, config))
         else:
             found.append(_raster(value, split.splits[i], needs[i], pitches[i], rows[i],
-                                 split.pads[i], batch, config))
-    return Placed(split, config, tuple(found), tuple(pitches), tuple(rows),
+                                 batch, config))
+    kinds = tuple(_kind(value, pad, batch, config)
+                  for value, pad in zip(values, split.pads, strict=True))
+    return Placed(split, config, kinds, tuple(found), tuple(pitches), tuple(rows),
                   tuple(need.padded for need in needs))
 
 
-def offset(layout: Layout, y: Ints | int, x: Ints | int) -> Ints:
-    """Address of element (y, x) relative to (0, 0), pads included (negative or beyond the end)."""
-    return (np.floor_divide(y, layout.split) * layout.row + np.mod(y, layout.split)
-            * layout.phase_y + np.floor_divide(x, layout.split) * layout.column
-            + np.mod(x, layout.split) * layout.phase_x)
+def _kind(value: Value, pad: int, batch: int, config: Config) -> Kind:
+    """What a value is on the machine."""
+    meaning = value.meaning
+    kind = Kind(batch, *value.shape, scale=float(meaning.scale), planes=value.planes, pad=pad,
+                order=value.order)
+    if isinstance(meaning, Radix):
+        return dataclasses.replace(kind, bits=meaning.bits)
+    return dataclasses.replace(kind, values=tuple(meaning.by_code(config.codes).tolist()))
 
 
 def _look_at(layer: Layer, walk: Walk, split: Split, needs: list[_Need]) -> None:
@@ -166,23 +173,18 @@ def _whole_rows(cells: int, config: Config) -> int:
     return -(-cells // config.row_codes)
 
 
-def _bits(value: Value) -> int:
-    return value.meaning.bits if isinstance(value.meaning, Radix) else 0
-
-
 def _interleaved(value: Value, batch: int, config: Config) -> Layout:
     """Images side by side: the innermost stride is the image's. Nobody reads pads of it."""
     channels, height, width = value.shape
     plane = channels * height * width * batch
     return Layout(
-        0, 0, _whole_rows(plane * value.planes, config), batch, channels, height, width,
-        channel=height * width * batch, plane=plane, image=1, row=width * batch, column=batch,
-        planes=value.planes, bits=_bits(value), order=value.order)
+        0, 0, _whole_rows(plane * value.planes, config), channel=height * width * batch,
+        plane=plane, image=1, row=width * batch, column=batch)
 
 
-def _raster(value: Value, cut: tuple[int, int], need: _Need, pitch: int, rows: int, pad: int,
-            batch: int, config: Config) -> Layout:
-    channels, height, width = value.shape
+def _raster(value: Value, cut: tuple[int, int], need: _Need, pitch: int, rows: int, batch: int,
+            config: Config) -> Layout:
+    channels = value.shape[0]
     cut_y, cut_x = cut
     lines, columns = _lines(value, cut)
     image = rows * pitch
@@ -193,10 +195,8 @@ def _raster(value: Value, cut: tuple[int, int], need: _Need, pitch: int, rows: i
     cells = (lead + value.planes * channels * channel - image
              + (lines + need.bottom - 1) * pitch + columns + need.right)
     return Layout(
-        lead, 0, _whole_rows(cells, config), batch, channels, height, width, channel=channel,
-        plane=channels * channel, image=image,
+        lead, 0, _whole_rows(cells, config), channel=channel, plane=channels * channel, image=image,
         row=pitch if cut_y == split else split * pitch,
         column=1 if cut_x == split else split, split=split,
         phase_y=0 if split == 1 else cut_x * phase if cut_y == split else pitch,
-        phase_x=0 if split == 1 else phase if cut_x == split else 1,
-        planes=value.planes, bits=_bits(value), pad=pad, order=value.order)
+        phase_x=0 if split == 1 else phase if cut_x == split else 1)

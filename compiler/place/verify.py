@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-import numpy as np
-
+from ...arch.kind import Kind
 from ...arch.layout import Layout
 from ..errors import InternalError
 from .layouts import Placed
@@ -14,9 +13,10 @@ from .layouts import Placed
 def verify_layouts(placed: Placed) -> None:
     """Raise InternalError where elements of a tensor lie outside what it takes of the memory."""
     codes = placed.config.row_codes
-    for value, layout in zip(placed.split.net.values, placed.layouts, strict=True):
+    for value, kind, layout in zip(placed.split.net.values, placed.kinds, placed.layouts,
+                                   strict=True):
         first = layout.first_row * codes
-        low, high = _reach(layout)
+        low, high = _reach(kind, layout)
         if low < first or high >= first + layout.rows * codes:
             raise InternalError(f"{value.name} has elements outside its {layout.rows} rows")
 
@@ -34,12 +34,7 @@ def verify_memory(placed: Placed) -> None:
         raise InternalError("tensors lie beyond the end of the memory")
 
 
-def _reach(layout: Layout) -> tuple[int, int]:
+def _reach(kind: Kind, layout: Layout) -> tuple[int, int]:
     """Lowest and highest address of an element."""
-    y, x = np.arange(layout.height), np.arange(layout.width)
-    down = y // layout.split * layout.row + y % layout.split * layout.phase_y
-    across = x // layout.split * layout.column + x % layout.split * layout.phase_x
-    whole = ((layout.planes - 1) * layout.plane + (layout.images - 1) * layout.image
-             + (layout.channels - 1) * layout.channel)
-    return (layout.base + int(down.min() + across.min()),
-            layout.base + whole + int(down.max() + across.max()))
+    at = layout.addresses(kind.codes)
+    return int(at.min()), int(at.max())

@@ -150,7 +150,7 @@ def _multiplications(program: Program, row: figures.LayerFigures) -> int:
     layer = next(layer for layer in program.layers if layer.name == row.name)
     if layer.op != "sum":
         return 0
-    _, _, height, width = program.tensors[layer.output].layout.shape
+    _, _, height, width = program.tensors[layer.output].kind.shape
     return len(layer.taps.cluster_factor) * height * width
 
 
@@ -231,7 +231,8 @@ def verdict(steps: dict[str, float], runs: Sequence[Run]) -> int:
 
 def _draw(path: Path, program: Program, digits: train.Digits, steps: dict[str, float],
           runs: Sequence[Run], rows: Sequence[figures.LayerFigures]) -> None:
-    books = {value.name: sorted(set(value.values)) for value in program.tensors if value.values}
+    books = {value.name: sorted(set(value.kind.values)) for value in program.tensors
+             if value.kind.values}
     title = (f"digits on {program.config.name}: {runs[0].rtl.cycles:,} cycles an image, "
              "from torch to Verilog and VHDL bit for bit")
     picture.draw(path, title, digits.test_x[:len(runs), 0],

@@ -24,7 +24,7 @@ def test_a_layer_s_clocks_are_the_estimate_s():
         name, runs, channels, _, taps, issue, _, cycles, *causes, bound = (
             cell.replace(",", "") for cell in found[layer.name])
         assert (name, int(runs), bound) == (layer.name, len(layer.runs), clocks[number].bound)
-        assert int(channels) == program.tensors[layer.output].layout.channels
+        assert int(channels) == program.tensors[layer.output].kind.channels
         assert int(cycles) == clocks[number].cycles == sum(map(int, causes))
         assert float(issue) >= float(taps)
 

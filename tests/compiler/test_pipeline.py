@@ -139,7 +139,7 @@ def test_tensors_are_found_by_graph_node():
     for node, index in result.tensors.items():
         assert result.program.tensors[index].name == node
         assert result.quantised.graph[node].shape == (
-            result.program.tensors[index].layout.shape[1:])
+            result.program.tensors[index].kind.shape[1:])
     assert set(result.tensors) == {n.name for n in result.quantised.graph} - {
         port.name for port in result.program.outputs}
 
