@@ -9,6 +9,7 @@ from kcnn.arch import check, isa, stream
 from kcnn.arch.errors import FormatError
 from kcnn.arch.isa import Mode
 from kcnn.arch.stream import ChannelStream, Cluster
+from tensors import changed
 
 CODE = strategies.small_program()
 RADIX = strategies.small_program(strategies.Shape(mode=Mode.RADIX))
@@ -51,14 +52,15 @@ def with_stream(program, data):
 
 def with_layout(program, index, **changes):
     tensors = list(program.tensors)
-    layout = dataclasses.replace(tensors[index].layout, **changes)
-    tensors[index] = dataclasses.replace(tensors[index], layout=layout)
+    tensors[index] = changed(tensors[index], **changes)
     return dataclasses.replace(program, tensors=tuple(tensors))
 
 
 def with_tensor(program, index, **changes):
+    """name, and fields of the kind."""
     tensors = list(program.tensors)
-    tensors[index] = dataclasses.replace(tensors[index], **changes)
+    named = dataclasses.replace(tensors[index], name=changes.pop("name", tensors[index].name))
+    tensors[index] = changed(named, **changes)
     return dataclasses.replace(program, tensors=tuple(tensors))
 
 

@@ -15,10 +15,11 @@ from collections.abc import Iterable
 import numpy as np
 from kcnn.arch import isa, stream
 from kcnn.arch.config import Config
-from kcnn.arch.layout import Layout, pack
+from kcnn.arch.layout import pack
 from kcnn.arch.program import Port, Program, Tensor, align
 from numpy.typing import NDArray
 from run_shapes import PHASES, Draw, Fields, Shape, draw_shape
+from tensors import whole
 
 Ints = NDArray[np.int64]
 
@@ -438,8 +439,9 @@ class _Builder(Draw):
 def _rows(name: str, config: Config, row: int, rows: int) -> Tensor:
     """Whole rows as a tensor of one channel."""
     width = config.row_codes
-    layout = Layout(row * width, row, rows, 1, 1, rows, width, 0, 0, 0, row=width, column=1)
-    return Tensor(name, layout, 1.0, tuple(range(config.codes)))
+    return whole(name, 1.0, tuple(range(config.codes)), base=row * width, first_row=row, rows=rows,
+                 images=1, channels=1, height=rows, width=width, channel=0, plane=0, image=0,
+                 row=width, column=1)
 
 
 def _resolved(step: _Step, at: dict[str, int]) -> isa.Instruction:

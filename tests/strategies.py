@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from kcnn.arch import fixed, isa, stream
 from kcnn.arch.config import Config
 from kcnn.arch.isa import End, Fill, Load, Mode, Run, Store, Table, TableLoad
-from kcnn.arch.layout import Layout
 from kcnn.arch.meta import Meta
-from kcnn.arch.program import Layer, Piece, Port, Program, Source, Taps, Tensor, align
+from kcnn.arch.program import Layer, Piece, Port, Program, Source, Taps, align
+from tensors import whole
 
 TINY = Config.preset("tiny")
 
@@ -104,11 +104,24 @@ def codebook(rng, config, signed=True):
     return tuple(np.roll(values, -order).tolist()), order
 
 
-def plain_layout(shape, planes=1, bits=0, pad=0, order=0):
-    """A dense layout at address 0, for tests that never look at addresses."""
-    n, c, h, w = shape
-    return Layout(0, 0, 1, n, c, h, w, channel=h * w, plane=n * c * h * w, image=c * h * w, row=w,
-                  column=1, planes=planes, bits=bits, pad=pad, order=order)
+@st.composite
+def placed_tensors(draw):
+    """A tensor with pads, phases and planes, and the configuration of its memory."""
+    config = draw(st.sampled_from([Config.preset("tiny"), Config.preset("small")]))
+    n, c, planes, s = (draw(st.integers(1, 3)) for _ in range(4))
+    height, width = draw(st.integers(1, 7)), draw(st.integers(1, 7))
+    top, left = draw(st.integers(0, 2)), draw(st.integers(0, 2))
+    pitch = -(-width // s) + left + draw(st.integers(0, 2))
+    high = -(-height // s) + top + draw(st.integers(0, 2))
+    part = n * high * pitch
+    first = draw(st.integers(0, 5))
+    cells = planes * c * s * s * part + 2 * (top * pitch + left)
+    return config, whole(
+        "x", base=first * config.row_codes + top * pitch + left, first_row=first,
+        rows=-(-cells // config.row_codes), images=n, channels=c, height=height, width=width,
+        channel=s * s * part, plane=c * s * s * part, image=high * pitch, row=pitch, column=1,
+        split=s, phase_y=s * part, phase_x=part, planes=planes,
+        pad=draw(st.integers(0, config.codes - 1)))
 
 
 # ---- programs --------------------------------------------------------------------------------
@@ -189,7 +202,7 @@ def random_inputs(program, seed=0):
     """Random codes for every input; radix planes hold digits of integers of the tensor's bits."""
     rng = np.random.default_rng(seed)
     config, found = program.config, []
-    for at in (program.tensors[port.tensor].layout for port in program.inputs):
+    for at in (program.tensors[port.tensor].kind for port in program.inputs):
         if at.bits:
             whole = rng.integers(-1 << at.bits - 1, 1 << at.bits - 1, at.shape)
             found.append(fixed.radix_digits(whole, at.planes, at.bits, config.code_bits))
@@ -207,14 +220,14 @@ def _source(rng, shape, config):
     part = n * high * wide
     cells = shape.planes * c * s * s * part + 2 * (top * wide + left)
     values, order = codebook(rng, config) if shape.planes == 1 else ((), 0)
-    layout = Layout(
-        base=config.row_codes + top * wide + left, first_row=1, rows=-(-cells // config.row_codes),
-        images=n, channels=c, height=shape.height, width=shape.width, channel=s * s * part,
+    return whole(
+        "x", 0.5, values, base=config.row_codes + top * wide + left, first_row=1,
+        rows=-(-cells // config.row_codes), images=n, channels=c, height=shape.height,
+        width=shape.width, channel=s * s * part,
         plane=c * s * s * part, image=high * wide, row=wide, column=1, split=s,
         phase_y=s * part, phase_x=part, planes=shape.planes,
         bits=min(shape.planes * config.code_bits, 8) if shape.planes > 1 else 0,
         pad=-order % config.codes if shape.mode == Mode.PASS else 0, order=order)
-    return Tensor("x", layout, 0.5, values)
 
 
 def _output(rng, shape, config, source):
@@ -224,14 +237,13 @@ def _output(rng, shape, config, source):
     first = source.layout.first_row + source.layout.rows
     values, order = codebook(rng, config, signed=False)
     if shape.mode == Mode.PASS:
-        values, order = source.values, source.layout.order
-    layout = Layout(
-        base=first * config.row_codes, first_row=first,
+        values, order = source.kind.values, source.kind.order
+    return whole(
+        "y", 0.25, () if planes > 1 else values, base=first * config.row_codes, first_row=first,
         rows=-(-planes * shape.outputs * size // config.row_codes), images=shape.images,
         channels=shape.outputs, height=rows, width=columns, channel=size,
         plane=shape.outputs * size, image=rows * columns, row=columns, column=1, planes=planes,
         bits=16 if planes > 1 else 0, order=0 if planes > 1 else order)
-    return Tensor("y", layout, 0.25, () if planes > 1 else values)
 
 
 def _taps(rng, shape):
@@ -257,7 +269,7 @@ def _layer(rng, shape, config, output, taps):
         "layer", "MaxPool2d" if passed else "Conv2d", "max" if passed else "sum",
         (Source(0, shape.stride, shape.stride),), 1, taps,
         () if passed else (Piece(0, 0, rows, columns, scale, bias),), int(shape.mode),
-        int(rng.choice(fixed.SHIFTS)), output.layout.planes if radix else 1, 16 if radix else 0,
+        int(rng.choice(fixed.SHIFTS)), output.kind.planes if radix else 1, 16 if radix else 0,
         tuple(limits) if code else (),
         tuple(rng.permutation(config.codes).tolist()) if code else (),
         runs=(_RUN_AT[shape.mode],), dense_macs=1, macs=1)
@@ -303,11 +315,11 @@ def _tables(layer, shape, config, source, kernel):
     s = shape.stride
     offset = [(dy % s * at.phase_y + dx % s * at.phase_x + dy // s * at.row + dx // s) % memory
               for dy, dx in kernel] or [0]
-    values = [np.array(source.values)] if source.values else [
-        _reachable(fixed.radix_table(j, shape.planes, config.code_bits), at.bits)
+    values = [np.array(source.kind.values)] if source.kind.values else [
+        _reachable(fixed.radix_table(j, shape.planes, config.code_bits), source.kind.bits)
         for j in range(shape.planes)]
     if shape.mode == Mode.PASS:
-        values = [(codes + at.order) % config.codes]
+        values = [(codes + source.kind.order) % config.codes]
     decode = [(v & 0xFFFF).tolist() for v in values]
     parts = [(Table.BASE, 0, base), (Table.OFFSET, 0, offset),
              *((Table.DECODE, j, words) for j, words in enumerate(decode))]
@@ -334,7 +346,7 @@ def _run(layer, shape, config, source, output, kernel, stream_at, units):
     return Run(
         stream=stream_at, stream_units=units, channels=shape.outputs, mode=int(shape.mode),
         shift=layer.shift // 2, digits=layer.digits, radix_width=layer.radix_width,
-        order=src.order if shape.mode == Mode.PASS else 0, kernel_bits=_kernel_bits(kernel),
+        order=source.kind.order if shape.mode == Mode.PASS else 0, kernel_bits=_kernel_bits(kernel),
         base_bank=0, offset_bank=0, cluster_bank=0, origin=0, pitch=pitch,
         image_rows=image // pitch, images=shape.images, height=rows, width=columns,
         chunk_images=config.lanes // image, chunk_rows=config.lanes % image // pitch,

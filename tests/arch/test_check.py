@@ -39,6 +39,7 @@ from kcnn.arch.errors import ConfigError
 from kcnn.arch.isa import Fill, Table
 from kcnn.arch.program import Piece, Source
 from kcnn.arch.stream import Cluster
+from tensors import changed
 
 WIDE = dataclasses.replace(Config.preset("small"), port_bits=256, name="wide")
 
@@ -360,10 +361,9 @@ def test_planes_and_splits_are_at_most_four(split, planes, fits):
     """A tensor that nothing touches, behind the others; four planes hold 16 bits."""
     size = dict(base=8 * 40, first_row=40, rows=40, images=1, channels=1, height=1, width=1,
                 channel=1, plane=1, image=1, row=1, column=1, phase_y=1, phase_x=1, pad=0, order=0)
-    layout = dataclasses.replace(CODE.tensors[0].layout, split=split, planes=planes, bits=16
-                                 if planes >= 4 else 0, **size)
-    values = () if planes >= 4 else CODE.tensors[0].values
-    spare = dataclasses.replace(CODE.tensors[0], name="spare", layout=layout, values=values)
+    values = () if planes >= 4 else CODE.tensors[0].kind.values
+    spare = changed(dataclasses.replace(CODE.tensors[0], name="spare"), split=split, planes=planes,
+                    bits=16 if planes >= 4 else 0, values=values, **size)
     program = dataclasses.replace(CODE, tensors=(*CODE.tensors, spare))
     if fits:
         check.verify(program)

@@ -8,14 +8,13 @@ from hypothesis import strategies as st
 from kcnn.arch import host
 from kcnn.arch.config import Config
 from kcnn.arch.errors import KcnnError
-from kcnn.arch.program import Tensor
-from strategies import plain_layout
+from tensors import plain
 
 TINY = Config.preset("tiny")
 
 
 def radix(scale=0.25, planes=2, bits=8):
-    return Tensor("x", plain_layout((1, 1, 1, 6), planes=planes, bits=bits), scale)
+    return plain("x", (1, 1, 1, 6), scale, planes=planes, bits=bits)
 
 
 def test_radix_inputs_by_hand():
@@ -44,7 +43,7 @@ def test_radix_round_trip_is_the_nearest_integer(values, scale, size):
 def test_codebook_inputs_are_the_nearest_value(seed, signed):
     rng = np.random.default_rng(seed)
     values, order = strategies.codebook(rng, TINY, signed)
-    tensor = Tensor("x", plain_layout((2, 1, 3, 6), order=order), 0.5, values)
+    tensor = plain("x", (2, 1, 3, 6), 0.5, values, order=order)
     x = rng.normal(0, 60, (2, 1, 3, 6)).astype(np.float32)
     codes = host.encode(x, tensor, TINY)
     assert codes.shape == (1, 2, 1, 3, 6)
@@ -56,7 +55,7 @@ def test_codebook_inputs_are_the_nearest_value(seed, signed):
 
 def test_codes_that_are_not_in_use_are_not_given():
     values = (0, 10, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -20, -10)
-    tensor = Tensor("x", plain_layout((1, 1, 1, 6)), 1.0, values)
+    tensor = plain("x", (1, 1, 1, 6), 1.0, values)
     x = np.array([-30.0, -14, -4, 4, 15, 16]).reshape(1, 1, 1, 6)
     assert host.encode(x, tensor, TINY).ravel().tolist() == [14, 15, 0, 0, 2, 2]
 
@@ -98,10 +97,10 @@ def test_whole_numbers_of_a_radix_tensor_are_counted_one_by_one(seed):
 
 def test_what_is_cut_of_a_codebook_is_beyond_half_its_last_step():
     values = (0, 10, 14, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, -20, -10)
-    tensor = Tensor("x", plain_layout((1, 1, 1, 6)), 0.5, values)
+    tensor = plain("x", (1, 1, 1, 6), 0.5, values)
     x = np.array([-12.6, -12.5, 8.0, 8.1, 0, 5], np.float32).reshape(1, 1, 1, 6)
     assert host.span(tensor) == (-10, 7) and host.cut(x, tensor) == 2
-    alone = Tensor("x", plain_layout((1, 1, 1, 6)), 0.5, (0,) * 16)
+    alone = plain("x", (1, 1, 1, 6), 0.5, (0,) * 16)
     assert host.cut(np.zeros((1, 1, 1, 6), np.float32), alone) == 0
 
 
@@ -109,5 +108,5 @@ def test_outputs_at_a_limit_are_those_that_may_have_been_cut():
     x = np.array([-40, -32, -31.75, 31.5, 31.75, 50], np.float32).reshape(1, 1, 1, 6)
     decoded = host.decode(host.encode(x, radix(), TINY), radix(), TINY)
     assert host.at_limit(decoded, radix()) == 4
-    tensor = Tensor("x", plain_layout((1, 1, 1, 6)), 0.5, tuple(range(16)))
+    tensor = plain("x", (1, 1, 1, 6), 0.5, tuple(range(16)))
     assert host.at_limit(host.decode(host.encode(x, tensor, TINY), tensor, TINY), tensor) == 0

@@ -106,8 +106,11 @@ def test_descriptors_are_readable_by_any_host():
     assert head[:8] == (SMALL.memory_bytes, 1, 4, 8, 16384, 2, 1, 1)
     tensor = SMALL.tensors[0]
     scale, *fields = struct.unpack_from("<d19i5I", data, at + 48)
-    assert scale == tensor.scale
-    assert tuple(fields[:19]) == dataclasses.astuple(tensor.layout)
+    kind, layout = vars(tensor.kind), vars(tensor.layout)
+    assert scale == tensor.kind.scale
+    assert fields[:19] == [(kind | layout)[name] for name in (
+        "base", "first_row", "rows", "images", "channels", "height", "width", "channel", "plane",
+        "image", "row", "column", "split", "phase_y", "phase_x", "planes", "bits", "pad", "order")]
     values_at = at + 48 + 2 * sections.TENSOR.itemsize + 2 * sections.PORT.itemsize
     values = struct.unpack_from(f"<{fields[22]}i", data, values_at + 4 * fields[21])
     assert values == tensor.values

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import strategies
 from hypothesis import given, settings
-from kcnn.arch import isa, layout, program
+from kcnn.arch import isa, place, program
 from kcnn.arch.program import Taps
 
 PROGRAM = strategies.small_program(strategies.Shape(images=2))
@@ -33,11 +33,11 @@ def test_memory_image_holds_everything_and_zeros(made):
     code = isa.encode(list(made.instructions))
     parts = {0: code, made.stream_base: made.streams, made.table_base: made.tables}
     for port, codes in zip(made.inputs, inputs, strict=True):
-        at = made.tensors[port.tensor].layout
-        image = layout.to_image(codes, at, made.config)
-        parts[port.address] = image.tobytes()
-        found = memory[port.address:port.address + len(image)]
-        assert (layout.from_image(found, at, made.config) == codes).all()
+        tensor = made.tensors[port.tensor]
+        rows = place.image(codes, tensor.kind, tensor.layout, made.config)
+        parts[port.address] = rows.tobytes()
+        moved = tensor.places[0].moved(port.address, made.config)
+        assert (moved.read(memory, tensor.kind, made.config) == codes).all()
     rest = memory.copy()
     for at, data in parts.items():
         assert memory[at:at + len(data)].tobytes() == data

@@ -14,8 +14,9 @@ from kcnn.arch import fixed, reference
 from kcnn.arch.config import Config
 from kcnn.arch.errors import FormatError
 from kcnn.arch.isa import Mode
-from kcnn.arch.program import Layer, Piece, Port, Program, Source, Taps, Tensor
-from strategies import plain_layout, taps_of
+from kcnn.arch.program import Layer, Piece, Port, Program, Source, Taps
+from strategies import taps_of
+from tensors import changed, plain
 
 TINY = Config.preset("tiny")
 WIDE = 1 << 20
@@ -23,15 +24,15 @@ WIDE = 1 << 20
 
 def codes_tensor(rng, shape, pad=0, signed=True, config=TINY):
     values, order = strategies.codebook(rng, config, signed)
-    return Tensor("codes", plain_layout(shape, pad=pad, order=order), 1.0, values)
+    return plain("codes", shape, 1.0, values, pad=pad, order=order)
 
 
 def radix_tensor(shape, planes, bits):
-    return Tensor("radix", plain_layout(shape, planes=planes, bits=bits), 1.0)
+    return plain("radix", shape, 1.0, planes=planes, bits=bits)
 
 
 def random_codes(rng, tensor, config=TINY):
-    at = tensor.layout
+    at = tensor.kind
     if tensor.values:
         return rng.integers(0, config.codes, (1, *at.shape))
     whole = rng.integers(-1 << at.bits - 1, 1 << at.bits - 1, at.shape)
@@ -159,7 +160,7 @@ def test_maxima_are_torch_max_pools(shape, kernel, stride, pad, seed, signed):
     pad = min(pad, kernel // 2)
     values, order = strategies.codebook(rng, TINY, signed)
     lowest = -order % TINY.codes
-    source = Tensor("x", plain_layout(shape, pad=lowest, order=order), 1.0, values)
+    source = plain("x", shape, 1.0, values, pad=lowest, order=order)
     codes = random_codes(rng, source)
     pooled = F.max_pool2d(torch.tensor(integers(codes, source), dtype=torch.float64), kernel,
                           stride, pad).numpy()
@@ -167,7 +168,7 @@ def test_maxima_are_torch_max_pools(shape, kernel, stride, pad, seed, signed):
     one[np.arange(shape[1]), np.arange(shape[1])] = 1
     layer = Layer("pool", "MaxPool2d", "max", (Source(0, stride, stride),), 1,
                   taps_of(one, padding=(pad, pad)), (), int(Mode.PASS), 0)
-    output = dataclasses.replace(source, layout=plain_layout(pooled.shape, order=order))
+    output = plain("y", pooled.shape, 1.0, values, order=order)
     found = reference.run(program_of([source, output], [layer], [0]), [codes])[1]
     assert (integers(found, output) == pooled).all()
 
@@ -303,8 +304,7 @@ def test_hand_made_programs_run():
     for mode in Mode:
         program = strategies.small_program(strategies.Shape(mode=mode, images=2))
         found = reference.run(program, strategies.random_inputs(program))
-        assert found[1].shape == (program.tensors[1].layout.planes,
-                                  *program.tensors[1].layout.shape)
+        assert found[1].shape == program.tensors[1].kind.codes
 
 
 def test_sums_beyond_single_precision_are_exact():
@@ -384,7 +384,6 @@ def test_refusals():
     with pytest.raises(FormatError, match="layer 'layer': its sources have the orders"):
         mixed = strategies.small_program(strategies.Shape(mode=Mode.PASS))
         layer = dataclasses.replace(mixed.layers[0], sources=(Source(0), Source(2)))
-        other = dataclasses.replace(mixed.tensors[0], layout=dataclasses.replace(
-            mixed.tensors[0].layout, order=mixed.tensors[0].layout.order + 1))
+        other = changed(mixed.tensors[0], order=mixed.tensors[0].kind.order + 1)
         mixed = dataclasses.replace(mixed, layers=(layer,), tensors=(*mixed.tensors, other))
         reference.run(mixed, codes)

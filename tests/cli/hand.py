@@ -8,29 +8,29 @@ from collections.abc import Sequence
 import numpy as np
 from kcnn.arch import isa, stream
 from kcnn.arch.config import Config
-from kcnn.arch.layout import Layout
 from kcnn.arch.meta import Meta
 from kcnn.arch.program import Layer, Piece, Program, Source, Taps, Tensor
 from kcnn.compiler.emit import step
 from kcnn.compiler.emit.areas import Role, area, transfers
 from kcnn.compiler.emit.assemble import assemble
 from kcnn.compiler.emit.plan import Plan
+from tensors import whole
 
 TINY = Config.preset("tiny")
 VALUES = tuple(range(0, 112, 7))            # 16 values of a codebook without negative ones
 THRESHOLDS = tuple(range(4, 109, 7))
 
 
-def layout(first_row: int, rows: int, channels: int, planes: int = 1, bits: int = 0) -> Layout:
+def tensor(name: str, first_row: int, rows: int, channels: int, scale: float,
+           values: tuple[int, ...] = (), planes: int = 1, bits: int = 0) -> Tensor:
     """4x4 maps, one behind the other, without pads."""
-    return Layout(base=8 * first_row, first_row=first_row, rows=rows, images=1, channels=channels,
-                  height=4, width=4, channel=16 * planes, plane=16, image=0, row=4, column=1,
-                  planes=planes, bits=bits)
+    return whole(name, scale, values, base=8 * first_row, first_row=first_row, rows=rows, images=1,
+                 channels=channels, height=4, width=4, channel=16 * planes, plane=16, image=0,
+                 row=4, column=1, planes=planes, bits=bits)
 
 
-TENSORS = (Tensor("x", layout(0, 2, 1), 1 / 105, VALUES),
-           Tensor("first", layout(2, 4, 2), 0.02, VALUES),
-           Tensor("second", layout(6, 8, 1, planes=4, bits=16), 0.001))
+TENSORS = (tensor("x", 0, 2, 1, 1 / 105, VALUES), tensor("first", 2, 4, 2, 0.02, VALUES),
+           tensor("second", 6, 8, 1, 0.001, planes=4, bits=16))
 
 
 def taps(channels: list[list[tuple[int, int, int]]]) -> Taps:

@@ -60,8 +60,8 @@ def programs(tmp_path_factory):
     rng = np.random.default_rng(0)
     found = {"small": strategies.small_program(), "compiled": compiled()}
     for name, program in found.items():
-        layout = program.tensors[program.inputs[0].tensor].layout
-        np.save(folder / f"{name}.npy", rng.normal(size=(1, *layout.shape[1:])).astype(np.float32))
+        kind = program.tensors[program.inputs[0].tensor].kind
+        np.save(folder / f"{name}.npy", rng.normal(size=(1, *kind.shape[1:])).astype(np.float32))
     return {name: (program, folder / f"{name}.npy") for name, program in found.items()}
 
 

@@ -31,7 +31,7 @@ def engine(request, monkeypatch, cache):
     monkeypatch.setattr(toolchain.cache, "place", lambda: cache)
     monkeypatch.setattr(hdl, "converted", lambda config, language: (
         HERE / {"verilog": "dummy.v", "vhdl": "dummy.vhd"}[language],))
-    monkeypatch.setattr(hdl, "tensors_from", lambda program, writes, ends: {})
+    monkeypatch.setattr(hdl, "tensors_from", lambda program, writes, ends, memory: {})
     return request.param
 
 

@@ -7,18 +7,18 @@ import types
 
 import numpy as np
 import pytest
+from kcnn.arch import capture
 from kcnn.arch.config import Config
 from kcnn.arch.engine import Writes
 from kcnn.arch.isa import End, Fill, Load, Unit
-from kcnn.arch.layout import Layout
 from kcnn.rtl import trace
 from kcnn.rtl.benchfiles import EngineError
+from tensors import whole
 
 CONFIG = dataclasses.replace(Config.preset("tiny"), memory_codes=256)
 
 
-def program(instructions, layouts=()):
-    tensors = tuple(types.SimpleNamespace(layout=layout) for layout in layouts)
+def program(instructions, tensors=()):
     return types.SimpleNamespace(config=CONFIG, instructions=instructions, tensors=tensors)
 
 
@@ -33,20 +33,20 @@ def test_marks_belong_to_instructions_in_order():
 
 
 def test_tensors_are_captured_when_their_instruction_ends(monkeypatch):
-    layout = Layout(base=3, first_row=0, rows=2, images=1, channels=2, height=1, width=4,
-                    channel=5, plane=0, image=0, row=4, column=1)
+    tensor = whole("x", base=3, first_row=0, rows=2, images=1, channels=2, height=1, width=4,
+                   channel=5, plane=0, image=0, row=4, column=1)
     rng = np.random.default_rng(2)
     writes = Writes(np.sort(rng.integers(0, 60, 80)), rng.integers(0, 3, 80),
                     rng.random((80, 8)) < 0.4, rng.integers(0, 16, (80, 8)))
-    monkeypatch.setattr(trace, "completed_by", lambda _: {0: 1, 1: 0})
+    monkeypatch.setattr(capture, "completed_by", lambda _: {0: 1, 1: 0})
     ends = np.array([25, 50])
-    found = trace.tensors_from(program((), (layout, layout)), writes, ends)
+    found = trace.tensors_from(program((), (tensor, tensor)), writes, ends, np.zeros(0, np.uint8))
     assert list(found) == [0, 1]
-    for tensor, end in ((0, 50), (1, 25)):
+    for number, end in ((0, 50), (1, 25)):
         cells = [0] * 256
         for i in range(80):
             for c in range(8):
                 if writes.cycle[i] <= end and writes.mask[i, c]:
                     cells[int(writes.row[i]) * 8 + c] = int(writes.codes[i, c])
         want = [[[[[cells[3 + 5 * c + x] for x in range(4)]] for c in range(2)]]]
-        assert found[tensor].tolist() == want
+        assert found[number].tolist() == want

@@ -10,7 +10,7 @@ from kcnn.compiler.emit.schedule import schedule
 from kcnn.compiler.errors import CompileError
 from kcnn.compiler.lower.lower import lower
 from kcnn.compiler.lower.scaling import scale
-from kcnn.compiler.place.layouts import layouts, offset
+from kcnn.compiler.place.layouts import layouts
 from kcnn.compiler.place.splits import split
 
 MACHINE = canonical.config()
@@ -41,7 +41,7 @@ def check(plan, machine=MACHINE):
             layout = plan.placed.layouts[source.tensor]
             at = (layout.base + taps.channel[mine] * layout.channel
                   + taps.plane[mine] * layout.plane
-                  + offset(layout, taps.dy[mine] + source.stride_y * job.phase[0],
+                  + layout.offset(taps.dy[mine] + source.stride_y * job.phase[0],
                            taps.dx[mine] + source.stride_x * job.phase[1]))
             expected = np.where(taps.source[mine] == i, at, expected)
         np.testing.assert_array_equal(found % machine.memory_codes,

@@ -41,7 +41,7 @@ def test_every_output_is_written_once_at_its_address(data, batch):
     quantised = data.draw(canonical.small_networks(MACHINE))
     program = pipeline.back(quantised, MACHINE, batch)
     for layer in program.layers:
-        expected = program.tensors[layer.output].layout.addresses(MACHINE.memory_codes)
+        expected = program.tensors[layer.output].addresses(MACHINE)
         runs = [program.instructions[i] for i in layer.runs]
         assert all(isinstance(run, Run) for run in runs)
         found = np.concatenate([written(run, MACHINE.memory_codes).ravel() for run in runs])

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kcnn.compiler.lower.lower import lower
 from kcnn.compiler.lower.scaling import scale
-from kcnn.compiler.place.layouts import layouts, offset
+from kcnn.compiler.place.layouts import layouts
 from kcnn.compiler.place.splits import split
 
 MACHINE = canonical.config()
@@ -17,9 +17,9 @@ def placed(quantised, batch):
     return layouts(split(net, batch, MACHINE.codes), MACHINE, batch)
 
 
-def cells_of(layout):
+def cells_of(kind, layout):
     """Element at each cell of the allocation, -1 for none."""
-    at = layout.addresses(1 << 20)
+    at = layout.addresses(kind.codes)
     cells = np.full(layout.rows * MACHINE.row_codes, -1)
     assert at.min() >= 0 and at.max() < cells.size
     cells[at] = np.arange(at.size).reshape(at.shape)
@@ -33,24 +33,24 @@ def test_every_read_meets_its_element_or_a_pad(data, batch):
     """For all layers, outputs and taps: inside the tensor its element, outside a cell of none."""
     found = placed(data.draw(canonical.small_networks(MACHINE)), batch)
     net = found.split.net
-    cells = [cells_of(layout) for layout in found.layouts]
+    cells = list(map(cells_of, found.kinds, found.layouts))
     for layer in net.layers:
         taps = layer.taps
         _, rows, columns = net.values[layer.output].shape
         for i, source in enumerate(layer.sources):
-            layout = found.layouts[source.tensor]
+            kind, layout = found.kinds[source.tensor], found.layouts[source.tensor]
             seen = np.unique(np.stack([taps.dy, taps.dx])[:, taps.source == i], axis=1).T
             if not len(seen):
                 continue
             y = seen[:, :1, None] + np.arange(rows)[:, None] * source.stride_y
             x = seen[:, 1:, None] + np.arange(columns) * source.stride_x
-            inside = (y >= 0) & (y < layout.height) & (x >= 0) & (x < layout.width)
-            for n, c in ((0, 0), (layout.images - 1, layout.channels - 1)):
+            inside = (y >= 0) & (y < kind.height) & (x >= 0) & (x < kind.width)
+            for n, c in ((0, 0), (kind.images - 1, kind.channels - 1)):
                 start = layout.base + n * layout.image + c * layout.channel
-                at = start + offset(layout, y, x)
+                at = start + layout.offset(y, x)
                 assert at.min() >= 0 and at.max() < cells[source.tensor].size
-                element = (n * layout.channels + c) * layout.height * layout.width
-                expected = np.where(inside, element + y * layout.width + x, -1)
+                element = (n * kind.channels + c) * kind.height * kind.width
+                expected = np.where(inside, element + y * kind.width + x, -1)
                 np.testing.assert_array_equal(cells[source.tensor][at], expected)
             assert inside.all() or found.padded[source.tensor]
 
@@ -73,10 +73,10 @@ def test_tensors_that_are_read_together_are_in_step(data, batch):
             pitch = found.pitches[source.tensor]
             if walk.qy < rows:          # the next output of a residue is one raster row further
                 step = walk.qy * source.stride_y
-                assert offset(layout, step, 0) - offset(layout, 0, 0) == pitch
+                assert layout.offset(step, 0) - layout.offset(0, 0) == pitch
             if walk.qx < columns:
                 step = walk.qx * source.stride_x
-                assert offset(layout, 0, step) - offset(layout, 0, 0) == 1
+                assert layout.offset(0, step) - layout.offset(0, 0) == 1
 
 
 def test_neighbours_share_their_pads():
@@ -96,7 +96,7 @@ def test_offsets_of_pads_go_on_below_zero():
     layout = placed(net.quantised(), 1).layouts[1]
     assert layout.split == 2
     for y in range(-2, 9):
-        step = offset(layout, y + 2, 0) - offset(layout, y, 0)
+        step = layout.offset(y + 2, 0) - layout.offset(y, 0)
         assert step == layout.row
 
 

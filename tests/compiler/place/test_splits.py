@@ -114,7 +114,7 @@ def test_a_copy_of_radix_planes_is_exact():
     _, _, copies = chosen(net)
     assert copies == ["x.layout1"]
     program = run(net, 2)
-    assert program.tensors[1].layout.planes == 1 and program.tensors[-1].layout.planes == 2
+    assert program.tensors[1].kind.planes == 1 and program.tensors[-1].kind.planes == 2
 
 
 def test_a_copy_of_radix_planes_needs_no_factor_but_one():
@@ -162,7 +162,7 @@ def test_a_signed_tensor_pads_for_the_maximum_or_for_sums_but_not_both():
     assert chosen(net)[2] == [f"{first}.layout1"]
     program = run(net)
     lowest = -net.tensors[first].order % MACHINE.codes
-    pads = {t.name: t.layout.pad for t in program.tensors}
+    pads = {t.name: t.kind.pad for t in program.tensors}
     assert {pads[first], pads[f"{first}.layout1"]} == {0, lowest} and lowest
 
 
@@ -213,7 +213,7 @@ def test_a_concatenation_that_is_an_output_is_copied():
     second = net.conv(first, 3, padding=(1, 1, 1, 1))
     net.output(net.concat([first, second]))
     program = run(net, 2)
-    assert program.tensors[program.outputs[0].tensor].layout.channels == 5
+    assert program.tensors[program.outputs[0].tensor].kind.channels == 5
 
 
 def test_the_text_has_values_and_layers():
