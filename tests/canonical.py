@@ -248,7 +248,7 @@ def check(quantised: Quantised, program: Program, codes: np.ndarray) -> dict[int
             np.testing.assert_array_equal(values[node.name], expected, node.name)
             if not isinstance(node.op, ir.MaxPool):
                 meaning = dataclasses.replace(quantised.tensors[node.name],
-                                              scale=program.tensors[index[node.name]].scale)
+                                              scale=program.tensors[index[node.name]].kind.scale)
                 real = _real(quantised, node, [
                     values[name] * quantised.tensors[name].scale
                     for name in quantised.graph.inputs(node.name)])
@@ -337,9 +337,9 @@ def _requantized(total: np.ndarray, layer: Layer, program: Program) -> np.ndarra
             area = np.s_[:, k, piece.y:piece.y + piece.height, piece.x:piece.x + piece.width]
             u = np.clip(total[area].astype(np.int64) >> layer.shift, -(1 << 17), (1 << 17) - 1)
             v = (u * m + b) >> 16
-            if tensor.values:
+            if tensor.kind.values:
                 at = np.digitize(np.clip(v, -1024, 1023), layer.thresholds)
-                out[area] = np.array(tensor.values)[np.array(layer.codes)[at]]
+                out[area] = np.array(tensor.kind.values)[np.array(layer.codes)[at]]
             else:
                 half = 1 << (layer.radix_width - 1)
                 out[area] = np.clip(v, -half, half - 1)

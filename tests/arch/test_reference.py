@@ -33,7 +33,7 @@ def radix_tensor(shape, planes, bits):
 
 def random_codes(rng, tensor, config=TINY):
     at = tensor.kind
-    if tensor.values:
+    if tensor.kind.values:
         return rng.integers(0, config.codes, (1, *at.shape))
     whole = rng.integers(-1 << at.bits - 1, 1 << at.bits - 1, at.shape)
     return fixed.radix_digits(whole, at.planes, at.bits, config.code_bits)
@@ -41,8 +41,8 @@ def random_codes(rng, tensor, config=TINY):
 
 def integers(codes, tensor, config=TINY):
     """What codes mean, by another way than the reference's: (N, C, H, W)."""
-    if tensor.values:
-        return np.vectorize(lambda code: tensor.values[code])(codes[0])
+    if tensor.kind.values:
+        return np.vectorize(lambda code: tensor.kind.values[code])(codes[0])
     total = sum(codes[j].astype(object) << config.code_bits * j for j in range(len(codes)))
     bits = config.code_bits * len(codes)
     return np.where(total >= 1 << bits - 1, total - (1 << bits), total).astype(np.int64)
@@ -114,7 +114,7 @@ def test_sums_are_torch_convolutions(case):
     weights[rng.random(size) < 0.4] = 0
     left, _, top, _ = case["padding"]
     codes = random_codes(rng, source)
-    pad_value = source.values[pad] if source.values else 0
+    pad_value = source.kind.values[pad] if source.kind.values else 0
     total = conv(integers(codes, source), weights, case["stride"], case["padding"],
                  case["dilation"], case["groups"], pad_value)
     taps = taps_of(weights, case["groups"], case["dilation"], (top, left),

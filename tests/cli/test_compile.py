@@ -121,7 +121,7 @@ def test_preprocess_is_applied_to_the_calibration_images(kcnn, folder, tmp_path)
                "--config", "tiny", "-o", tmp_path / "raw.kbin")
     assert ran.code == 0
     scaled, plain = kbin.read(tmp_path / "raw.kbin"), kbin.read(folder / "net.kbin")
-    assert scaled.tensors[0].scale == pytest.approx(plain.tensors[0].scale, rel=1e-5)
+    assert scaled.tensors[0].kind.scale == pytest.approx(plain.tensors[0].kind.scale, rel=1e-5)
 
 
 def test_all_engines_agree_and_are_near_the_float_network(kcnn, folder, tmp_path):

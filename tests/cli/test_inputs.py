@@ -208,7 +208,7 @@ def test_data_that_look_otherwise_are_told(kcnn, folder, tmp_path, verb):
 def test_what_is_cut_is_counted(kcnn, folder, tmp_path, verb, more):
     x = np.load(folder / "ready.npy")
     program = kbin.read(folder / "prepared.kbin")
-    limit = 127.5 * program.tensors[0].scale
+    limit = 127.5 * program.tensors[0].kind.scale
     x[0, 0, 0, :4] = [limit * 1.001, limit * 0.999, -limit * 1.1, 1e30]
     np.savez(tmp_path / "x.npz", x=x, y=np.arange(5) % 4)
     ran = kcnn(verb, folder / "prepared.kbin", *more, tmp_path / "x.npz", "--json",

@@ -107,7 +107,7 @@ def test_images_of_any_size_are_computed_with(size):
                         program.config)
     exact = module(torch.tensor(x[:1])).detach().numpy()
     error = np.abs(found - exact).max() / np.abs(images((1, 8, 8), size)).max()
-    assert all(SCALES[0] <= tensor.scale <= SCALES[1] for tensor in program.tensors)
+    assert all(SCALES[0] <= tensor.kind.scale <= SCALES[1] for tensor in program.tensors)
     assert error < 0.3 + 8 * SCALES[0] / size
     if size > 1e-30:
         assert np.corrcoef(found.ravel(), exact.ravel())[0, 1] > 0.9
