@@ -11,13 +11,13 @@ import dataclasses
 import numpy as np
 from kcnn.arch import isa, stream
 from kcnn.arch.config import Config
-from kcnn.arch.layout import Layout
 from kcnn.arch.program import Layer, Piece, Source, Taps, Tensor
 from kcnn.arch.region import Region, Space
 from kcnn.compiler.emit import step
 from kcnn.compiler.emit.areas import Role, area
 from kcnn.compiler.emit.plan import Plan
 from kcnn.compiler.emit.step import Step
+from tensors import whole
 
 SMALL = dataclasses.replace(Config.preset("small"), name="bands", code_bits=4)
 LINE = SMALL.row_codes
@@ -30,9 +30,9 @@ SOURCE, TARGET, PADS = 0, 40, 80                     # rows of the windows on ch
 
 def tensor(name: str, lines: int) -> Tensor:
     """Lines with a pad line above and one below."""
-    return Tensor(name, Layout(
-        base=LINE + 1, first_row=0, rows=lines + 2, images=1, channels=1, height=lines,
-        width=LINE - 2, channel=0, plane=0, image=0, row=LINE, column=1, pad=2), 0.01, VALUES)
+    return whole(name, 0.01, VALUES, base=LINE + 1, first_row=0, rows=lines + 2, images=1,
+                 channels=1, height=lines, width=LINE - 2, channel=0, plane=0, image=0, row=LINE,
+                 column=1, pad=2)
 
 
 def layer(number: int, lines: int) -> Layer:

@@ -177,7 +177,8 @@ def test_taps_fit_the_cache():
 
 
 def test_sums_cannot_overflow():
-    low, high = min(CODE.tensors[0].kind.values), max(CODE.tensors[0].kind.values)      # -247 and 241
+    values = CODE.tensors[0].kind.values
+    low, high = min(values), max(values)      # -247 and 241
     mixed = Cluster(3, np.array([0, 1, 2]), np.array([False, True, True]))
     program = with_instruction(with_stream(CODE, channels([mixed], [])), RUN, stream_units=2)
 
