@@ -113,7 +113,7 @@ def test_descriptors_are_readable_by_any_host():
         "image", "row", "column", "split", "phase_y", "phase_x", "planes", "bits", "pad", "order")]
     values_at = at + 48 + 2 * sections.TENSOR.itemsize + 2 * sections.PORT.itemsize
     values = struct.unpack_from(f"<{fields[22]}i", data, values_at + 4 * fields[21])
-    assert values == tensor.values
+    assert values == tensor.kind.values
     assert sections.TENSOR.itemsize == 104 and sections.PORT.itemsize == 24
 
 

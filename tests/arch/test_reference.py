@@ -325,7 +325,7 @@ def test_sums_beyond_double_precision_are_exact():
     rng = np.random.default_rng(8)
     source, output = codes_tensor(rng, (1, 64, 3, 3)), radix_tensor((1, 2, 1, 1), 4, 16)
     large = rng.integers(1 << 40, 1 << 41, TINY.codes)
-    source = dataclasses.replace(source, values=tuple((large | 1).tolist()))
+    source = changed(source, values=tuple((large | 1).tolist()))
     weights = rng.choice([2047, 2046, 1], (2, 64, 3, 3))
     layer = radix_layer(taps_of(weights), [Source(0)], 1, (1, 2, 1, 1), rng)
     codes = random_codes(rng, source)
