@@ -6,7 +6,6 @@ import re
 import subprocess
 import sys
 import warnings
-from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -49,52 +48,6 @@ def test_text_is_a_program_too(work):
     assert text.disassemble(found.program) == work.net.disassemble()
     with pytest.raises(api.KcnnError, match="the text"):
         api.assemble("nothing")
-
-
-def test_a_program_shows_itself(work):
-    rows = [[cell.text for cell in row]
-            for row in ElementTree.fromstring(work.net._repr_html_()).iter("tr")]
-    assert ["configuration", "tiny"] in rows and ["input input", "1x3x8x8"] in rows
-    assert [row[0] for row in rows if row[1] == "Conv2d"] == ["0"]
-    assert "layers\nlayer" in str(work.net) and "most is lost in" in str(work.net)
-
-
-def test_figures_are_those_of_any_image(work):
-    found = work.net.figures()
-    timed = work.net.execute(work.few, "tlm")
-    assert found.cycles == timed.cycles and found.layers == timed.layers
-    assert [row.name for row in found.layers] == ["0", "3"]
-    assert [found.clocks[n].cycles for n in (0, 1)] == [row.cycles for row in found.layers]
-    assert abs(work.net.estimated_cycles - found.cycles) < 0.1 * found.cycles
-    assert "cycles by cause" in str(found) and "<caption>tlm: one batch of 1" in found._repr_html_()
-    assert str(found.instructions().rows[0][-1]).startswith("LOAD")
-
-
-def test_the_reference_has_no_cycles(work):
-    found = work.net.execute(work.few)
-    assert found.cycles is None and found.clocks == {} and found.instructions() is None
-    assert found.outputs(raw=True)["output"].dtype == np.int64
-
-
-def test_engines_are_compared_and_shown(work):
-    found = work.net.compare(work.few[:2], ["reference", "tlm"], golden=work.module)
-    assert found.equal and set(found.cycles) == {"tlm"} and found.least_sqnr > 10
-    rows = [[cell.text for cell in row]
-            for row in ElementTree.fromstring(found._repr_html_()).iter("tr")]
-    assert [row[0] for row in rows] == ["tensor", "input", "0", "3", "cycles"]
-    assert all(row[2] == "equal" for row in rows[1:-1])
-    assert found.to_json()["top1_agreement"] == 1.0
-    assert "equal: every tensor on 2 engines" in str(found)
-
-
-def test_accuracy_stands_beside_the_float_network(work):
-    exact = work.net.run(work.few).argmax(1)
-    found = work.net.accuracy(work.few, exact, golden=work.module)
-    assert found.share() == 1.0 and found.right("float") == round(5 * found.beside()["same"])
-    assert found.to_json()["images"] == 5 and "the program on 5 images\n" in str(found)
-    both = {"x": torch.from_numpy(work.few), "y": exact}
-    assert work.net.accuracy(both).to_json() == {
-        "images": 5, "integers": 1.0, "inputs_cut": found.inputs_cut, "outputs_at_limit": 0}
 
 
 # ---- what is refused, and what is told -------------------------------------------------------

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
+import hand as by_hand
 import numpy as np
 import pytest
 from kcnn.arch import kbin
 from kcnn.cli.__main__ import run
-
-
-def _hand():
-    spec = importlib.util.spec_from_file_location("hand", Path(__file__).parent / "hand.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +25,7 @@ class Ran:
 @pytest.fixture(scope="session")
 def hand():
     """The module of the program put together by hand."""
-    return _hand()
+    return by_hand
 
 
 @pytest.fixture

@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 
-import numpy as np
 import pytest
 from kcnn.arch import kbin
 from kcnn.engines import execute as engines
 from kcnn.engines.batches import encode
-from kcnn.engines.verdict import judge
 from kcnn.rtl.benchfiles import EngineError
 from kcnn.tlm import machine as tlm
 
@@ -175,12 +173,3 @@ def test_an_engine_that_hangs_differs(kcnn, net, images, tmp_path, faulty):
         assert found["equal"] is False and list(found["failures"]) == ["myhdl"]
     assert [path.name for path in sorted((tmp_path / "small").iterdir())] == [
         "input.npz", "layer.kbin", "myhdl.vcd", "tlm.txt"]
-
-
-def test_verdict_stops_at_the_first_wrong_batch(hand, faulty):
-    faulty(wrong_stamp)
-    program = hand.program()
-    verdict = judge(program, [hand.images(3)], ["tlm", "myhdl"],
-                          engines.memory_model(program, 1))
-    assert not verdict.equal and len(verdict.outcomes) == 1
-    assert np.array_equal(verdict.codes[0], _inputs(program, hand.images(1))[0])
