@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import random
+import re
 
 from core_bench import random_run
 from kcnn.arch.config import Config
@@ -20,6 +22,12 @@ def make():
     return run_fields, {"clk": bit(), "reset": ResetSignal(0, active=1, isasync=False),
                         "go": bit(), "instruction": word(512),
                         "fields": Fields(CONFIG), "taken": bit(), "config": CONFIG}
+
+
+def test_every_field_that_is_kept_is_taken():
+    said = inspect.getsource(run_fields.func)
+    taken = re.findall(r"fields\.(\w+)\.next = source\.(\w+)", said)
+    assert sorted(taken) == sorted((field.name, field.name) for field in KEPT)
 
 
 def test_fields_and_derived_ones_stay_until_the_next_run():
