@@ -109,10 +109,12 @@ class Builder:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Using padding='same'")    # it is only slower
             try:
-                shape = tuple(made.eval()(torch.zeros(1, *self.shape)).shape[1:])
+                y = made.eval()(torch.zeros(1, *self.shape))
             except RuntimeError:        # a window larger than the map, for one
                 return nn.Identity()
-        if 0 in shape or shape[0] * shape[1] * shape[2] > 800:
+        shape = tuple(y.shape[1:])
+        whole = bool(y.isfinite().all())        # no window of a pool lies in the padding
+        if 0 in shape or shape[0] * shape[1] * shape[2] > 800 or not whole:
             return nn.Identity()
         self.shape = shape
         return made
