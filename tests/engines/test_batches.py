@@ -27,4 +27,5 @@ def test_outputs_are_joined_and_cut() -> None:
     for image, outcome in zip(found, outcomes, strict=False):
         assert (image == host.decode(outcome.outputs[0], tensor, program.config)).all()
     raw = batches.joined(program, outcomes, 3, raw=True)["output"]
-    assert raw.dtype == np.int64 and ((raw[:2] * tensor.kind.scale).astype(np.float32) == found).all()
+    assert raw.dtype == np.int64
+    assert ((raw[:2] * tensor.kind.scale).astype(np.float32) == found).all()
