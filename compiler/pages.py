@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..arch.pages import table
-from .frontend.supported import ADVICE, LAYERS
+from .frontend.supported import ADVICE, ADVICE_OF_LAYERS, LAYERS
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "supported.md"
 
@@ -20,9 +20,10 @@ HEAD = """\
 
 A network takes one floating-point tensor (N, C, H, W) and returns one or more tensors that are
 computed from it, whole maps or flattened behind the batch, in any tuple, list or dictionary. Sizes
-are fixed, a dynamic batch excepted. What does not depend on the input is computed by torch while
-compiling, so weights may be normalised, masked or put together. Arithmetic in half or double
-precision is taken as what it says in real numbers.
+are fixed, a dynamic batch excepted. An export may be as torch makes it, or taken apart into core
+operations by `run_decompositions()`: both are the same network. What does not depend on the input
+is computed by torch while compiling, so weights may be normalised, masked or put together.
+Arithmetic in half or double precision is taken as what it says in real numbers.
 
 All the kernels, ceil modes, paddings and divisors that torch takes are exact here within the limits
 below: what a padded or cut window counts is what torch counts."""
@@ -33,7 +34,7 @@ the model: in front of a convolution with padding it is a layer of its own, whic
 to codes.
 
 What lives in the activation memory at the same time must fit: the message says which `memory_codes`
-would do. Everything else is refused with its place in your code."""
+would do. Everything else is refused with its module, and the file and line that call it."""
 
 
 def supported_page() -> str:
@@ -53,7 +54,7 @@ def _lines() -> Iterator[str]:
                      ((name, *_layer(name))
                       for name in dict.fromkeys(layer.name for layer in LAYERS if layer.name)))
     yield from (LAST, "", "## What to do instead", "")
-    yield from table(("operations of an export", "advice"),
+    yield from table(("layers, operations of an export", "advice"),
                      ((_codes(operations), advice) for advice, operations in _advised().items()))
 
 
@@ -66,8 +67,8 @@ def _layer(name: str) -> tuple[str, str]:
 
 def _advised() -> dict[str, list[str]]:
     out: dict[str, list[str]] = {}
-    for operation, advice in ADVICE.items():
-        out.setdefault(advice, []).append(operation)
+    for word, advice in (*ADVICE_OF_LAYERS.items(), *ADVICE.items()):
+        out.setdefault(advice, []).append(word)
     return out
 
 

@@ -6,7 +6,7 @@
 Names are unique and stable (torch module path, or the traced name where there is no module). Shapes
 leave the batch out. Two subsets of it are named forms:
 
-- *traced*: what the frontend makes; every operation below may occur.
+- *traced*: what the constructors make; every operation below may occur.
 - *canonical*: only Input, Conv, AvgPool, MaxPool, Add, Concat and Output are left. Batch norms are
   folded, activations sit in `function` of the node before, a Linear is a Conv whose kernel is its
   whole input map, and a Conv may have a second input, the skip tensor added before `function`.

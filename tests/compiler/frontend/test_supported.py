@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from kcnn.compiler import passes
-from kcnn.compiler.frontend.supported import ADVICE, HANDLERS, LAYERS
+from kcnn.compiler.frontend.supported import ADVICE, ADVICE_OF_LAYERS, HANDLERS, LAYERS
 from kcnn.compiler.frontend.trace import trace
 from kcnn.compiler.quantise import emulate
 from torch import nn
@@ -16,6 +16,10 @@ def test_torch_has_every_operation() -> None:
     missing = [name for name in (*HANDLERS, *ADVICE)
                if name != "getitem" and not hasattr(torch.ops.aten, name)]
     assert missing == []
+
+
+def test_torch_has_every_layer_that_is_advised_on() -> None:
+    assert [name for name in ADVICE_OF_LAYERS if not hasattr(nn, name)] == []
 
 
 def test_an_operation_has_one_handler_or_one_advice() -> None:
