@@ -16,8 +16,9 @@ from ..arch.errors import KcnnError
 from ..arch.estimate import estimate
 from ..arch.program import Program
 from ..arch.show import Shown, Table
-from ..engines import batches, figures
+from ..engines import batches
 from ..engines import execute as engines
+from ..engines.figures import CLOCK
 from ..engines.verdict import judge
 from . import accuracy, describe, golden, images, models
 from .accuracy import Accuracy
@@ -96,7 +97,7 @@ class Net(Shown):
 
     def execute(self, images: Data, engine: str = "reference", *, preprocessed: bool = False,
                 memory_seed: int | None = None, vcd: Path | None = None,
-                clock: float = figures.CLOCK, progress: Progress = silent) -> Execution:
+                clock: float = CLOCK, progress: Progress = silent) -> Execution:
         """The same with everything that the engine tells.
 
         memory_seed: random waits of the external memory. vcd: where the waveforms of the first
@@ -115,7 +116,7 @@ class Net(Shown):
         engines.check_names([engine])
         inputs = [np.zeros(self.program.tensors[port.tensor].kind.shape, np.float32)
                   for port in self.program.inputs]
-        return self._execution(inputs, engine, memory_seed, None, figures.CLOCK, silent, False)
+        return self._execution(inputs, engine, memory_seed, None, CLOCK, silent, False)
 
     def compare(self, images: Data, engines: Sequence[str] = ("reference", "tlm"), *,
                 golden: Network | None = None, preprocessed: bool = False, trust: bool = False,

@@ -73,8 +73,8 @@ def run(
         with report.progress("running") as tell:
             found = program.execute(images, engine, preprocessed=preprocessed, vcd=wave,
                                     memory_seed=memory_seed, clock=clock, progress=tell)
-        if verbose:
-            report.show([found.instructions() or "the reference has no instructions"])
+        timed = found.instructions() if verbose else None
+        report.show([] if timed is None else [timed])
         report.show(found.parts())
         if place is not None:
             written = found.outputs(raw)
