@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -30,7 +31,7 @@ from .config import Config
 from .isa import Fill, Instruction, Load, Run, Store, Table, TableLoad
 from .parse import Parsed
 from .stream import CHANNEL_HEAD
-from .timing import Issue, Lengths
+from .timing import WINDOW_LOW, Issue, Lengths
 
 Ints = NDArray[np.int64]
 Numbers = NDArray[np.int64] | NDArray[np.float64]
@@ -115,12 +116,6 @@ class Stream:
         """Clocks of the issue for a chunk of each channel."""
         return np.maximum(self.lengths.first, share) + self.lengths.rest
 
-    def parser(self, config: Config) -> Ints:
-        """Clocks of the parser for each channel: an item a clock, or what the port supplies."""
-        supply = timing.burst_clocks(config, config.burst) + 1   # from request to request
-        clocks = -(-self.bytes * supply // (config.burst * config.port_bytes))
-        return np.maximum(self.items, clocks)
-
 
 def operations(config: Config, digits: int = 1) -> int:
     """Drain clocks of a chunk, where no two positions of an operation want the same bank."""
@@ -161,43 +156,40 @@ def _always_busy(config: Config, chunks: Ints, drain: Numbers, stream: Stream
 
 
 # ---- a RUN by cause ----------------------------------------------------------------------------
-@dataclasses.dataclass
-class Fetch:
-    """When taps are there. ready: cycle in which the next channel's head can be parsed; free: from
-    when on the two buffers of the tap cache are, the next one first."""
-
-    ready: int
-    free: tuple[int, int]
-
-    def fill(self, clocks: int) -> int:
-        """Parse a channel; the first cycle in which its buffer is full."""
-        self.ready = max(self.ready, self.free[0]) + clocks
-        return self.ready
-
-    def take(self, cycle: int) -> None:
-        """The buffer of the next channel is free from a cycle on."""
-        self.free = self.free[1], cycle
-
-
-def run_clocks(config: Config, chunks: int, operations: ArrayLike, stream: Stream, taken: int = 0,
-               fetch: Fetch | None = None, instruction: int = 0) -> RunClocks:
+def run_clocks(config: Config, chunks: int, operations: ArrayLike, stream: Stream,
+               instruction: int = 0) -> RunClocks:
     """The clocks of one RUN by cause. operations: drain clocks of a chunk, a number or (K,).
 
-    taken: cycle in which it is. fetch: when its taps come, which is advanced; without it they are
-    there when they are wanted.
+    The taps are taken to be in the tap cache when they are wanted.
     """
-    state, found = Issue.taken(taken, config.total_banks), stream.lengths
-    drains = np.broadcast_to(operations, found.slots.shape)
-    parser = stream.parser(config).tolist() if fetch is not None else [0] * len(drains)
-    for slots, first, rest, tail, drain, clocks in zip(
-            found.slots.tolist(), found.first.tolist(), found.rest.tolist(), found.tail.tolist(),
-            drains.tolist(), parser, strict=True):
-        full = fetch.fill(clocks) if fetch is not None else 0
-        presented = _issue(state, config, (full, slots, first, rest, tail), drain, chunks)
-        if fetch is not None:
-            fetch.take(round(presented) + 1)
-    end = round(state.drained) + timing.drain_latency(config) + 1
-    return _by_cause(state, stream, chunks, instruction, end - taken + 1)
+    issuing = Issuing(config, chunks, operations, stream, taken=0)
+    for _ in stream.items:
+        issuing.channel(0)
+    return issuing.clocks(instruction)
+
+
+class Issuing:
+    """A RUN on its way, channel after channel. operations: as for `run_clocks`; taken: cycle in
+    which the RUN is."""
+
+    def __init__(self, config: Config, chunks: int, operations: ArrayLike, stream: Stream,
+                 taken: int) -> None:
+        self.config, self.chunks, self.stream, self.taken = config, chunks, stream, taken
+        self.state = Issue.taken(taken, config.total_banks)
+        found = stream.lengths
+        drains = np.broadcast_to(operations, found.slots.shape)
+        self.rest = iter(np.stack([found.slots, found.first, found.rest, found.tail], 1).tolist())
+        self.drains = iter(drains.tolist())
+
+    def channel(self, full: int) -> int:
+        """Issue the next channel, whose taps are there from a cycle on: when the last one is."""
+        return round(_issue(self.state, self.config, (full, *next(self.rest)), next(self.drains),
+                            self.chunks))
+
+    def clocks(self, instruction: int) -> RunClocks:
+        """Those of the RUN, all channels issued."""
+        end = round(self.state.drained) + timing.drain_latency(self.config) + 1
+        return _by_cause(self.state, self.stream, self.chunks, instruction, end - self.taken + 1)
 
 
 def _by_cause(state: Issue, stream: Stream, chunks: int, instruction: int, cycles: int
@@ -226,8 +218,35 @@ def _issue(state: Issue, config: Config, channel: tuple[int, int, int, int, int]
     return timing.issue_channel(state, config, *channel, [drain] * chunks)
 
 
+# ---- a stream ----------------------------------------------------------------------------------
+def items_of_bursts(stream: Stream, bursts: list[int], width: int
+                    ) -> list[list[tuple[int, bool, bool]]]:
+    """What each burst of so many beats brings: for each channel of which it has bytes the items,
+    in proportion to these, and whether they begin and end the channel. width: bytes of a beat."""
+    ends = np.cumsum(bursts) * width - WINDOW_LOW
+    edges = np.concatenate([[0], np.cumsum(stream.bytes)])
+    out = []
+    for low, high in itertools.pairwise([0, *ends[:-1].tolist(), int(edges[-1])]):
+        first, last = np.searchsorted(edges, [low, high], "right").tolist()
+        channels = range(max(0, first - 1), min(last, len(stream.items)))
+        out.append([part for k in channels if (part := _part(stream, edges, k, low, high))])
+    return out
+
+
+def _part(stream: Stream, edges: Ints, channel: int, low: int, high: int
+          ) -> tuple[int, bool, bool] | None:
+    """Items of a channel between two bytes of the stream; None where they have none of it."""
+    begin, end = int(edges[channel]), int(edges[channel + 1])
+    if not max(low, begin) < min(high, end):
+        return None
+    items = int(stream.items[channel])
+    before, after = (round(items * (min(max(at, begin), end) - begin) / (end - begin))
+                     for at in (low, high))
+    return after - before, low <= begin, high >= end
+
+
 # ---- other instructions ------------------------------------------------------------------------
-def _bursts(config: Config, beats: int) -> list[int]:
+def bursts(config: Config, beats: int) -> list[int]:
     """Beats of the bursts that make up a transfer."""
     whole, rest = divmod(beats, config.burst)
     return [config.burst] * whole + [rest] * (rest > 0)
@@ -235,23 +254,23 @@ def _bursts(config: Config, beats: int) -> list[int]:
 
 def load_cycles(config: Config, rows: int) -> int:
     """Clocks of a LOAD from start to end stamp, both included, on a free memory port."""
-    bursts = _bursts(config, rows * config.beats_per_row)
-    return 2 + sum(timing.burst_clocks(config, beats) for beats in bursts)
+    parts = bursts(config, rows * config.beats_per_row)
+    return 2 + sum(timing.burst_clocks(config, beats) for beats in parts)
 
 
 def store_cycles(config: Config, rows: int) -> int:
     """Clocks of a STORE, likewise: every burst's rows are read before it is asked for."""
-    bursts = _bursts(config, rows * config.beats_per_row)
+    parts = bursts(config, rows * config.beats_per_row)
     return 2 + rows + sum(timing.burst_clocks(config, beats) + timing.STORE_REQUEST - 1
-                          for beats in bursts)
+                          for beats in parts)
 
 
 def table_cycles(config: Config, table: TableLoad) -> int:
     """Clocks of a TABLE, likewise: the entries of a burst are written before the next one."""
     if table.kind == Table.RAMP:
         return 1 + table.count
-    bursts = _bursts(config, -(-isa.ENTRY_BYTES * table.count // config.port_bytes))
-    return 1 + table.count + sum(timing.burst_clocks(config, beats) for beats in bursts)
+    parts = bursts(config, -(-isa.ENTRY_BYTES * table.count // config.port_bytes))
+    return 1 + table.count + sum(timing.burst_clocks(config, beats) for beats in parts)
 
 
 def fill_cycles(rows: int) -> int:

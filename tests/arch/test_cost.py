@@ -97,6 +97,29 @@ def test_a_run_by_hand():
     assert stream.items.tolist() == [13] * 3 and stream.bytes.tolist() == [19] * 3
 
 
+def test_items_that_bursts_bring_by_hand():
+    """Streams of 29, 7 and 20 bytes: heads, headers, taps, ENDs. Bursts of 16 and 24 bytes and the
+    rest, of which an item needs four."""
+    stream = cost.Stream.of(*offsets([[10, 8], [], [11]]), 2)
+    assert (stream.bytes.tolist(), stream.items.tolist()) == ([29, 7, 20], [21, 3, 14])
+    assert cost.items_of_bursts(stream, [4, 6, 5], 4) == [
+        [(9, True, False)],                           # 12 of 29 bytes
+        [(12, False, True), (3, True, True)],         # 17, and 7
+        [(14, True, True)]]
+
+
+@given(seeds, st.sampled_from([16, 64]))
+def test_bursts_bring_every_item_once(seed, burst):
+    rng = np.random.default_rng(seed)
+    channels = [rng.integers(1, 30, rng.integers(0, 4)).tolist() for _ in range(6)]
+    stream = cost.Stream.of(*offsets(channels), 2)
+    beats = -(-int(stream.bytes.sum()) // 4) + 1
+    sizes = cost.bursts(dataclasses.replace(TINY, burst=burst), beats)
+    parts = [part for brought in cost.items_of_bursts(stream, sizes, 4) for part in brought]
+    assert sum(items for items, _, _ in parts) == stream.items.sum()
+    assert sum(begins for _, begins, _ in parts) == sum(ends for *_, ends in parts) == 6
+
+
 @given(seeds, st.sampled_from([4, 8, 16, 64, 128]))
 def test_chunks_are_counted_as_they_are_walked(seed, lanes):
     rng = np.random.default_rng(seed)
