@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kcnn.compiler.construct import arithmetic, functions
 from kcnn.compiler.construct.site import Site, Value, input_
@@ -29,6 +29,7 @@ def made(site: Site, value: Value) -> tuple[str, list[str]]:
     return op.function, site.graph.inputs(value.node)
 
 
+@settings(max_examples=40)
 @given(LIMITS, LIMITS, LIMITS, LIMITS)
 def test_limits_of_limits_are_one_function(a: float, b: float, c: float, d: float) -> None:
     site, x = start()

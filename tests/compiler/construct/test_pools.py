@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from kcnn.compiler.construct import pools
 from kcnn.compiler.construct.site import Site, Value, input_
@@ -20,6 +20,7 @@ def start(shape: tuple[int, int, int] = (2, 6, 8)) -> tuple[Site, Value]:
     return site, input_(Site(site.graph, "forward", "x"), shape)
 
 
+@settings(max_examples=40)
 @given(st.tuples(st.integers(4, 11), st.integers(4, 11)), PAIRS, PAIRS,
        st.tuples(st.integers(0, 2), st.integers(0, 2)), st.booleans())
 def test_sizes_of_pools_are_those_of_torch(size: tuple, kernel: tuple, stride: tuple, pad: tuple,

@@ -23,17 +23,17 @@ SHAPE = 4, 6, 6
 
 
 class Branches(nn.Module):
-    """Layers and functions, each behind a convolution of its own, an output each."""
+    """Layers and functions behind a convolution, an output each."""
 
     def __init__(self, cases: Sequence[nn.Module | Callable[[Tensor], Tensor]]) -> None:
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(4, 4, 1) for _ in cases)
+        self.conv = nn.Conv2d(4, 4, 1)
         self.layers = nn.ModuleList(case for case in cases if isinstance(case, nn.Module))
         self.functions = [case for case in cases if not isinstance(case, nn.Module)]
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        return [case(conv(x)) for case, conv in
-                zip([*self.layers, *self.functions], self.convs, strict=True)]
+        x = self.conv(x)
+        return [case(x) for case in (*self.layers, *self.functions)]
 
 
 def exported(cases: Sequence[nn.Module | Callable[[Tensor], Tensor]]) -> list[ExportedProgram]:
@@ -46,7 +46,8 @@ def exported(cases: Sequence[nn.Module | Callable[[Tensor], Tensor]]) -> list[Ex
 
 def described(graph: Graph, output: str, named: bool) -> list[tuple]:
     """All that is said of an output, in the graph's order; names as numbers if not asked for."""
-    names = [node.name for node in graph if node.name in nx.ancestors(graph.nx, output)] + [output]
+    behind = nx.ancestors(graph.nx, output) | {output}
+    names = [node.name for node in graph if node.name in behind]
     return [(name if named else "", type(graph[name].op).__name__, graph[name].shape,
              [names.index(source) for source in graph.inputs(name)],
              {key: value.tolist() if isinstance(value, np.ndarray) else str(value)
