@@ -14,7 +14,8 @@ class Need:
     """A field of the configuration that is too small, and the least value that would do.
 
     layer: torch path of what needs it most. what: of the layer, up to the field's name; instead:
-    what to do where no machine has as much; other: what would do as well.
+    what to do where no machine has as much; other: what would do as well. sure: less would not do;
+    else the value is enough, but rounding may leave taps out.
     """
 
     field: str
@@ -23,6 +24,7 @@ class Need:
     what: str
     instead: str = ""
     other: str = ""
+    sure: bool = True
 
 
 class CompileError(KcnnError):
@@ -58,7 +60,7 @@ def too_small(config: Config, needs: Sequence[Need]) -> CompileError:
 def _wanted(need: Need) -> str:
     """The least value, or what to do instead where no machine can have it."""
     most = MOST.get(need.field, need.least)
-    wanted = f"{need.field} = {need.least}"
+    wanted = f"{'' if need.sure else 'at most '}{need.field} = {need.least}"
     if need.least > most:
         wanted += f", but no machine has more than {most}: {need.instead}"
     return wanted + need.other

@@ -3,7 +3,8 @@
 Layouts depend on shapes, and on which weights are zero, far more than on what the others are. So a
 network is placed before it is quantised, with taps of factor 1 for weights that are not zero: if
 the elements of its tensors alone are too many, so that no rounding can help, it is refused with
-all that this shows. Everybody else is looked at again with the taps that are left in the end.
+all that this shows, though of taps rounding may leave fewer. Everybody else is looked at again with
+the taps that are left in the end.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ def check_graph(graph: Graph, config: Config, batch: int) -> None:
     """The same for a canonical graph that is not quantised, where its shapes alone decide."""
     net = _scaled(lower(_quantised(graph, config)))
     if _elements(net, config, batch) > config.rows:
-        check(layouts(split(net, batch, config.codes), config, batch), batch)
+        needs = _lacking(layouts(split(net, batch, config.codes), config, batch), batch)
+        raise too_small(config, [dataclasses.replace(need, sure=need.field == "memory_codes")
+                                 for need in needs])
 
 
 def complete(error: CompileError, lowered: Lowered, config: Config, batch: int) -> CompileError:
