@@ -15,6 +15,7 @@ from ..arch import host, reference
 from ..arch.errors import KcnnError
 from ..arch.program import Program
 from ..arch.show import Shown, Table, table
+from ..arch.threads import one_thread
 from . import images
 from .arrays import Array, Data, Floats, given, plain
 from .names import Names
@@ -98,6 +99,7 @@ def measure(program: Program, names: Names, data: Data, labels: Array | None = N
                     images.cut(program, [x]), images.at_limit(program, outputs))
 
 
+@one_thread()
 def logits(program: Program, x: Floats, progress: Progress = lambda step: None) -> Floats:
     """What the integer reference makes of x (n, C, H, W), any n: (n, classes).
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arch import host, names, reference
+from ..arch.threads import one_thread
 from .ir.graph import Input, Node
 from .ir.quantised import Floats
 from .pipeline import Compiled
@@ -114,6 +115,7 @@ def held(images: NDArray) -> tuple[NDArray, NDArray]:
     return images[~back], images[back]
 
 
+@one_thread()
 def measure(compiled: Compiled, calibration: NDArray, held_back: NDArray | None = None
             ) -> Fidelity:
     """Compare a program with its float network on some of the images that it was calibrated on,

@@ -21,6 +21,7 @@ from ..arch.config import Config
 from ..arch.errors import FormatError
 from ..arch.meta import Meta
 from ..arch.program import Program
+from ..arch.threads import one_thread
 from . import needs
 from .emit.assemble import assemble
 from .emit.plan import Plan
@@ -88,6 +89,7 @@ class Compiled:
     equalised: Equalised
 
 
+@one_thread()
 def compile(model: torch.nn.Module | ExportedProgram | Graph,
             example_inputs: Sequence[torch.Tensor], calibration: Floats, config: Config,
             batch: int = 1, clusters: int = 16, name: str = "network", seed: int = 0,

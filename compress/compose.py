@@ -25,6 +25,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from ..arch.threads import one_thread
 from ..compiler.errors import first_line
 from . import budget, checkpoint
 from .clusters import weighted
@@ -149,15 +150,14 @@ def layers(module: nn.Module) -> list[dict[str, Any]]:
 @contextlib.contextmanager
 def repeatable(seed: int) -> Iterator[None]:
     """One thread and algorithms that give the same bits every time; what was set before returns."""
-    threads, strict = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
-    torch.set_num_threads(1)
+    strict = torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
     torch.manual_seed(seed)
     try:
-        yield
+        with one_thread():
+            yield
     finally:
         torch.use_deterministic_algorithms(strict)
-        torch.set_num_threads(threads)
 
 
 # ---- the folder --------------------------------------------------------------------------------
