@@ -32,7 +32,8 @@ from mutants import Mutant, mutants
 ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 FILES = ("arch/fixed.py", "arch/stream.py", "arch/check.py", "arch/hazards.py", "arch/timing.py",
-         "compiler/lower/prove.py", "compiler/lower/scaling.py", "compiler/quantise/segments.py")
+         "compiler/emit/tokens.py", "compiler/lower/prove.py", "compiler/lower/scaling.py",
+         "compiler/quantise/segments.py")
 HEAVY = ("torch.export", "networkx", "sklearn.cluster", "joblib", "hypothesis.strategies")
 OPTIONS = ("-q", "-x", "--tb=no", "-p", "no:cacheprovider", "-m", "not long",
            "-W", "ignore::pytest.PytestAssertRewriteWarning")
@@ -136,7 +137,7 @@ def equivalent() -> dict[str, set[Key]]:
 def measure(name: str, most: int, jobs: int, every: bool = False) -> Score:
     """Run the first `most` mutants of a file, tell those that survive."""
     path, equal = ROOT / name, equivalent().get(name, set())
-    folder, file = name.split("/")
+    folder, _, file = name.rpartition("/")
     found = list(itertools.islice(mutants(path.read_text(), every), most))
     live = [m for m in found if (m.scope, m.before, m.after) not in equal]
     left = []
