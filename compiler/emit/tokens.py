@@ -60,17 +60,18 @@ class _Walk:
         self.users: dict[tuple[Unit, Place], list[tuple[int, Region, bool]]] = {}
 
     def step(self, index: int) -> list[int]:
-        """The tokens that the next step takes."""
+        """The tokens that the next step takes; neighbours first, since they know of the third."""
         unit = self.steps[index].unit
         known = self._ended(unit, self.last[unit])
-        wanted = {other: self._conflict(index, other, known[other])
-                  for other in Unit if other != unit}
         taken = []
-        for other, giver in sorted(wanted.items(), key=lambda item: -item[1]):
-            if giver > known[other] and abs(other - unit) == 1:
-                taken.append(giver)
-                known = _latest(known, self._ended(other, giver))
-        self._refuse_unordered(index, wanted, known)
+        for other in sorted(Unit, key=lambda other: abs(other - unit)):
+            giver = self._conflict(index, other, known[other])
+            if giver == known[other]:
+                continue
+            if abs(other - unit) != 1:
+                raise self._unordered(giver, index)
+            taken.append(giver)
+            known = _latest(known, self._ended(other, giver))
         self._add(index, known)
         return sorted(taken)
 
@@ -91,15 +92,12 @@ class _Walk:
                     found = user
         return found
 
-    def _refuse_unordered(self, index: int, wanted: Mapping[Unit, int],
-                          known: Mapping[Unit, int]) -> None:
+    def _unordered(self, first: int, second: int) -> InternalError:
         """LOAD and STORE have no link; a step of the compute unit between them leads over."""
-        for other, giver in wanted.items():
-            if giver > known[other]:
-                first, second = (self.steps[i].instruction.OP.name for i in (giver, index))
-                raise InternalError(
-                    f"step {index} ({second}) must follow step {giver} ({first}), and no token "
-                    "leads from one to the other; put a FILL between them")
+        names = [self.steps[index].instruction.OP.name for index in (first, second)]
+        return InternalError(
+            f"step {second} ({names[1]}) must follow step {first} ({names[0]}), and no token leads "
+            "from one to the other; put a FILL between them")
 
     def _add(self, index: int, known: dict[Unit, int]) -> None:
         step = self.steps[index]
