@@ -107,8 +107,9 @@ def compile(model: Network, calibration: Data, config: Config | str, *, batch: i
     if that is less than min_sqnr dB there is a KcnnWarning. config: a preset, a TOML file or a
     Config. batch: images that the machine computes at once. clusters: magnitudes of a layer's
     weights. equalise: scale channels of unequal range. preprocessed: the images are as the network
-    takes them. trust: load a .pt2 file that can run code. watch: is called with every stage of the
-    compiler and what it has made. Raises KcnnError.
+    takes them. trust: load a .pt2 file that can run code. names: what messages call the program
+    and its arguments. watch: is called with every stage of the compiler and what it has made.
+    Raises KcnnError.
     """
     from ..compiler import fidelity, pipeline
     from ..compiler.stages import Stage
