@@ -12,9 +12,9 @@ from threadpoolctl import threadpool_limits
 def one_thread() -> Iterator[None]:
     """One thread of linear algebra for what is loaded by now; what was set before returns.
 
-    Threads of products as small as ours wait for one another more than they compute: where another
-    process has the other of two cores, compiling ResNet-20 takes 1.5 times as long with two, and
-    the reference twice as long.
+    On two cores that a dozen processes shared, compiling ResNet-20 took 1.4 to 1.8 times as long
+    with the two threads that are the default, and the reference twice as long; the bytes were the
+    same. An idle machine was not measured.
     """
     with threadpool_limits(limits=1):
         yield
