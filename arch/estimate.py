@@ -2,7 +2,7 @@
 
 The blocks of docs/machine.md as `processes`; RUNs issue and drain as `cost` says. A burst of a
 stream is taken to bring as many items of each channel as it has bytes of it, and the clocks of a
-chunk's drain to be the same for all chunks of a channel: so it is within 1 % of the TLM even for
+chunk's drain to be the same for all chunks of a channel: so it is within 2 % of the TLM even for
 programs of 1,000 clocks, and most often equal.
 """
 

@@ -66,7 +66,7 @@ def compile(
     Weights and activations are clustered, layers lowered to clusters of taps, and everything that
     the machine does is fixed. The same inputs give the same bytes. Every fifth calibration image is
     held back: what the integers keep of the float network is told on these. Cycles are those of the
-    cost model, within 1 % of those that kcnn run --engine tlm counts.
+    cost model, within 2 % of those that kcnn run --engine tlm counts.
 
     \b
     What is left, in dB; every 6 dB halve the error:
