@@ -113,6 +113,13 @@ def test_a_step_waits_for_the_last_one_that_it_conflicts_with():
     assert tokens.waits(found) == [[], [0], [], [2], [], [3], [4], [4], []]
 
 
+def test_a_step_may_wait_for_both_neighbours_and_names_the_earlier_first():
+    bank, outside = Region(Space.BASE, 0, 0, 4), Region(Space.EXTERNAL, 0, 0, 64)
+    found = [fill(), a_step(Unit.STORE, [ROWS], [outside]), a_step(Unit.LOAD, (), [bank]),
+             a_step(Unit.COMPUTE, [bank], [ROWS])]
+    assert tokens.waits(found) == [[], [0], [], [1, 2]]
+
+
 def test_a_step_between_leads_from_store_to_load():
     outside = Region(Space.EXTERNAL, 0, 0, 64)
     store = a_step(Unit.STORE, [ROWS], [outside])
