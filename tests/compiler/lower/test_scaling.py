@@ -91,7 +91,7 @@ def test_a_skip_tensor_keeps_its_weight_beside_small_and_large_weights(gain):
     layer = layers(net)[1][last]
     op = net.graph[last].op
     program = type("Program", (), {"tensors": [
-        type("T", (), {"layout": type("L", (), {"channels": 4})}) for _ in range(9)]})
+        type("T", (), {"kind": type("Kind", (), {"channels": 4})}) for _ in range(9)]})
     weight, skip = canonical.dense(op, layer, 4, program)
     assert (skip > 0).all()
     exact = net.weights[last].dense()
