@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arch import host, reference
 from ..arch.errors import KcnnError
 from ..arch.program import Program
 from ..arch.show import Shown, Table, table
-from ..arch.threads import one_thread
+from ..engines import batches
 from . import images
 from .arrays import Array, Data, Floats, given, plain
 from .names import Names
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 Ints = NDArray[np.int64]
 Progress = Callable[[str], None]
-TOGETHER = 100           # images between two words on the progress
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -99,20 +97,14 @@ def measure(program: Program, names: Names, data: Data, labels: Array | None = N
                     images.cut(program, [x]), images.at_limit(program, outputs))
 
 
-@one_thread()
 def logits(program: Program, x: Floats, progress: Progress = lambda step: None) -> Floats:
     """What the integer reference makes of x (n, C, H, W), any n: (n, classes).
 
     program: of one input and one output. progress: hears how many images are done.
     """
-    (source,), (target,) = program.inputs, program.outputs
-    parts = []
-    for at in range(0, len(x), TOGETHER):
-        progress(f"integers: {at:,} of {len(x):,} images")
-        codes = host.encode(x[at:at + TOGETHER], program.tensors[source.tensor], program.config)
-        (out,) = reference.outputs(program, [codes])
-        parts.append(host.decode(out, program.tensors[target.tensor], program.config))
-    return np.concatenate(parts).reshape(len(x), -1)
+    outcomes = batches.together(program, [x], progress)
+    (found,) = batches.joined(program, outcomes, len(x)).values()
+    return found.reshape(len(x), -1)
 
 
 def _float_classes(network: Model, spec: str, x: Floats, count: int) -> Ints:

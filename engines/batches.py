@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arch import host
+from ..arch import host, reference
 from ..arch.engine import MemoryModel
 from ..arch.program import Program
+from ..arch.threads import one_thread
 from .execute import Ints, Outcome, execute
 
 Floats = NDArray[np.float32]
 Progress = Callable[[str], None]
+TOGETHER = 100           # images between two words on the progress
 
 
 def batches(arrays: Sequence[Floats], size: int) -> list[list[Floats]]:
@@ -33,13 +35,33 @@ def encode(program: Program, arrays: Sequence[Floats]) -> list[Ints]:
 
 def run(program: Program, arrays: Sequence[Floats], engine: str, memory: MemoryModel,
         vcd: Path | None = None, progress: Progress = lambda step: None) -> list[Outcome]:
-    """One outcome a batch. vcd: waveforms of the first. progress: hears of every batch."""
+    """One outcome a batch, but fewer of the reference, which computes many images at once.
+
+    vcd: waveforms of the first batch. progress: hears of every batch.
+    """
+    if engine == "reference":
+        return together(program, arrays, progress)
     parts = batches(arrays, program.batch)
     outcomes = []
     for number, batch in enumerate(parts):
         progress(told(engine, number, len(parts)))
         outcomes.append(execute(engine, program, encode(program, batch), memory,
                                 vcd if number == 0 else None))
+    return outcomes
+
+
+@one_thread()
+def together(program: Program, arrays: Sequence[Floats], progress: Progress = lambda step: None
+             ) -> list[Outcome]:
+    """What the reference makes of any number of images: outputs alone, of TOGETHER images each.
+
+    progress: hears how many images are done.
+    """
+    outcomes = []
+    for at in range(0, len(arrays[0]), TOGETHER):
+        progress(f"reference: {at:,} of {len(arrays[0]):,} images")
+        codes = encode(program, [array[at:at + TOGETHER] for array in arrays])
+        outcomes.append(Outcome("reference", {}, reference.outputs(program, codes)))
     return outcomes
 
 

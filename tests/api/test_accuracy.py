@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from kcnn.api import accuracy
+from kcnn.engines import batches
 
 
 def test_accuracy_stands_beside_the_float_network(work):
@@ -18,7 +19,7 @@ def test_accuracy_stands_beside_the_float_network(work):
 
 def test_images_are_computed_some_at_a_time(work, monkeypatch):
     whole = accuracy.logits(work.net.program, work.ready)
-    monkeypatch.setattr(accuracy, "TOGETHER", 2)
+    monkeypatch.setattr(batches, "TOGETHER", 2)
     heard = []
     assert (accuracy.logits(work.net.program, work.ready, heard.append) == whole).all()
-    assert heard == [f"integers: {at} of 5 images" for at in (0, 2, 4)]
+    assert heard == [f"reference: {at} of 5 images" for at in (0, 2, 4)]
