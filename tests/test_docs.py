@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shlex
 import shutil
@@ -95,46 +96,64 @@ def test_every_decision_is_listed() -> None:
     assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
 
 
-def readme_commands() -> list[str]:
-    """The `kcnn` commands of the README, one a line."""
-    blocks = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.startswith("kcnn ")]
+def readme_blocks(language: str) -> list[str]:
+    """What the README has in fences."""
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
-def test_the_commands_of_the_readme_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After a demo in miniature: two channels, one epoch, few images."""
-    shutil.copytree(ROOT / "examples", tmp_path / "examples",
+def readme_commands() -> list[list[str]]:
+    """The `kcnn` commands of the README, by block, for blocks that have some."""
+    blocks = [[line for line in block.replace("\\\n", " ").splitlines()
+               if line.startswith("kcnn ")] for block in readme_blocks("sh")]
+    return [block for block in blocks if block]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A demo in miniature: two channels, one epoch, few images; and a network of one's own."""
+    folder = tmp_path_factory.mktemp("readme")
+    shutil.copytree(ROOT / "examples", folder / "examples",
                     ignore=shutil.ignore_patterns("__pycache__"))
-    model = tmp_path / "examples" / "digits" / "model.py"
+    model = folder / "examples" / "digits" / "model.py"
     model.write_text(model.read_text().replace("CHANNELS = 16", "CHANNELS = 2"))
     train = script(str(model.with_name("train")))
-    digits = train.load()
-    folder = tmp_path / "out" / "digits"
+    digits, out = train.load(), folder / "out" / "digits"
     net = train.train(digits, epochs=1)
-    train.save(net, digits, folder)
-    np.save(folder / "few.npy", digits.test_x[:1])
-    np.savez(folder / "data.npz", x_train=digits.train_x[:200], y_train=digits.train_y[:200],
+    train.save(net, digits, out)
+    np.save(out / "few.npy", digits.test_x[:1])
+    np.savez(out / "data.npz", x_train=digits.train_x[:200], y_train=digits.train_y[:200],
              x_test=digits.test_x[:50], y_test=digits.test_y[:50])
-    monkeypatch.chdir(tmp_path)
-    five, own = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    exec(own, {"torch": torch, "numpy": np, "net": net,        # noqa: S102
-               "images": torch.from_numpy(digits.test_x)})
-    commands = readme_commands()
-    assert [shlex.split(line)[1] for line in commands] == [
-        "compile", "run", "cosim", "convert", "disasm", "compile", "cosim", "compress", "compile",
-        "accuracy", "info"]
-    for line in commands:
+    with contextlib.chdir(folder):
+        exec(readme_blocks("python")[1], {                     # noqa: S102
+            "torch": torch, "numpy": np, "net": net, "images": torch.from_numpy(digits.test_x)})
+    return folder
+
+
+@pytest.mark.parametrize(("block", "verbs"), [
+    (0, ["compile", "run", "cosim", "convert", "disasm"]), (1, ["compile", "cosim"]),
+    (2, ["compress", "compile", "accuracy", "info"])])
+def test_the_commands_of_the_readme_work(work: Path, block: int, verbs: list[str]) -> None:
+    assert len(readme_commands()) == 3
+    lines = readme_commands()[block]
+    assert [shlex.split(line)[1] for line in lines] == verbs
+    for line in lines:
         done = subprocess.run([sys.executable, "-m", "kcnn.cli", *shlex.split(line)[1:]],
-                              cwd=tmp_path, capture_output=True, text=True)
+                              cwd=work, capture_output=True, text=True)
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
         assert done.stdout.strip()
-    assert np.load(tmp_path / "out" / "logits.npy").shape == (1, 10)
-    machine = (tmp_path / "out" / "hdl" / "kcnn_machine.v").read_bytes()
-    shutil.rmtree(tmp_path / "out" / "hdl")
+
+
+def test_the_lines_of_python_of_the_readme_do_the_same(work: Path, monkeypatch: pytest.MonkeyPatch
+                                                       ) -> None:
+    """As the first block of commands, behind which this one comes."""
+    monkeypatch.chdir(work)
+    five = readme_blocks("python")[0]
+    assert np.load(work / "out" / "logits.npy").shape == (1, 10)
+    machine = (work / "out" / "hdl" / "kcnn_machine.v").read_bytes()
+    shutil.rmtree(work / "out" / "hdl")
     in_python: dict[str, Any] = {}
     exec(five, in_python)                                      # noqa: S102
     assert len([line for line in five.splitlines() if line and "import" not in line]) == 5
-    assert (in_python["logits"] == np.load(tmp_path / "out" / "logits.npy")).all()
-    assert kbin.save(in_python["net"].program) == (tmp_path / "out" / "digits.kbin").read_bytes()
-    assert (tmp_path / "out" / "hdl" / "kcnn_machine.v").read_bytes() == machine
+    assert (in_python["logits"] == np.load(work / "out" / "logits.npy")).all()
+    assert kbin.save(in_python["net"].program) == (work / "out" / "digits.kbin").read_bytes()
+    assert (work / "out" / "hdl" / "kcnn_machine.v").read_bytes() == machine

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shutil
 import subprocess
@@ -40,6 +41,9 @@ def test_it_installs_the_tools_of_the_makefile() -> None:
 @pytest.mark.parametrize(("word", "wanted"), [
     ("DURATIONS=20", " --durations=20 "), ("DURATIONS=0", ""), ("JOBS=2", "")])
 def test_make_test_tells_durations_when_asked(word: str, wanted: str) -> None:
-    printed = subprocess.run(["make", "-n", "test", word], cwd=ROOT, capture_output=True, text=True)
+    told = {name: value for name, value in os.environ.items()
+            if name not in ("DURATIONS", "MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES")}
+    printed = subprocess.run(["make", "-n", "test", word], cwd=ROOT, capture_output=True, text=True,
+                             env=told)
     (line,) = [line for line in printed.stdout.splitlines() if " pytest " in line]
     assert ("--durations" in line) == bool(wanted) and wanted in line
