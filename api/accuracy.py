@@ -149,7 +149,9 @@ def _labelled(program: Program, names: Names, data: Data, labels: Array | None,
 
     from ..compress.data import labelled
     found = given(data, "images")
-    arrays = found.arrays if labels is None else found.arrays | {"y": plain(labels)}  # type: ignore
+    arrays = dict(found.arrays)
+    if labels is not None:
+        arrays["y"] = plain(labels, f"{found.where}: array 'y'")
     other = None if golden is None or preprocessed else golden.preprocess
     take = images.take(found.where, program, names, preprocessed, other,
                        f", or the model that has it with {names.option('golden')}")

@@ -43,8 +43,9 @@ def given(data: Data, what: str) -> Given:
     if isinstance(data, str | Path):
         return Given(str(data), npy.read(Path(data)))
     if isinstance(data, Mapping):
-        return Given(what, {name: plain(array) for name, array in data.items()})
-    return Given(what, {"x": plain(data)}, True)
+        return Given(what, {name: plain(array, f"{what}: array {name!r}")
+                            for name, array in data.items()})
+    return Given(what, {"x": plain(data, f"{what}: the array")}, True)
 
 
 # ---- torch, where the caller has it ----------------------------------------------------------
@@ -53,9 +54,15 @@ def is_tensor(value: object) -> bool:
     return "torch" in sys.modules and isinstance(value, sys.modules["torch"].Tensor)
 
 
-def plain(array: Array) -> NDArray[Any]:
-    """An array or tensor as an array."""
-    return array.detach().cpu().numpy() if is_tensor(array) else np.asarray(array)  # type: ignore
+def plain(array: Array, where: str) -> NDArray[Any]:
+    """An array or tensor as an array. Raises KcnnError for a tensor that numpy cannot hold."""
+    if not is_tensor(array):
+        return np.asarray(array)
+    try:
+        return array.detach().cpu().numpy()  # type: ignore[union-attr]
+    except (TypeError, NotImplementedError, RuntimeError) as error:
+        raise KcnnError(f"{where} is a tensor that numpy cannot hold ({error}); give a dense "
+                        "float32 one") from None
 
 
 def like(array: NDArray[Any], data: Data) -> Any:

@@ -24,6 +24,16 @@ def test_all_kinds_are_the_same_arrays(tmp_path):
         assert (arrays.images(arrays.given(data, "images")) == X).all()
 
 
+@pytest.mark.parametrize("tensor", [
+    torch.from_numpy(X).bfloat16(), torch.from_numpy(X).to_sparse(),
+    torch.from_numpy(X).to("meta")], ids=["bfloat16", "sparse", "meta"])
+def test_tensors_that_numpy_cannot_hold(tensor):
+    for data, place in ((tensor, "images: the array"), ({"a": tensor}, "images: array 'a'")):
+        with pytest.raises(KcnnError, match=f"^{place} is a tensor that numpy cannot hold .*; "
+                                            "give a dense float32 one$"):
+            arrays.given(data, "images")
+
+
 def test_the_same_kind_comes_back():
     assert arrays.like(X, X) is X and arrays.like(X, "x.npy") is X
     assert isinstance(arrays.like(X, torch.zeros(1)), torch.Tensor)
