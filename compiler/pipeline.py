@@ -123,6 +123,7 @@ def walk(form: Network, settings: Settings, progress: Progress | None = None
     InternalError, with the name of the stage, where what it made breaks a rule of its form.
     """
     check_batch(settings.batch)
+    check_clusters(settings.clusters)
     for stage in _stages_of(form):
         if progress:
             progress(stage)
@@ -141,6 +142,12 @@ def check_batch(batch: int) -> None:
     """Refuse numbers of images that a RUN cannot count."""
     if not 1 <= batch < 1 << 12:
         raise CompileError(f"batch must be 1 to {(1 << 12) - 1}, found {batch}")
+
+
+def check_clusters(clusters: int) -> None:
+    """Refuse weights of no magnitude."""
+    if clusters < 1:
+        raise CompileError(f"clusters must be at least 1, found {clusters}")
 
 
 def _stages_of(form: Network) -> list[Stage]:

@@ -150,6 +150,12 @@ def test_refuses_a_batch_that_no_run_can_count(batch):
         compiled(batch=batch)
 
 
+@pytest.mark.parametrize("clusters", [0, -1])
+def test_refuses_weights_of_no_magnitude(clusters):
+    with pytest.raises(CompileError, match=f"clusters must be at least 1, found {clusters}"):
+        compiled(clusters=clusters)
+
+
 def test_refuses_a_network_that_computes_nothing():
     net = canonical.Builder(TINY, (1, 2, 2))
     net.output("x")
