@@ -144,7 +144,7 @@ def stages(model: Network, calibration: Data | None, config: Config | str, *, ba
            ) -> Iterator[tuple[Stage, Form]]:
     """Every stage of the compiler and what it makes, one after the other, arguments as for
     `compile`; str() of a form is a text. Who has seen enough may stop; without calibration images
-    all end before equalise."""
+    this must be before equalise, which raises CompileError."""
     from ..compiler import fidelity, pipeline
     machine = machines.named(config)
     calibrated = held_back = None
