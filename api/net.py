@@ -96,7 +96,7 @@ class Net(Shown):
         return outputs if len(outputs) > 1 else next(iter(outputs.values()))
 
     def execute(self, images: Data, engine: str = "reference", *, preprocessed: bool = False,
-                memory_seed: int | None = None, vcd: Path | None = None,
+                memory_seed: int | None = None, vcd: str | Path | None = None,
                 clock: float = CLOCK, progress: Progress = silent) -> Execution:
         """The same with everything that the engine tells.
 
@@ -108,7 +108,8 @@ class Net(Shown):
             raise KcnnError(f"{self.names.option('vcd')}: engine {engine} has no waveforms; use "
                             f"one of {', '.join(engines.RTL)}")
         inputs = self._inputs(images, preprocessed)
-        return self._execution(inputs, engine, memory_seed, vcd, clock, progress, True)
+        return self._execution(inputs, engine, memory_seed, None if vcd is None else Path(vcd),
+                               clock, progress, True)
 
     def figures(self, engine: str = "tlm", memory_seed: int | None = None) -> Execution:
         """Cycles, taps and utilisation of every layer, and where its clocks go; the image does not
@@ -167,6 +168,9 @@ class Net(Shown):
 
     def _check_engines(self, names: Sequence[str]) -> None:
         engines.check_names(names)
+        if not names:
+            raise KcnnError(f"{self.names.option('engines')}: no engine is named; name at least "
+                            "one")
         if len(set(names)) != len(names):
             raise KcnnError(f"{self.names.option('engines')}: an engine is named twice; name each "
                             "one once")

@@ -65,11 +65,17 @@ def test_errors_name_arguments(work, images, said):
     (lambda net, x: net.run(x, "fpga"), "there is no engine 'fpga'"),
     (lambda net, x: net.execute(x, "tlm", vcd="a.vcd"), "vcd: engine tlm has no waveforms"),
     (lambda net, x: net.compare(x, ["tlm", "tlm"]), "engines: an engine is named twice"),
+    (lambda net, x: net.compare(x, []), "engines: no engine is named; name at least one"),
     (lambda net, x: net.compare(x, golden=torch.nn.Conv2d(3, 6, 3).eval()), "golden: it has no"),
     (lambda net, x: net.accuracy(x, np.full(5, 9)), "images: image 0 is of class 9")])
 def test_what_does_not_fit_is_refused(work, call, said):
     with pytest.raises(api.KcnnError, match=re.escape(said)):
         call(work.net, work.few)
+
+
+def test_waveforms_go_to_a_path_of_either_kind(work, tmp_path):
+    work.net.execute(work.few[:1], "myhdl", vcd=str(tmp_path / "run.vcd"))
+    assert (tmp_path / "run.vcd").stat().st_size > 0
 
 
 def test_another_machine_is_refused(work, tmp_path):
