@@ -55,9 +55,13 @@ def is_tensor(value: object) -> bool:
 
 
 def plain(array: Array, where: str) -> NDArray[Any]:
-    """An array or tensor as an array. Raises KcnnError for a tensor that numpy cannot hold."""
+    """An array or tensor as an array. Raises KcnnError for what numpy cannot hold."""
     if not is_tensor(array):
-        return np.asarray(array)
+        found = np.asarray(array)
+        if found.dtype == object:
+            raise KcnnError(f"{where} is a {type(array).__name__}, no array of numbers; give "
+                            "a numpy array or a torch tensor, float32 (N, C, H, W)")
+        return found
     try:
         return array.detach().cpu().numpy()  # type: ignore[union-attr]
     except (TypeError, NotImplementedError, RuntimeError) as error:

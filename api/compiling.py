@@ -118,7 +118,8 @@ def compile(model: Network, calibration: Data, config: Config | str, *, batch: i
     forms: dict[Stage, Form] = {}
 
     def seen(stage: Stage, form: Form) -> None:
-        forms[stage] = form if stage == Stage.PLAN else None
+        if stage == Stage.PLAN:
+            forms[stage] = form
         if watch is not None:
             watch(stage, form)
 

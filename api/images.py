@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import sys
 import warnings
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -106,9 +107,9 @@ class OfImages(Shown):
     program: Program
     inputs: list[Floats]
 
+    @abstractmethod
     def outputs(self) -> dict[str, NDArray[Any]]:
         """Every output by name, in the shape that torch gives it."""
-        raise NotImplementedError
 
     @functools.cached_property
     def inputs_cut(self) -> int:

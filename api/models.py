@@ -20,10 +20,15 @@ Preprocess = Callable[[Any], Any]
 
 
 def load(network: Network, preprocess: Preprocess | None = None, trust: bool = False) -> Model:
-    """A network by name, or as it is; preprocess: of one that has no name. Raises CompileError."""
+    """A network by name, or as it is; preprocess: of one that has no name. Raises KcnnError."""
+    import torch
+
     from ..compiler.frontend.model import Model, load_model
     if isinstance(network, str | Path):
         return load_model(str(network), trust)
+    if not isinstance(network, torch.nn.Module | torch.export.ExportedProgram):
+        raise KcnnError(f"the model is a {type(network).__name__}; give a torch.nn.Module, an "
+                        "export of torch.export, the path of a .pt2 file, or file.py:function")
     return Model(network, (), preprocess)
 
 

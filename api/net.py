@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -107,6 +108,9 @@ class Net(Shown):
         if vcd is not None and engine not in engines.RTL:
             raise KcnnError(f"{self.names.option('vcd')}: engine {engine} has no waveforms; use "
                             f"one of {', '.join(engines.RTL)}")
+        if not 0 < clock < math.inf:
+            raise KcnnError(f"{self.names.option('clock')}: {clock:g} MHz is no clock; give a "
+                            "positive number")
         inputs = self._inputs(images, preprocessed)
         return self._execution(inputs, engine, memory_seed, None if vcd is None else Path(vcd),
                                clock, progress, True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import html
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
 from .columns import aligned, cell
@@ -32,12 +33,12 @@ def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[object]],
     return Table(title, tuple(columns), tuple(map(tuple, rows)), tuple(texts))
 
 
-class Shown:
+class Shown(ABC):
     """What shows itself: its parts in a text, and in a notebook as HTML."""
 
+    @abstractmethod
     def parts(self) -> Iterator[Table | str]:
         """Tables and sentences, in the order in which they are read."""
-        raise NotImplementedError
 
     def __str__(self) -> str:
         return as_text(self.parts())

@@ -74,6 +74,7 @@ def _failed(error: OSError) -> int:
 
 def _usage(error: Exception) -> str:
     said = " ".join(str(error.format_message()).split())  # type: ignore[attr-defined]
+    said = said.replace(": Value error, ", ": ", 1)        # what typer puts before a choice's words
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "kcnn"
     return f"{said.rstrip('.')}; `{command} --help` says what it takes"

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from .. import api
-from ..arch.errors import KcnnError
 from ..engines import figures
 from . import io, options, report
 from .outputs import Outputs, write_json
@@ -63,8 +61,6 @@ def run(
     \b
     kcnn run NET.kbin --input X.npy --engine tlm -o Y.npy
     """
-    if not 0 < clock < math.inf:
-        raise KcnnError(f"--clock: {clock:g} MHz is no clock; give a positive number")
     program = api.load(net, config, shell=True)
     with Outputs(net, images, config) as outputs:
         wave = None if vcd is None else outputs.file(vcd)

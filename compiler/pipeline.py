@@ -46,7 +46,7 @@ from .place.allocate import allocate
 from .place.layouts import Placed, layouts
 from .place.splits import Split, split
 from .place.verify import verify_layouts, verify_memory
-from .quantise.quantise import quantise
+from .quantise.quantise import check_clusters, quantise
 from .quantise.verify import verify as verify_quantised
 from .stages import Stage
 
@@ -140,14 +140,8 @@ def back(quantised: Quantised, config: Config, batch: int) -> Program:
 
 def check_batch(batch: int) -> None:
     """Refuse numbers of images that a RUN cannot count."""
-    if not 1 <= batch < 1 << 12:
-        raise CompileError(f"batch must be 1 to {(1 << 12) - 1}, found {batch}")
-
-
-def check_clusters(clusters: int) -> None:
-    """Refuse weights of no magnitude."""
-    if clusters < 1:
-        raise CompileError(f"clusters must be at least 1, found {clusters}")
+    if not isinstance(batch, int) or not 1 <= batch < 1 << 12:
+        raise CompileError(f"batch must be 1 to {(1 << 12) - 1}, found {batch!r}")
 
 
 def _stages_of(form: Network) -> list[Stage]:

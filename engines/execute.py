@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..arch import reference
+from ..arch.check import same_machine
 from ..arch.config import Config
 from ..arch.engine import MemoryModel, Result
-from ..arch.errors import ConfigError, KcnnError
+from ..arch.errors import KcnnError
 from ..arch.program import Program, memory_image
 from ..rtl import toolchain
 
@@ -47,18 +48,16 @@ def check_names(names: Sequence[str]) -> None:
 
 def check_config(program: Program, config: str | None) -> None:
     """Raise ConfigError if the binary was compiled for another machine than the one named."""
-    if config is None:
-        return
-    wanted = Config.load(config)
-    if wanted.hash != program.config.hash:
-        raise ConfigError(f"the binary was compiled for configuration {program.config.name!r}, "
-                          f"which is not that of {config!r}; recompile the network for it")
+    if config is not None:
+        same_machine(program, Config.load(config), "the binary")
 
 
 def memory_model(program: Program, seed: int | None) -> MemoryModel:
-    """The configuration's fixed latency, or random waits."""
+    """The configuration's fixed latency, or random waits. Raises KcnnError for a negative seed."""
     if seed is None:
         return MemoryModel.fixed(program.config.latency)
+    if seed < 0:
+        raise KcnnError(f"memory seed {seed} is negative; give 0 or more")
     return MemoryModel.random(seed)
 
 

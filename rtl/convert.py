@@ -45,7 +45,11 @@ def convert(config: Config, hdl: str, folder: Path) -> Converted:
     """
     if hdl not in SUFFIXES:
         raise KcnnError(f"there is no language {hdl!r}; choose verilog or vhdl")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KcnnError(f"{folder}: cannot be written ({error.strerror}); give another folder"
+                        ) from None
     with scratch.folder(folder) as work:
         _run(config, hdl, work)
         made = _in_compile_order(work)

@@ -43,8 +43,7 @@ def quantise(graph: Graph, calibration: Floats, config: Config, clusters: int = 
     whether rare large values are cut off. clusters: weight magnitudes a layer. Raises CompileError
     for unfit calibration data or clusters.
     """
-    if clusters < 1:
-        raise CompileError(f"clusters must be at least 1, found {clusters}; 16 is usual")
+    check_clusters(clusters)
     check_calibration(graph, calibration)
     exact = Exact(graph, calibration)
     seen = ranges(exact)
@@ -59,6 +58,13 @@ def quantise(graph: Graph, calibration: Floats, config: Config, clusters: int = 
         return within({})
     check_calibration(graph, held_back)
     return clipped(exact, held_back, within)
+
+
+def check_clusters(clusters: int) -> None:
+    """Refuse what is no number of magnitudes."""
+    if not isinstance(clusters, int) or clusters < 1:
+        raise CompileError(f"clusters must be a whole number, at least 1, found {clusters!r}; 16 "
+                           "is usual")
 
 
 # ---- tensors -------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ...arch.config import bits_for
 from ..errors import CompressError
 from .coded import Coded, Codes
 from .sections import Section
@@ -48,7 +49,7 @@ def encode_csr(coded: Coded) -> list[Section]:
     flat = coded.codes.reshape(coded.shape[0], -1)
     rows, columns = np.nonzero(flat)
     pointers = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(flat)))])
-    return [Section.of(pointers, POINTER_BITS), Section.of(columns, _width(flat.shape[1])),
+    return [Section.of(pointers, POINTER_BITS), Section.of(columns, bits_for(flat.shape[1])),
             Section.of(flat[rows, columns], coded.bits)]
 
 
@@ -71,7 +72,3 @@ def exactly(array: np.ndarray, shape: Shape) -> np.ndarray:
         raise CompressError(f"{array.size} weights are stored for the shape {shape}; the file is "
                             "damaged")
     return array.reshape(shape)
-
-
-def _width(count: int) -> int:
-    return max(1, (count - 1).bit_length())

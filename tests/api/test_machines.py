@@ -27,3 +27,16 @@ def test_a_machine_can_be_named_or_given(monkeypatch, tmp_path):
 def test_there_are_two_languages(tmp_path):
     with pytest.raises(api.KcnnError, match="no language 'systemc'; choose verilog or vhdl"):
         api.convert("tiny", "systemc", tmp_path)
+
+
+@pytest.mark.parametrize("config", [None, 4])
+def test_what_names_no_machine_is_refused(config, tmp_path):
+    with pytest.raises(api.KcnnError, match=r"no configuration; give a preset .small, tiny"):
+        api.convert(config, "verilog", tmp_path)
+
+
+def test_a_file_is_no_folder_for_a_machine(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    with pytest.raises(api.KcnnError, match="file: cannot be written .*; give another folder"):
+        api.convert("tiny", "verilog", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "kept"

@@ -65,6 +65,10 @@ def test_errors_name_arguments(work, images, said):
     (lambda net, x: net.run(x, "fpga"), "there is no engine 'fpga'"),
     (lambda net, x: net.execute(x, "tlm", vcd="a.vcd"), "vcd: engine tlm has no waveforms"),
     (lambda net, x: net.compare(x, ["tlm", "tlm"]), "engines: an engine is named twice"),
+    (lambda net, x: net.execute(x, "tlm", clock=0), "clock: 0 MHz is no clock"),
+    (lambda net, x: net.execute(x, "tlm", memory_seed=-1), "memory seed -1 is negative"),
+    (lambda net, x: net.run(None), "images: the array is a NoneType, no array of numbers; give a"),
+    (lambda net, x: net.compare(x, golden=5), "the model is a int; give a torch.nn.Module"),
     (lambda net, x: net.compare(x, []), "engines: no engine is named; name at least one"),
     (lambda net, x: net.compare(x, golden=torch.nn.Conv2d(3, 6, 3).eval()), "golden: it has no"),
     (lambda net, x: net.accuracy(x, np.full(5, 9)), "images: image 0 is of class 9")])
@@ -80,7 +84,7 @@ def test_waveforms_go_to_a_path_of_either_kind(work, tmp_path):
 
 def test_another_machine_is_refused(work, tmp_path):
     work.net.save(tmp_path / "net.kbin")
-    with pytest.raises(api.KcnnError, match="was compiled for configuration 'tiny'"):
+    with pytest.raises(api.KcnnError, match="the binary: compiled for lanes=4, but"):
         api.load(tmp_path / "net.kbin", "small")
 
 

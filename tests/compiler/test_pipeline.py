@@ -144,15 +144,16 @@ def test_tensors_are_found_by_graph_node():
         port.name for port in result.program.outputs}
 
 
-@pytest.mark.parametrize("batch", [0, -1, 4096])
+@pytest.mark.parametrize("batch", [0, -1, 4096, "3"])
 def test_refuses_a_batch_that_no_run_can_count(batch):
-    with pytest.raises(CompileError, match=f"batch must be 1 to 4095, found {batch}"):
+    with pytest.raises(CompileError, match=f"batch must be 1 to 4095, found {batch!r}"):
         compiled(batch=batch)
 
 
-@pytest.mark.parametrize("clusters", [0, -1])
+@pytest.mark.parametrize("clusters", [0, -1, "4", 1.5])
 def test_refuses_weights_of_no_magnitude(clusters):
-    with pytest.raises(CompileError, match=f"clusters must be at least 1, found {clusters}"):
+    with pytest.raises(CompileError, match="clusters must be a whole number, at least 1, found "
+                                           f"{clusters!r}"):
         compiled(clusters=clusters)
 
 

@@ -13,14 +13,16 @@ from kcnn.arch import cost, isa
 from kcnn.arch.config import Config
 from kcnn.arch.drain import Drain
 from kcnn.arch.engine import MemoryModel
-from kcnn.arch.errors import KcnnError
 from kcnn.arch.estimate import estimate, stream_of
 from kcnn.arch.isa import Fill, Run, TableLoad
+from kcnn.compiler.errors import CompileError
 from kcnn.tlm import machine
 from machine_programs import CONFIGS, random_program
 from scripts import script
 
 QUICK = [("odd", "tiny", 1), ("odd", "wide", 3)]
+TOO_LARGE = {("lenet5", "tiny", 1), ("lenet5", "tiny", 3), ("resnet20", "tiny", 1),
+             ("resnet20", "tiny", 3), ("resnet20", "small", 3)}
 
 
 @functools.cache
@@ -78,10 +80,11 @@ def test_networks_within_two_percent(network, name, batch):
 @pytest.mark.parametrize("name", ["tiny", "small", "wide"])
 @pytest.mark.parametrize("batch", [1, 3])
 def test_more_networks_within_two_percent(network, name, batch):
-    try:
+    if (network, name, batch) in TOO_LARGE:
+        with pytest.raises(CompileError, match="memory_codes"):
+            same().compiled(network, same().MACHINES[name], batch)
+    else:
         assert_close(network, name, batch)
-    except KcnnError as refused:
-        pytest.skip(f"too large for the machine: {refused}")
 
 
 def test_random_networks_within_two_percent():
@@ -91,16 +94,17 @@ def test_random_networks_within_two_percent():
 
 @pytest.mark.long
 def test_many_random_networks_within_two_percent_and_most_equal():
-    equal = [assert_near(seed) for seed in range(4, 150)]
-    assert sum(equal) > 0.7 * len(equal)
+    found = [assert_near(seed) for seed in range(4, 150)]
+    equal = [each for each in found if each is not None]
+    assert len(equal) > 100 and sum(equal) > 0.7 * len(equal)
 
 
-def assert_near(seed: int) -> bool:
-    """A random network on a random machine, or none: is the estimate the TLM's to the clock?"""
+def assert_near(seed: int) -> bool | None:
+    """Is the estimate of a random network the TLM's to the clock? None for one that is refused."""
     try:
         program = wild.compiled(wild.case(seed))
-    except KcnnError:
-        return True
+    except CompileError:
+        return None
     expected, found = machine.cycles(program), estimate(program).cycles
     assert abs(found / expected - 1) < 0.02, seed
     return found == expected

@@ -285,7 +285,8 @@ def test_the_order_of_the_images_does_not_count() -> None:
 
 
 def test_clusters_must_be_positive() -> None:
-    with pytest.raises(CompileError, match="^clusters must be at least 1, found 0; 16 is usual$"):
+    with pytest.raises(CompileError, match="^clusters must be a whole number, at "
+                       "least 1, found 0; 16 is usual$"):
         made(nn.Conv2d(1, 1, 1), (1, 2, 2), clusters=0)
 
 
