@@ -32,5 +32,6 @@ def test_unknown_engines_are_refused(names: list[str], said: str) -> None:
 def test_another_machine_is_refused() -> None:
     engines.check_config(PROGRAM, None)
     engines.check_config(PROGRAM, "tiny")
-    with pytest.raises(KcnnError, match="the binary: compiled for lanes=4, but configuration 'small'"):
+    told = "the binary: compiled for lanes=4, but configuration 'small'"
+    with pytest.raises(KcnnError, match=told):
         engines.check_config(PROGRAM, "small")
