@@ -69,6 +69,11 @@ class Place:
         found = self.layout.addresses(self.shape(kind))
         return found % config.memory_codes if self.space == Space.ROWS else found
 
+    def at(self, address: int, config: Config) -> Place:
+        """A place outside whose layout counts from the start of its area, at the area's address."""
+        base = self.layout.base + address * config.codes_per_byte
+        return dataclasses.replace(self, layout=dataclasses.replace(self.layout, base=base))
+
     def moved(self, address: int, config: Config) -> Place:
         """The image of the place's rows at a byte address of external memory."""
         first = self.layout.first_row * config.row_codes

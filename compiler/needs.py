@@ -26,7 +26,8 @@ from .lower.lower import lower
 from .lower.lowered import Lowered, Step, Value
 from .lower.prove import lacking_slots
 from .lower.scaling import Scaled, passing, scale, sources
-from .place.allocate import fullest, lacking_memory
+from .place.allocate import fullest
+from .place.lacking import lacking_memory
 from .place.layouts import Placed, layouts
 from .place.lives import lives
 from .place.splits import split
@@ -48,8 +49,9 @@ def check_graph(graph: Graph, config: Config, batch: int) -> None:
     net = _scaled(lower(_quantised(graph, config)))
     if _elements(net, config, batch) > config.rows:
         needs = _lacking(layouts(split(net, batch, config.codes), config, batch), batch)
-        raise too_small(config, [dataclasses.replace(need, sure=need.field == "memory_codes")
-                                 for need in needs])
+        if any(need.field == "memory_codes" for need in needs):
+            raise too_small(config, [dataclasses.replace(need, sure=need.field == "memory_codes")
+                                     for need in needs])
 
 
 def complete(error: CompileError, lowered: Lowered, config: Config, batch: int) -> CompileError:

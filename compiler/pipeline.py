@@ -45,7 +45,8 @@ from .passes import check as check_canonical
 from .place.allocate import allocate
 from .place.layouts import Placed, layouts
 from .place.splits import Split, split
-from .place.verify import verify_layouts, verify_memory
+from .place.tile import tile
+from .place.verify import verify_layouts, verify_memory, verify_tiled
 from .quantise.quantise import check_clusters, quantise
 from .quantise.verify import verify as verify_quantised
 from .stages import Stage
@@ -206,8 +207,12 @@ def _layouts(halves: Split, settings: Settings) -> Placed:
     return layouts(halves, settings.config, settings.batch)
 
 
-def _allocate(placed: Placed, settings: Settings) -> Placed:
+def _tile(placed: Placed, settings: Settings) -> Placed:
     needs.check(placed, settings.batch)
+    return tile(placed)
+
+
+def _allocate(placed: Placed, settings: Settings) -> Placed:
     return allocate(placed)
 
 
@@ -226,8 +231,8 @@ def _assemble(steps: Plan, settings: Settings) -> Program:
 MAKERS: dict[Stage, Callable[[Any, Settings], Form]] = {
     Stage.TRACE: _trace, Stage.CANONICALISE: _canonicalise, Stage.EQUALISE: _equalise,
     Stage.QUANTISE: _quantise, Stage.LOWER: _lower, Stage.SCALE: _scale, Stage.SPLIT: _split,
-    Stage.LAYOUTS: _layouts, Stage.ALLOCATE: _allocate, Stage.SCHEDULE: _schedule,
-    Stage.PLAN: _plan, Stage.ASSEMBLE: _assemble}
+    Stage.LAYOUTS: _layouts, Stage.TILE: _tile, Stage.ALLOCATE: _allocate,
+    Stage.SCHEDULE: _schedule, Stage.PLAN: _plan, Stage.ASSEMBLE: _assemble}
 
 
 # ---- what must hold behind them ------------------------------------------------------------
@@ -255,7 +260,7 @@ VERIFIERS: dict[Stage, Callable[[Any], None]] = {
     Stage.TRACE: verify_graph, Stage.CANONICALISE: check_canonical,
     Stage.EQUALISE: _verify_equalised, Stage.QUANTISE: verify_quantised,
     Stage.LOWER: verify_steps, Stage.SCALE: verify_layers, Stage.SPLIT: _verify_split,
-    Stage.LAYOUTS: verify_layouts, Stage.ALLOCATE: verify_memory,
+    Stage.LAYOUTS: verify_layouts, Stage.TILE: verify_tiled, Stage.ALLOCATE: verify_memory,
     Stage.SCHEDULE: _verify_schedule, Stage.PLAN: verify_plan, Stage.ASSEMBLE: check.verify}
 
 

@@ -30,7 +30,7 @@ def single_layer(program: Program, number: int) -> Program:
     tensors = tuple(program.tensors[tensor] for tensor in index)
     alone = _alone(layer, index)
     areas = tuple(area(Role.OUTPUT if tensor == layer.output else Role.INPUT, tensors[at].name, at,
-                       tensors, config) for tensor, at in index.items())
+                       tensors[at].layout, config) for tensor, at in index.items())
     steps = [*transfers(areas, Role.INPUT, tensors, config),
              step.fill(tensors[alone.output], 0, config),
              *_work(program, layer.runs, alone, tensors),

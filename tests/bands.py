@@ -56,7 +56,8 @@ class Bands:
         self.lines, self.height, self.lead, self.early = lines, height, lead, early
         self.tensors = tuple(tensor(name, lines) for name in ("x", "mid", "y"))
         self.layers = tuple(layer(number, lines) for number in (0, 1))
-        self.areas = tuple(area(role, self.tensors[n].name, n, self.tensors, SMALL)
+        self.areas = tuple(area(role, self.tensors[n].name, n,
+                                self.tensors[n].layout, SMALL)
                            for n, role in enumerate((Role.INPUT, Role.BETWEEN, Role.OUTPUT)))
         self.steps: list[Step] = []
 

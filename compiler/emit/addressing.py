@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ...arch.config import Config
+from ...arch.kind import Kind
+from ...arch.layout import Layout
 from ...arch.program import Layer
 from ..errors import Need, power_of_two
 from ..lower.lowered import Ints
-from ..place.layouts import Placed
 from ..place.splits import Walk
 
 KERNEL_BITS_MAX = 5
@@ -51,11 +52,10 @@ class Addressing:
     Positions of taps are the same for all RUNs of the layer that compute the same channels.
     """
 
-    def __init__(self, layer: Layer, path: str, placed: Placed, walk: Walk,
-                 config: Config) -> None:
+    def __init__(self, layer: Layer, path: str, layouts: Sequence[Layout], kinds: Sequence[Kind],
+                 walk: Walk, config: Config) -> None:
         self.layer, self.path, self.config = layer, path, config
-        self.layouts = [placed.layouts[source.tensor] for source in layer.sources]
-        self.kinds = [placed.kinds[source.tensor] for source in layer.sources]
+        self.layouts, self.kinds = layouts, kinds          # of every source
         self.walk = walk
         self._find_keys()
         self.blocks = self._choose_blocks()
@@ -184,6 +184,11 @@ class Addressing:
             mine = both
         return [*parts, (first, channels, mine)]
 
+    def used(self, first: int, end: int) -> Ints:
+        """The base entries that channels first to end - 1 read."""
+        edges = self.layer.taps.cluster_taps[self.layer.taps.channel_clusters]
+        return np.unique(self.entry[edges[first]:edges[end]])
+
     def most_entries(self) -> int:
         """Base entries that the layer's RUNs cannot do without: those of a channel."""
         if len(self.all_group) <= self.config.base_entries:
@@ -196,19 +201,21 @@ class Addressing:
         return (np.searchsorted(entries, self.entry) << self.kernel_bits) | (
             self.blocks.slot[self.key])
 
-    def tables(self, entries: Ints, phase: tuple[int, int], pair: dict[tuple[int, int], int]
-               ) -> Tables:
+    def tables(self, entries: Ints, phase: tuple[int, int], pair: dict[tuple[int, int], int],
+               layouts: Sequence[Layout] | None = None) -> Tables:
         """Table contents of the RUN that reads these entries for the outputs of this residue.
 
-        pair: decode pair of (source, plane).
+        pair: decode pair of (source, plane). layouts: of the sources where the RUN finds them, if
+        not where the addressing is made for; with its strides over lines, columns and channels.
         """
+        layouts = layouts or self.layouts
         blocks, memory = self.blocks, self.config.memory_codes
         slots, groups, origin = self._split_offsets(phase)
         group = self.all_group[entries]
         source = blocks.source[group]
-        base = np.array([layout.base for layout in self.layouts])[source]
-        channel = np.array([layout.channel for layout in self.layouts])[source]
-        plane = np.array([layout.plane for layout in self.layouts])[source]
+        base = np.array([layout.base for layout in layouts])[source]
+        channel = np.array([layout.channel for layout in layouts])[source]
+        plane = np.array([layout.plane for layout in layouts])[source]
         addresses = (base + groups[group] + self.all_channel[entries] * channel
                      + self.all_plane[entries] * plane)
         pairs = np.array([pair[int(s), int(p)] for s, p in

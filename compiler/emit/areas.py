@@ -8,7 +8,9 @@ from collections.abc import Sequence
 
 from ...arch import isa
 from ...arch.config import Config
+from ...arch.layout import Layout
 from ...arch.program import Tensor
+from ...arch.region import Space
 from .step import Step, move
 
 
@@ -30,16 +32,19 @@ class Area:
     size: int
 
 
-def area(role: Role, name: str, number: int, tensors: Sequence[Tensor], config: Config) -> Area:
+def area(role: Role, name: str, number: int, layout: Layout, config: Config) -> Area:
     """Room for all rows of a tensor."""
-    return Area(name, role, number, tensors[number].layout.rows * config.row_bytes)
+    return Area(name, role, number, layout.rows * config.row_bytes)
 
 
 def transfers(areas: Sequence[Area], role: Role, tensors: Sequence[Tensor], config: Config
               ) -> list[Step]:
-    """LOADs of all inputs or STOREs of all outputs, whole."""
+    """LOADs of all inputs on chip or STOREs of all outputs there, whole."""
     kind = isa.Load if role == Role.INPUT else isa.Store
-    layouts = [tensors[found.tensor].layout for found in areas]
-    return [move(kind(0, layout.first_row, layout.rows), number, config)
-            for number, (found, layout) in enumerate(zip(areas, layouts, strict=True))
-            if found.role == role]
+    steps = []
+    for number, found in enumerate(areas):
+        kept = tensors[found.tensor].places[0]
+        if found.role == role and kept.space == Space.ROWS:
+            layout = kept.layout
+            steps.append(move(kind(0, layout.first_row, layout.rows), number, config))
+    return steps

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from ...arch import isa
 from ...arch.meta import Meta
-from ...arch.program import Layer, Port, Program, align
+from ...arch.program import Layer, Port, Program, Tensor, align
+from ...arch.region import Space
 from . import tokens
 from .areas import Role
 from .plan import Plan
@@ -64,6 +65,13 @@ class _Memory:
             return {"address": step.instruction.address + self.areas[step.area] // isa.UNIT_BYTES}
         return {}
 
+    def tensors(self, plan: Plan) -> tuple[Tensor, ...]:
+        """The tensors, those outside at their addresses."""
+        at = {area.tensor: address for area, address in zip(plan.areas, self.areas, strict=True)}
+        return tuple(dataclasses.replace(tensor, places=tuple(
+            place if place.space == Space.ROWS else place.at(at[number], plan.config)
+            for place in tensor.places)) for number, tensor in enumerate(plan.tensors))
+
     def ports(self, plan: Plan, role: Role) -> tuple[Port, ...]:
         """The areas of this role."""
         return tuple(Port(area.name, area.tensor, at)
@@ -78,7 +86,7 @@ def assemble(plan: Plan) -> Program:
         for step, flags in zip(plan.steps, tokens.flags(plan.steps, plan.waits), strict=True)]
     return Program(
         plan.config, (*instructions, isa.End()), bytes(memory.streams.data),
-        bytes(memory.tables.data), plan.tensors, memory.ports(plan, Role.INPUT),
+        bytes(memory.tables.data), memory.tensors(plan), memory.ports(plan, Role.INPUT),
         memory.ports(plan, Role.OUTPUT),
         tuple(_owning(layer, number, plan.steps) for number, layer in enumerate(plan.layers)),
         memory.end, Meta(nodes=plan.nodes))

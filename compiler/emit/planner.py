@@ -6,26 +6,27 @@ it waits only for the last RUN that did. RUNs of equal tables load nothing.
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ...arch import fixed, isa, tables
 from ...arch.config import Config
-from ...arch.place import Place
-from ...arch.program import Layer, Piece, Tensor
+from ...arch.program import Layer, Piece
 from ...arch.stream import ChannelStream, Cluster, encode_stream
 from ..errors import CompileError
 from ..lower.lowered import Ints, Value
 from ..lower.prove import decode_table
 from . import step
-from .areas import Role, area, transfers
+from .areas import Role
+from .moves import Moves
 from .plan import Plan
 from .schedule import Job, Schedule, geometry, kind, pieces
-from .step import Step
 from .tables import BankLoad, Banks
 
 
 def plan(order: Schedule, config: Config) -> Plan:
-    """Loads of the inputs, every layer's tables and RUNs, stores of the outputs."""
+    """Loads of the inputs, every layer's tables, moves and RUNs, stores of the outputs."""
     return _Planner(order, config).plan()
 
 
@@ -35,35 +36,28 @@ class _Planner:
     def __init__(self, order: Schedule, config: Config) -> None:
         self.order, self.config = order, config
         self.net = order.placed.split.net
-        self.tensors = tuple(Tensor(value.name, kind, (Place(layout),)) for value, kind, layout in
-                             zip(self.net.values, order.placed.kinds, order.placed.layouts,
-                                 strict=True))
-        self.areas = [area(role, name, value, self.tensors, config)
-                      for role, values in ((Role.INPUT, self.net.inputs),
-                                           (Role.OUTPUT, self.net.outputs))
-                      for name, value in values]
-        self.steps: list[Step] = []
+        self.moves = Moves(order.placed, config)
+        self.steps = self.moves.steps
         self.banks = Banks(config)
         self.runs = 0                        # RUNs so far
-        self.streams: dict[tuple[int, int, int], bytes] = {}
-        self.position_of: dict[tuple[int, int], Ints] = {}
+        self.streams: dict[tuple[int, int, int, int], bytes] = {}
+        self.position_of: dict[tuple[int, int, int], Ints] = {}
 
     def plan(self) -> Plan:
         """All steps."""
-        self._transfers(Role.INPUT)
-        started: set[int] = set()
-        for job in self.order.jobs:
-            if job.layer not in started and job.layer in self.order.fills:
-                tensor = self.tensors[self.order.fills[job.layer]]
-                self.steps.append(step.fill(tensor, job.layer, self.config))
-            started.add(job.layer)
-            self._job(job)
-        self._transfers(Role.OUTPUT)
-        return Plan(self.config, self.tensors, self.net.layers, tuple(self.areas),
+        self.moves.transfers(Role.INPUT)
+        for number, jobs in itertools.groupby(self.order.jobs, lambda job: job.layer):
+            if number in self.order.fills:
+                self.moves.fill(self.order.fills[number], number)
+            bands = self.order.bands[number]
+            for band, inside in itertools.groupby(jobs, lambda job: job.band):
+                self.moves.begin(bands, band)
+                for job in inside:
+                    self._job(job)
+                self.moves.end(bands, band)
+        self.moves.transfers(Role.OUTPUT)
+        return Plan(self.config, self.moves.tensors(), self.net.layers, tuple(self.moves.areas),
                     tuple(self.steps), tuple(value.node for value in self.net.values))
-
-    def _transfers(self, role: Role) -> None:
-        self.steps += transfers(self.areas, role, self.tensors, self.config)
 
     # ---- RUNs -------------------------------------------------------------------------------
     def _job(self, job: Job) -> None:
@@ -77,7 +71,7 @@ class _Planner:
                       channels=job.end - job.first,
                       kernel_bits=self.order.addressing[job.layer].kernel_bits, **fields)
         self.steps.append(step.run(run, stream, pairs, job.layer,
-                                   step.whole(layer, self.tensors), self.config))
+                                   self.moves.touched(job.layer), self.config))
         self.runs += 1
 
     def _tables(self, job: Job, layer: Layer
@@ -88,8 +82,10 @@ class _Planner:
         wanted = {key: _decode_words(values[key[0]], key[1], layer, self.config)
                   for key in _planes(values)}
         pairs, loads = self._pairs(job, wanted, number)
-        found = self.order.addressing[job.layer].tables(job.entries, job.phase, pairs)
-        fields = geometry(job, self.order, found.origin, self.config)
+        found = self.order.addressing[job.layer].tables(
+            job.entries, job.phase, pairs, self.moves.sources(job.layer, job.band))
+        fields = geometry(job, self.order, self.moves.layout(layer.output), found.origin,
+                          self.config)
         fields |= kind(layer, values[0].order)
         base = tables.base(found.base, found.pairs)
         for name, table, words in (("base_bank", isa.Table.BASE, base),
@@ -131,9 +127,9 @@ class _Planner:
     # ---- streams ----------------------------------------------------------------------------
     def _stream(self, job: Job, layer: Layer) -> bytes:
         """The stream of a job; RUNs of the same numbers share one."""
-        key = job.layer, job.first, job.piece
+        part = job.layer, job.first, job.end
+        key = *part, job.piece
         if key not in self.streams:
-            part = job.layer, job.first
             if part not in self.position_of:
                 self.position_of[part] = self.order.addressing[job.layer].positions(job.entries)
             piece = pieces(layer, self.net.values[layer.output])[job.piece]

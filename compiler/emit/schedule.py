@@ -1,31 +1,39 @@
 """The order of work: which RUNs compute each layer, and when memory is filled with pads.
 
 Layers stay in the order of the graph, which is topological. A layer is one RUN for each part of its
-channels (where the base table is too small for all), residue of its outputs and piece.
+channels (where the base table is too small for all), residue of its outputs and piece; of each
+band, where it works in bands.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 from ...arch import isa
 from ...arch.columns import columns, dims
 from ...arch.config import Config
 from ...arch.kind import Kind
 from ...arch.layout import Layout
+from ...arch.place import Box
 from ...arch.program import Layer, Piece
 from ..errors import too_small
 from ..lower.lowered import Ints, Value
+from ..place.bands import Bands
+from ..place.homes import Home
 from ..place.layouts import Placed
 from ..place.splits import Walk
 from .addressing import Addressing, lacking_entries
 
+PITCH_BITS = isa.Run.field("pitch").width
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Job:
-    """One RUN: channels first..end-1 of a layer, one residue of one piece.
+    """One RUN: channels first..end-1 of a layer, some lines, one residue of one piece.
 
-    entries: the base entries that it reads, of all that the layer has.
+    entries: the base entries that it reads, of all that the layer has. band: that it is of; y,
+    height: its lines.
     """
 
     layer: int
@@ -34,15 +42,19 @@ class Job:
     entries: Ints
     phase: tuple[int, int]
     piece: int
+    band: Box
+    y: int
+    height: int
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Schedule:
-    """Jobs in order; addressing of every layer; tensors to fill before a layer starts."""
+    """Jobs in order; addressing and bands of every layer; tensors to fill before a layer starts."""
 
     placed: Placed
     jobs: tuple[Job, ...]
     addressing: tuple[Addressing, ...]
+    bands: tuple[Bands, ...]
     fills: dict[int, int]
 
     def __str__(self) -> str:
@@ -55,12 +67,18 @@ class Schedule:
     def _row(self, job: Job, first: bool) -> tuple[object, ...]:
         net, addressing = self.placed.split.net, self.addressing[job.layer]
         layer = net.layers[job.layer]
-        area = pieces(layer, net.values[layer.output])[job.piece]
+        area = self.area(job)
         filled = self.fills.get(job.layer) if first else None
         return (layer.name, _range(job.first, job.end - job.first), _range(area.y, area.height),
                 _range(area.x, area.width), dims(job.phase) if addressing.phases()[1:] else "",
                 len(job.entries), addressing.blocks.slots,
                 "" if filled is None else net.values[filled].name)
+
+    def area(self, job: Job) -> Piece:
+        """The lines of its piece that a job computes."""
+        net = self.placed.split.net
+        layer = net.layers[job.layer]
+        return _within(pieces(layer, net.values[layer.output])[job.piece], job.y, job.height)
 
 
 def schedule(placed: Placed, config: Config) -> Schedule:
@@ -71,25 +89,65 @@ def schedule(placed: Placed, config: Config) -> Schedule:
         raise too_small(config, needs)
     net = placed.split.net
     outputs = {value for _, value in net.outputs}
-    jobs: list[Job] = []
-    fills = {}
-    for i, (layer, walk, found) in enumerate(zip(net.layers, placed.split.walks, addressing,
-                                                 strict=True)):
-        jobs += [Job(i, first, end, entries, phase, piece)
-                 for first, end, entries in found.parts() for phase in found.phases()
-                 for piece, area in enumerate(pieces(layer, net.values[layer.output]))
-                 if _outputs(area, phase, walk)]
-        if placed.padded[layer.output] or (layer.output in outputs and not _full(
-                placed.kinds[layer.output], placed.layouts[layer.output], config)):
-            fills[i] = layer.output
-    return Schedule(placed, tuple(jobs), addressing, fills)
+    bands = tuple(Bands(placed, number) for number in range(len(net.layers)))
+    jobs = [job for number in range(len(net.layers))
+            for job in _jobs(placed, bands[number], addressing[number])]
+    fills = {number: layer.output for number, layer in enumerate(net.layers)
+             if placed.homes[layer.output] == Home.CHIP
+             and (placed.margins[layer.output].padded or (layer.output in outputs and not _full(
+                 placed.kinds[layer.output], placed.layouts[layer.output], config)))}
+    return Schedule(placed, tuple(jobs), addressing, bands, fills)
+
+
+def _jobs(placed: Placed, bands: Bands, found: Addressing) -> Iterator[Job]:
+    """The RUNs of a layer, band after band."""
+    number, net = bands.number, placed.split.net
+    layer, walk, parts = net.layers[number], placed.walk(number), found.parts()
+    for band in placed.bands_of(number):
+        for first, end, entries in _cut(parts, band, found):
+            for y, height in _stretches(placed, bands, band):
+                for phase in found.phases():
+                    for piece, area in enumerate(pieces(layer, net.values[layer.output])):
+                        area = _within(area, y, height)
+                        if area.height > 0 and _outputs(area, phase, walk):
+                            yield Job(number, first, end, entries, phase, piece, band, y, height)
+
+
+def _cut(parts: list[tuple[int, int, Ints]], band: Box, found: Addressing
+         ) -> Iterator[tuple[int, int, Ints]]:
+    """The parts of a layer's channels that are in a band, with the entries that these read."""
+    low, high = band.channel, band.channel + band.channels
+    for first, end, entries in parts:
+        if low <= first and end <= high:
+            yield first, end, entries
+        elif max(low, first) < min(high, end):
+            yield (max(low, first), min(high, end),
+                   found.used(max(low, first), min(high, end)))
+
+
+def _stretches(placed: Placed, bands: Bands, band: Box) -> list[tuple[int, int]]:
+    """Lines that a RUN computes together: of lines, one where those of its sources are not all as
+    far apart, or beyond the reach of a pitch, or hold several images."""
+    together = not placed.by_lines(bands.number) or (
+        placed.batch == 1 and bands.step is not None and bands.step < 1 << PITCH_BITS)
+    if together:
+        return [(band.y, band.height)]
+    return [(y, 1) for y in range(band.y, band.y + band.height)]
+
+
+def _within(piece: Piece, y: int, height: int) -> Piece:
+    """The lines of a piece among these; a height below 1 for none."""
+    first, end = max(piece.y, y), min(piece.y + piece.height, y + height)
+    return dataclasses.replace(piece, y=first, height=end - first)
 
 
 def addressings(placed: Placed) -> tuple[Addressing, ...]:
     """That of every layer; addresses of tensors do not count yet."""
     net = placed.split.net
-    return tuple(Addressing(layer, path, placed, walk, placed.config) for layer, path, walk
-                 in zip(net.layers, net.paths, placed.split.walks, strict=True))
+    return tuple(Addressing(layer, path, [placed.layouts[s.tensor] for s in layer.sources],
+                            [placed.kinds[s.tensor] for s in layer.sources], placed.walk(number),
+                            placed.config)
+                 for number, (layer, path) in enumerate(zip(net.layers, net.paths, strict=True)))
 
 
 def _range(first: int, count: int) -> str:
@@ -118,16 +176,21 @@ def _outputs(piece: Piece, phase: tuple[int, int], walk: Walk) -> bool:
                 and _residue(piece.x, piece.width, walk.qx, phase[1])[1])
 
 
-def geometry(job: Job, order: Schedule, origin: int, config: Config) -> dict[str, int]:
-    """The operands of a RUN that say where it reads and writes."""
-    net, walk = order.placed.split.net, order.placed.split.walks[job.layer]
-    layer = net.layers[job.layer]
-    target = order.placed.layouts[layer.output]
-    images = order.placed.kinds[layer.output].images
+def geometry(job: Job, order: Schedule, target: Layout, origin: int, config: Config
+             ) -> dict[str, int]:
+    """The operands of a RUN that say where it reads and writes. target: where its outputs lie,
+    from the tensor's first line and channel on."""
+    placed = order.placed
+    layer = placed.split.net.layers[job.layer]
     source = layer.sources[0].tensor
-    fields = (_flat(target, images) if walk.flat else
-              _raster(pieces(layer, net.values[layer.output])[job.piece], job.phase, walk, target,
-                      order.placed.pitches[source], order.placed.rows[source], images))
+    images, pitch = placed.kinds[layer.output].images, placed.pitches[source]
+    walk, area = placed.walk(job.layer), order.area(job)
+    if walk.flat:
+        fields = _flat(target, images)
+    elif placed.by_lines(job.layer):
+        fields = _by_lines(area, job, walk, target, order.bands[job.layer].step, pitch, images)
+    else:
+        fields = _raster(area, job.phase, walk, target, pitch, placed.rows[source], images)
     fields["origin"] += origin
     fields["dst"] += target.base + job.first * target.channel
     fields |= {"dst_channel": target.channel, "dst_plane": target.plane,
@@ -162,6 +225,19 @@ def _raster(piece: Piece, phase: tuple[int, int], walk: Walk, target: Layout, pi
         "y_wrap": target.row - split * target.phase_y if split > 1 else 0,
         "split": split, "x_start": x % split, "x_mod": walk.qx % split,
         "y_start": y % split, "y_mod": walk.qy % split}
+
+
+def _by_lines(area: Piece, job: Job, walk: Walk, target: Layout, step: int | None, pitch: int,
+              images: int) -> dict[str, int]:
+    """Outputs whose sources are lines: tables are for the band's first line, a further line is a
+    step away. One line holds images one after the other, several that of a single image."""
+    down = (area.y - job.band.y) * (step or 0)
+    fields = _raster(area, job.phase, walk, target, step or pitch, area.height, 1)
+    fields["origin"] += down - area.y * (step or pitch)
+    if area.height > 1:
+        return fields
+    return fields | {"pitch": pitch, "image_rows": images, "height": images,
+                     "y_step": target.image, "y_wrap": 0, "y_start": 0, "y_mod": 0}
 
 
 def kind(layer: Layer, order: int) -> dict[str, int]:

@@ -48,7 +48,12 @@ def entries(instruction: isa.TableLoad, data: bytes, config: Config) -> Step:
 def fill(tensor: Tensor, layer: int, config: Config) -> Step:
     """The pad code wherever a tensor will lie."""
     layout = tensor.layout
-    instruction = isa.Fill(layout.first_row, layout.rows, tensor.kind.pad)
+    return pads(layout.first_row, layout.rows, tensor.kind.pad, layer, config)
+
+
+def pads(row: int, rows: int, code: int, layer: int, config: Config) -> Step:
+    """A code in all cells of some rows."""
+    instruction = isa.Fill(row, rows, code)
     return Step(instruction, *effects.regions(instruction, config), layer=layer)
 
 
@@ -61,9 +66,14 @@ def run(instruction: isa.Run, stream: bytes, pairs: Iterable[int], number: int,
 
 
 def whole(layer: Layer, tensors: Sequence[Tensor]) -> tuple[Regions, Regions]:
-    """The rows of a layer's sources and of its output."""
+    """The rows of a layer's sources and of its output, which are on chip."""
     sources = dict.fromkeys(source.tensor for source in layer.sources)
     return tuple(rows(tensors[source]) for source in sources), (rows(tensors[layer.output]),)
+
+
+def uses_memory(step: Step) -> bool:
+    """Does it read or write rows of the activation memory?"""
+    return any(region.space == Space.ROWS for region in (*step.reads, *step.writes))
 
 
 def rows(tensor: Tensor) -> Region:

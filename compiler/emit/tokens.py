@@ -17,7 +17,7 @@ from ...arch.isa import Unit
 from ...arch.order import POPS, PUSHES, Link
 from ...arch.region import Region, Space
 from ..errors import InternalError
-from .step import Step
+from .step import Step, uses_memory
 
 Flags = dict[str, int]
 Place = tuple[Space, int]
@@ -83,7 +83,7 @@ class _Walk:
     def _conflict(self, index: int, other: Unit, known: int) -> int:
         """The last step of another unit that conflicts with this one, or `known` if none later."""
         step = self.steps[index]
-        found = max(known, self.memory[other]) if _uses_memory(step) else known
+        found = max(known, self.memory[other]) if uses_memory(step) else known
         for place, region, writes in _regions(step):
             for user, theirs, written in reversed(self.users.get((other, place), [])):
                 if user <= found:
@@ -103,7 +103,7 @@ class _Walk:
         step = self.steps[index]
         self.known.append(known)
         self.last[step.unit] = index
-        if _uses_memory(step):
+        if uses_memory(step):
             self.memory[step.unit] = index
         for place, region, writes in _regions(step):
             self.users.setdefault((step.unit, place), []).append((index, region, writes))
@@ -111,10 +111,6 @@ class _Walk:
 
 def _latest(first: Mapping[Unit, int], second: Mapping[Unit, int]) -> dict[Unit, int]:
     return {unit: max(first[unit], second[unit]) for unit in Unit}
-
-
-def _uses_memory(step: Step) -> bool:
-    return any(region.space == Space.ROWS for region in (*step.reads, *step.writes))
 
 
 def _regions(step: Step) -> Iterator[tuple[Place, Region, bool]]:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from ...arch.config import Config
-from ..errors import Need, power_of_two
-from ..lower.scaling import Scaled
-from .layouts import Placed, layouts
+from ...arch.place import Box
+from .bands import Bands
+from .homes import Home, Window
+from .layouts import Placed
 from .lives import Life
-from .splits import split
-
-# tensors that a sentence names
-LISTED = 4
 
 
 def first_fit(tensors: list[Life], order: list[int]) -> list[int]:
@@ -45,17 +41,86 @@ def pack(tensors: list[Life]) -> tuple[list[int], int]:
     return plans[best], sizes[best]
 
 
-def rows_needed(placed: Placed) -> int:
-    """Memory rows that the network takes."""
-    return pack(placed.lives)[1]
+@dataclasses.dataclass(frozen=True, eq=False)
+class Arrangement:
+    """First rows of the values on chip and the rows that these take in all, the bands of every
+    layer and the windows of its values outside; failing: the first layer without room."""
+
+    first: list[int]
+    taken: int
+    bands: tuple[tuple[Box, ...], ...]
+    windows: tuple[dict[int, Window], ...]
+    failing: int | None
+
+
+def arrange(placed: Placed) -> Arrangement:
+    """Rows for everything, bands as large as they can be beside what stays on chip."""
+    first, taken = pack(placed.lives)
+    if taken > placed.config.rows:
+        layer, _ = fullest(placed.lives, len(placed.split.net.layers))
+        return Arrangement(first, taken, (), (), layer)
+    if not placed.tiled:
+        return Arrangement(first, taken, (), (), None)
+    bands: list[tuple[Box, ...]] = []
+    windows: list[dict[int, Window]] = []
+    for number in range(len(placed.split.net.layers)):
+        found = _windows(placed, number, first)
+        if found is None:
+            return Arrangement(first, taken, (), (), number)
+        bands.append(found[0])
+        windows.append(found[1])
+        taken = max([taken, *(window.end for window in found[1].values())])
+    return Arrangement(first, taken, tuple(bands), tuple(windows), None)
+
+
+def _windows(placed: Placed, number: int, first: list[int]
+             ) -> tuple[tuple[Box, ...], dict[int, Window]] | None:
+    """The largest bands of a layer whose windows fit between the values on chip."""
+    bands = Bands(placed, number)
+    gaps = _gaps([(first[value], first[value] + life.rows)
+                  for value, life in enumerate(placed.lives)
+                  if life.birth <= number <= life.death], placed.config.rows)
+    for size in bands.sizes():
+        rows = bands.rows(size)
+        windows = _into(gaps, rows)
+        if windows is not None:
+            return bands.cut(size), windows
+    return None
+
+
+def _gaps(taken: list[tuple[int, int]], rows: int) -> list[tuple[int, int]]:
+    """Stretches of rows that nothing takes."""
+    found, at = [], 0
+    for low, high in [*sorted(taken), (rows, rows)]:
+        if low > at:
+            found.append((at, low))
+        at = max(at, high)
+    return found
+
+
+def _into(gaps: list[tuple[int, int]], rows: dict[int, int]) -> dict[int, Window] | None:
+    """Windows of so many rows, the largest first, each in the smallest gap that has them."""
+    free = list(gaps)
+    found = {}
+    for value in sorted(rows, key=lambda value: -rows[value]):
+        fitting = [gap for gap in free if gap[1] - gap[0] >= rows[value]]
+        if not fitting:
+            return None
+        gap = min(fitting, key=lambda gap: gap[1] - gap[0])
+        found[value] = Window(gap[0], rows[value])
+        free[free.index(gap)] = (gap[0] + rows[value], gap[1])
+    return found
 
 
 def allocate(placed: Placed) -> Placed:
-    """The layouts with addresses, in as many rows as that takes."""
-    first, needed = pack(placed.lives)
-    return dataclasses.replace(placed, taken=needed, layouts=tuple(
-        dataclasses.replace(layout, first_row=row, base=layout.base + row * placed.config.row_codes)
-        for layout, row in zip(placed.layouts, first, strict=True)))
+    """The layouts with addresses, in as many rows as that takes; bands and windows."""
+    found = arrange(placed)
+    assert found.failing is None
+    return dataclasses.replace(
+        placed, taken=found.taken, bands=found.bands, windows=found.windows, layouts=tuple(
+            layout if home != Home.CHIP else dataclasses.replace(
+                layout, first_row=row, base=layout.base + row * placed.config.row_codes)
+            for layout, home, row in zip(placed.layouts, placed.homes, found.first, strict=True)))
 
 
 def fullest(tensors: list[Life], layers: int) -> tuple[int, list[int]]:
@@ -64,42 +129,3 @@ def fullest(tensors: list[Life], layers: int) -> tuple[int, list[int]]:
     layer = taken.index(max(taken))
     then = [i for i, t in enumerate(tensors) if t.birth <= layer <= t.death]
     return layer, sorted(then, key=lambda i: -tensors[i].rows)
-
-
-def lacking_memory(placed: Placed, batch: int) -> list[Need]:
-    """Is the activation memory too small?"""
-    config, needed = placed.config, rows_needed(placed)
-    if needed <= config.rows:
-        return []
-    net, tensors = placed.split.net, placed.lives
-    layer, then = fullest(tensors, len(net.layers))
-    sizes = [f"{net.values[i].name} ({tensors[i].rows * config.row_codes:,} codes)" for i in then]
-    listed = ", ".join(sizes[:LISTED]) + (f" and {len(sizes) - LISTED} more"
-                                          if len(sizes) > LISTED else "")
-    images = f" at batch {batch}" if batch > 1 else ""
-    return [Need("memory_codes", power_of_two(needed * config.row_codes), net.paths[layer],
-                 f"the tensors that live with it{images}, {listed}, do not fit",
-                 "give it smaller images or fewer channels",
-                 _fewer_images(placed.split.scaled, config, batch))]
-
-
-def _fewer_images(net: Scaled, config: Config, batch: int) -> str:
-    """What a smaller batch would do, if there is one."""
-    if batch == 1:
-        return ""
-
-    def fits(images: int) -> bool:
-        halves = split(net, images, config.codes)
-        return rows_needed(layouts(halves, config, images)) <= config.rows
-
-    largest = _largest(batch, fits)
-    return f", or a batch of at most {largest}" if largest else "; no batch fits"
-
-
-def _largest(batch: int, fits: Callable[[int], bool]) -> int:
-    """The largest number of images below `batch` that fits, 0 if none does."""
-    low, high = 0, batch
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return low

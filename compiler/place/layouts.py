@@ -3,6 +3,10 @@
 A tensor is a stack of raster planes: digit planes, channels, phases, images, rows, columns, from
 the outside in. The pitch of a row holds the larger of the left and right reach beside the elements,
 the rows of a plane the larger of the top and bottom reach, because neighbours share their pads.
+
+What does not fit the activation memory has a home outside (`tile.py` says what): all channels of a
+line behind one another (LINES), or every channel in rows of its own (PLANES), so that transfers of
+whole rows bring lines or channels.
 """
 
 from __future__ import annotations
@@ -16,15 +20,17 @@ from ...arch.columns import columns, dims
 from ...arch.config import Config
 from ...arch.kind import Kind
 from ...arch.layout import Layout
+from ...arch.place import Box
 from ...arch.program import Layer
 from ..ir.quantised import Radix
 from ..lower.lowered import Ints, Value
+from .homes import Home, Window, unit_codes
 from .lives import Life, lives
 from .splits import Split, Walk, outside
 
 
 @dataclasses.dataclass
-class _Need:
+class Margin:
     """What readers want of a raster: cells around it, and a least size of it in steps of theirs."""
 
     top: int = 0
@@ -40,54 +46,100 @@ class _Need:
 class Placed:
     """A network whose tensors have kinds and layouts.
 
-    pitches, rows: raster positions from row to row and rows from image to image, per value. padded:
-    some layer reads it outside its elements. taken: rows of the memory in all; 0 before allocate,
-    and first_row of every layout too.
+    pitches, rows: raster positions from row to row and rows from image to image, per value.
+    margins: around it. taken: rows of the memory in all; 0 before allocate, and first_row of every
+    layout too. homes: where each value is kept between layers; the layout of one outside counts
+    from the start of its area. bands, windows: of every layer of a tiled network, from allocate on.
     """
 
     split: Split
     config: Config
+    batch: int
     kinds: tuple[Kind, ...]
     layouts: tuple[Layout, ...]
     pitches: tuple[int, ...]
     rows: tuple[int, ...]
-    padded: tuple[bool, ...]
+    margins: tuple[Margin, ...]
+    homes: tuple[Home, ...]
     taken: int = 0
+    bands: tuple[tuple[Box, ...], ...] = ()
+    windows: tuple[dict[int, Window], ...] = ()
+
+    @property
+    def tiled(self) -> bool:
+        """Is some value kept outside?"""
+        return any(home != Home.CHIP for home in self.homes)
 
     @functools.cached_property
     def lives(self) -> list[Life]:
-        """When each tensor is kept."""
-        return lives(self.split.net, [layout.rows for layout in self.layouts])
+        """When each tensor is kept; those outside take no rows."""
+        return lives(self.split.net, [
+            layout.rows if home == Home.CHIP else 0
+            for layout, home in zip(self.layouts, self.homes, strict=True)])
+
+    def bands_of(self, number: int) -> tuple[Box, ...]:
+        """The bands of a layer; all of its output where there are none."""
+        if self.bands:
+            return self.bands[number]
+        channels, height, _ = self.split.net.values[self.split.net.layers[number].output].shape
+        return (Box(0, height, 0, channels),)
+
+    def by_lines(self, number: int) -> bool:
+        """Does a layer read lines of its sources? Otherwise whole planes."""
+        return any(self.homes[source.tensor] == Home.LINES
+                   for source in self.split.net.layers[number].sources)
+
+    def walk(self, number: int) -> Walk:
+        """How a layer's RUNs go over its outputs; lines are consecutive where it reads lines."""
+        walk = self.split.walks[number]
+        return dataclasses.replace(walk, qy=1) if self.by_lines(number) else walk
 
     def __str__(self) -> str:
-        """A line a tensor: its raster, what it takes of the memory, and when."""
-        table = columns(
+        """A line a tensor: its raster, where it is kept, what it takes of the memory, and when; and
+        a line a layer that works in bands."""
+        parts = [columns(
             ("tensor", "makes", "planes", "phases", "pad", "pitch", "lines", "channel", "image",
-             "first row", "rows", "from", "until"), map(self._row, range(len(self.layouts))))
-        config = self.config
-        return table if not self.taken else (
-            f"{table}\n\n{self.taken:,} of {config.rows:,} rows of {config.row_codes} codes")
+             "home", "first row", "rows", "from", "until"),
+            map(self._row, range(len(self.layouts))))]
+        if self.bands and self.tiled:
+            parts.append(columns(("layer", "bands", "of", "windows"), [
+                self._bands(number) for number, windows in enumerate(self.windows) if windows]))
+        if self.taken:
+            parts.append(f"{self.taken:,} of {self.config.rows:,} rows of "
+                         f"{self.config.row_codes} codes")
+        return "\n\n".join(parts)
 
     def _row(self, number: int) -> tuple[object, ...]:
         net, layout, life = self.split.net, self.layouts[number], self.lives[number]
-        value = net.values[number]
+        value, home = net.values[number], self.homes[number]
         return (value.name, dims(value.shape), value.planes, dims(self.split.splits[number]),
-                self.kinds[number].pad if self.padded[number] else None, self.pitches[number],
-                self.rows[number], layout.channel, layout.image,
-                layout.first_row if self.taken else None, layout.rows,
+                self.kinds[number].pad if self.margins[number].padded else None,
+                self.pitches[number], self.rows[number], layout.channel, layout.image, home.value,
+                layout.first_row if self.taken and home == Home.CHIP else None, layout.rows,
                 "input" if life.birth < 0 else net.layers[life.birth].name,
                 "output" if life.death == len(net.layers) else net.layers[life.death].name)
+
+    def _bands(self, number: int) -> tuple[object, ...]:
+        """How many bands, of what, and the rows of each window."""
+        bands, net = self.bands[number], self.split.net
+        one = bands[0]
+        whole = net.values[net.layers[number].output].shape
+        of = (f"{one.height} lines" if one.height < whole[1] else
+              f"{one.channels} channels" if one.channels < whole[0] else "all")
+        return (net.layers[number].name, len(bands), of, ", ".join(
+            f"{net.values[value].name} {window.first_row}..{window.end - 1}"
+            for value, window in self.windows[number].items()))
 
 
 def layouts(split: Split, config: Config, batch: int) -> Placed:
     """A layout for every value of the network."""
     values = split.net.values
-    needs = [_Need() for _ in values]
+    needs = [Margin() for _ in values]
     parent = list(range(len(values)))
     for layer, walk in zip(split.net.layers, split.walks, strict=True):
         if not walk.flat:
             _look_at(layer, walk, split, needs)
-            _unite(parent, [source.tensor for source in layer.sources])
+            unite(parent, [source.tensor for source in layer.sources])
     pitches, rows = _rasters(split, needs, parent)
     found = []
     for i, value in enumerate(values):
@@ -98,8 +150,8 @@ def layouts(split: Split, config: Config, batch: int) -> Placed:
                                  batch, config))
     kinds = tuple(_kind(value, pad, batch, config)
                   for value, pad in zip(values, split.pads, strict=True))
-    return Placed(split, config, kinds, tuple(found), tuple(pitches), tuple(rows),
-                  tuple(need.padded for need in needs))
+    return Placed(split, config, batch, kinds, tuple(found), tuple(pitches), tuple(rows),
+                  tuple(needs), (Home.CHIP,) * len(values))
 
 
 def _kind(value: Value, pad: int, batch: int, config: Config) -> Kind:
@@ -112,7 +164,7 @@ def _kind(value: Value, pad: int, batch: int, config: Config) -> Kind:
     return dataclasses.replace(kind, values=tuple(meaning.by_code(config.codes).tolist()))
 
 
-def _look_at(layer: Layer, walk: Walk, split: Split, needs: list[_Need]) -> None:
+def _look_at(layer: Layer, walk: Walk, split: Split, needs: list[Margin]) -> None:
     """Add what one layer reads to the needs of its sources."""
     _, rows, columns = split.net.values[layer.output].shape
     for i, source in enumerate(layer.sources):
@@ -140,28 +192,30 @@ def _reach(offsets: Ints, stride: int, q: int, count: int, size: int, cut: int) 
     return int(before), int(behind)
 
 
-def _unite(parent: list[int], members: list[int]) -> None:
-    roots = {_root(parent, m) for m in members}
+def unite(parent: list[int], members: list[int]) -> None:
+    """Make one set of those that the members are in."""
+    roots = {root_of(parent, m) for m in members}
     for root in roots:
         parent[root] = min(roots)
 
 
-def _root(parent: list[int], member: int) -> int:
+def root_of(parent: list[int], member: int) -> int:
+    """The least member of the set that this one is in."""
     while parent[member] != member:
         member = parent[member]
     return member
 
 
-def _rasters(split: Split, needs: list[_Need], parent: list[int]) -> tuple[list[int], list[int]]:
+def _rasters(split: Split, needs: list[Margin], parent: list[int]) -> tuple[list[int], list[int]]:
     """Pitch and rows per image of every value: the most that any of those read together wants."""
     pitches: dict[int, int] = {}
     rows: dict[int, int] = {}
     for i, (value, need) in enumerate(zip(split.net.values, needs, strict=True)):
-        root = _root(parent, i)
+        root = root_of(parent, i)
         height, width = _lines(value, split.splits[i])
         pitches[root] = max(pitches.get(root, 1), width + max(need.left, need.right), need.width)
         rows[root] = max(rows.get(root, 1), height + max(need.top, need.bottom), need.height)
-    roots = [_root(parent, i) for i in range(len(needs))]
+    roots = [root_of(parent, i) for i in range(len(needs))]
     return [pitches[r] for r in roots], [rows[r] for r in roots]
 
 
@@ -182,8 +236,34 @@ def _interleaved(value: Value, batch: int, config: Config) -> Layout:
         plane=plane, image=1, row=width * batch, column=batch)
 
 
-def _raster(value: Value, cut: tuple[int, int], need: _Need, pitch: int, rows: int, batch: int,
-            config: Config) -> Layout:
+# ---- outside -----------------------------------------------------------------------------------
+def at_home(placed: Placed, number: int, home: Home) -> Layout:
+    """How a value lies in an area of its own outside, counted from the start of it."""
+    value, margin = placed.split.net.values[number], placed.margins[number]
+    cut, pitch, config = placed.split.splits[number], placed.pitches[number], placed.config
+    if home == Home.LINES:
+        return _line_by_line(value, cut[1], margin.left, pitch, placed.batch, config)
+    return _raster(value, cut, margin, pitch, placed.rows[number], placed.batch, config,
+                   unit_codes(config))
+
+
+def _line_by_line(value: Value, cut: int, left: int, pitch: int, batch: int, config: Config
+                  ) -> Layout:
+    """Lines of whole rows: planes, channels, phases of columns, images, columns."""
+    channels, height, _ = value.shape
+    channel = cut * batch * pitch
+    unit = unit_codes(config)
+    line = -(-(left + value.planes * channels * channel) // unit) * unit
+    return Layout(
+        left, 0, height * line // config.row_codes, channel=channel, plane=channels * channel,
+        image=pitch, row=cut * line, column=1, split=cut, phase_y=line if cut > 1 else 0,
+        phase_x=batch * pitch if cut > 1 else 0)
+
+
+def _raster(value: Value, cut: tuple[int, int], need: Margin, pitch: int, rows: int, batch: int,
+            config: Config, unit: int = 1) -> Layout:
+    """unit: the channels begin at multiples of so many codes, with all that is around them; 1:
+    they share what is between them."""
     channels = value.shape[0]
     cut_y, cut_x = cut
     lines, columns = _lines(value, cut)
@@ -192,8 +272,11 @@ def _raster(value: Value, cut: tuple[int, int], need: _Need, pitch: int, rows: i
     channel = cut_y * cut_x * phase
     split = max(cut)
     lead = need.top * pitch + need.left
-    cells = (lead + value.planes * channels * channel - image
-             + (lines + need.bottom - 1) * pitch + columns + need.right)
+    around = lead + (lines + need.bottom - 1) * pitch + columns + need.right - image
+    if unit > 1:
+        channel = -(-(channel + around) // unit) * unit
+        around = 0
+    cells = value.planes * channels * channel + around
     return Layout(
         lead, 0, _whole_rows(cells, config), channel=channel, plane=channels * channel, image=image,
         row=pitch if cut_y == split else split * pitch,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterator
+
+import numpy as np
 
 from ...arch.kind import Kind
 from ...arch.layout import Layout
 from ..errors import InternalError
+from .homes import Home
 from .layouts import Placed
+from .lives import Life
 
 
 def verify_layouts(placed: Placed) -> None:
@@ -21,20 +25,44 @@ def verify_layouts(placed: Placed) -> None:
             raise InternalError(f"{value.name} has elements outside its {layout.rows} rows")
 
 
-def verify_memory(placed: Placed) -> None:
-    """The same, and where tensors that live together share a row."""
+def verify_tiled(placed: Placed) -> None:
+    """The same; and values that are read together are in one form, but those on chip."""
     verify_layouts(placed)
+    for layer in placed.split.net.layers:
+        homes = {placed.homes[source.tensor] for source in layer.sources}
+        if Home.LINES in homes and len(homes) > 1:
+            raise InternalError(f"{layer.name} reads lines and planes")
+
+
+def verify_memory(placed: Placed) -> None:
+    """The same, and where tensors that live together share a row, windows among them."""
+    verify_tiled(placed)
+    for name, first, end, life in (parts := list(_taken(placed))):
+        if end > placed.config.rows:
+            raise InternalError(f"{name} lies beyond the end of the memory")
+        for other, low, high, others in parts:
+            if other != name and life.meets(others) and first < high and low < end:
+                raise InternalError(f"{name} and {other} share memory while both live")
+
+
+def _taken(placed: Placed) -> Iterator[tuple[str, int, int, Life]]:
+    """Names, first rows, ends and lives of tensors on chip, and of windows."""
     names = [value.name for value in placed.split.net.values]
-    parts = list(zip(names, placed.layouts, placed.lives, strict=True))
-    for (name, a, mine), (other, b, others) in itertools.combinations(parts, 2):
-        if (mine.meets(others) and a.first_row < b.first_row + b.rows
-                and b.first_row < a.first_row + a.rows):
-            raise InternalError(f"{name} and {other} share memory while both live")
-    if max(layout.first_row + layout.rows for layout in placed.layouts) > placed.config.rows:
-        raise InternalError("tensors lie beyond the end of the memory")
+    for name, home, layout, life in zip(names, placed.homes, placed.layouts, placed.lives,
+                                        strict=True):
+        if home == Home.CHIP:
+            yield name, layout.first_row, layout.first_row + layout.rows, life
+    for number, windows in enumerate(placed.windows):
+        for value, window in windows.items():
+            life = Life(number, number, window.rows)
+            yield f"the window of {names[value]}", window.first_row, window.end, life
 
 
 def _reach(kind: Kind, layout: Layout) -> tuple[int, int]:
-    """Lowest and highest address of an element."""
-    at = layout.addresses(kind.codes)
-    return int(at.min()), int(at.max())
+    """Lowest and highest address of an element; every axis adds its own part."""
+    planes, images, channels, height, width = kind.codes
+    axes = (np.arange(planes) * layout.plane, np.arange(images) * layout.image,
+            np.arange(channels) * layout.channel, layout.offset(np.arange(height), 0),
+            layout.offset(0, np.arange(width)))
+    return (layout.base + sum(int(axis.min()) for axis in axes),
+            layout.base + sum(int(axis.max()) for axis in axes))

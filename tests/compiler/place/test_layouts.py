@@ -52,7 +52,7 @@ def test_every_read_meets_its_element_or_a_pad(data, batch):
                 element = (n * kind.channels + c) * kind.height * kind.width
                 expected = np.where(inside, element + y * kind.width + x, -1)
                 np.testing.assert_array_equal(cells[source.tensor][at], expected)
-            assert inside.all() or found.padded[source.tensor]
+            assert inside.all() or found.margins[source.tensor].padded
 
 
 @settings(max_examples=40)
@@ -103,7 +103,7 @@ def test_offsets_of_pads_go_on_below_zero():
 def test_the_text_has_a_line_a_tensor():
     text = str(placed(canonical.two_layers(), 2))
     assert text.splitlines()[1:] == """\
-x       2x6x5       2  2x2       0      4      4      128     16          -    64  input  conv1
-conv1   4x3x3       1  1x1       -      3      3       18      9          -     9  conv1  conv2
-conv2   3x2x3       4  1x1       -      3      2       12      6          -    18  conv2  output\
+x       2x6x5       2  2x2       0      4      4      128     16  chip          -    64  input  conv1
+conv1   4x3x3       1  1x1       -      3      3       18      9  chip          -     9  conv1  conv2
+conv2   3x2x3       4  1x1       -      3      2       12      6  chip          -    18  conv2  output\
 """.splitlines()

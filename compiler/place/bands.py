@@ -1,0 +1,181 @@
+"""What bands of a layer's outputs take of the tensors outside.
+
+A band is some lines of all output channels, or some channels of all lines: lines where the layer
+reads or writes a value whose home is LINES, else channels. Its windows hold what it reads and what
+it makes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator
+
+import numpy as np
+
+from ...arch.layout import Layout
+from ...arch.place import Box, Place
+from ...arch.program import Layer
+from ..lower.lowered import Ints
+from .homes import Home, line_codes
+from .layouts import Placed
+
+Span = tuple[int, int]         # first, one past the last
+
+
+class Reads:
+    """Which lines and channels of its sources a layer reads."""
+
+    def __init__(self, layer: Layer) -> None:
+        self.layer = layer
+
+    @functools.cached_property
+    def _reach(self) -> dict[int, list[tuple[int, int, int]]]:
+        """Of every value: stride, least and largest dy of each source that it is."""
+        found: dict[int, list[tuple[int, int, int]]] = {}
+        for number, source in enumerate(self.layer.sources):
+            dy = self.layer.taps.dy[self.layer.taps.source == number]
+            reach = (int(dy.min()), int(dy.max())) if dy.size else (0, 0)
+            found.setdefault(source.tensor, []).append((source.stride_y, *reach))
+        return found
+
+    def lines(self, value: int, band: Box) -> Span:
+        """Lines of a value that a band reads, pads among them."""
+        last = band.y + band.height - 1
+        return (min(band.y * stride + low for stride, low, _ in self._reach[value]),
+                max(last * stride + high for stride, _, high in self._reach[value]) + 1)
+
+    @functools.cached_property
+    def _channels(self) -> dict[int, tuple[Ints, Ints]]:
+        """Of every value: the least and the largest channel that each output channel reads."""
+        taps = self.layer.taps
+        edges = taps.cluster_taps[taps.channel_clusters]
+        k = np.repeat(np.arange(len(edges) - 1), np.diff(edges))
+        found = {}
+        for value in self._reach:
+            of = np.array([source.tensor == value for source in self.layer.sources])
+            mine = of[taps.source]
+            low = np.full(len(edges) - 1, np.iinfo(np.int64).max)
+            high = np.full(len(edges) - 1, -1)
+            np.minimum.at(low, k[mine], taps.channel[mine])
+            np.maximum.at(high, k[mine], taps.channel[mine])
+            found[value] = low, high
+        return found
+
+    def channels(self, value: int, band: Box) -> Span:
+        """Channels of a value that a band reads; at least one."""
+        low, high = self._channels[value]
+        part = slice(band.channel, band.channel + band.channels)
+        first, end = int(low[part].min()), int(high[part].max()) + 1
+        return (first, end) if first < end else (0, 1)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """What a band has of a value in a window.
+
+    layout: of the part, from row 0 of the window on, if it had no ends: it counts lines and
+    channels from the tensor's first. span: lines (LINES) or channels (PLANES), pads among them.
+    """
+
+    layout: Layout
+    span: Span
+    rows: int
+
+
+class Bands:
+    """The bands of one layer, whatever memory there is."""
+
+    def __init__(self, placed: Placed, number: int) -> None:
+        self.placed, self.number = placed, number
+        self.layer = placed.split.net.layers[number]
+        self.reads = Reads(self.layer)
+        self.outside = [value for value in dict.fromkeys(
+            [*(source.tensor for source in self.layer.sources), self.layer.output])
+            if placed.homes[value] != Home.CHIP]
+
+    @functools.cached_property
+    def along_lines(self) -> bool:
+        """Are they lines?"""
+        return any(self.placed.homes[value] == Home.LINES for value in self.outside)
+
+    @functools.cached_property
+    def _count(self) -> int:
+        """Lines or channels of the output."""
+        channels, height, _ = self.placed.split.net.values[self.layer.output].shape
+        return height if self.along_lines else channels
+
+    @functools.cached_property
+    def step(self) -> int | None:
+        """Codes from what an output line reads to what the next one does; None where that differs
+        from source to source, so that a RUN computes one line."""
+        steps = {source.stride_y * line_codes(self.placed.layouts[source.tensor])
+                 for source in self.layer.sources}
+        return steps.pop() if len(steps) == 1 else None
+
+    def sizes(self) -> Iterator[int]:
+        """Lines or channels of a band, largest first, so that all bands are about equal."""
+        if not self.outside:
+            yield self._count
+        elif self.placed.by_lines(self.number) and self.step is None:
+            yield 1
+        else:
+            yield from dict.fromkeys(-(-self._count // n) for n in range(1, self._count + 1))
+
+    def cut(self, size: int) -> tuple[Box, ...]:
+        """The bands of this size."""
+        channels, height, _ = self.placed.split.net.values[self.layer.output].shape
+        firsts = range(0, self._count, size)
+        if self.along_lines:
+            return tuple(Box(y, min(size, height - y), 0, channels) for y in firsts)
+        return tuple(Box(0, height, k, min(size, channels - k)) for k in firsts)
+
+    def part(self, value: int, band: Box) -> Part:
+        """What a band has of a value outside."""
+        made = value == self.layer.output
+        home = self.placed.layouts[value]
+        if self.placed.homes[value] == Home.LINES:
+            span = (band.y, band.y + band.height) if made else self.reads.lines(value, band)
+            line = line_codes(home)
+            return self._part(home, span, span[0] * line, (span[1] - span[0]) * line)
+        span = (band.channel, band.channel + band.channels) if made else (
+            self.reads.channels(value, band))
+        planes, channels = self.placed.kinds[value].planes, span[1] - span[0]
+        part = dataclasses.replace(home, plane=channels * home.channel)
+        return self._part(part, span, span[0] * home.channel, planes * channels * home.channel)
+
+    def _part(self, layout: Layout, span: Span, skipped: int, codes: int) -> Part:
+        rows = codes // self.placed.config.row_codes
+        return Part(dataclasses.replace(layout, base=layout.base - skipped, rows=rows), span, rows)
+
+    def rows(self, size: int) -> dict[int, int]:
+        """Rows of every window that holds the parts of all bands of this size."""
+        bands = self.cut(size)
+        if self.along_lines:                       # all but the last are alike, strides aside
+            bands = (*bands[:2], *bands[-2:])
+        return {value: max(self.part(value, band).rows for band in bands)
+                for value in self.outside}
+
+
+def layout_in(placed: Placed, value: int, part: Part, first_row: int) -> Layout:
+    """The layout of a part whose window begins at a row; it counts from the tensor's first line
+    and channel."""
+    return dataclasses.replace(part.layout, first_row=first_row,
+                               base=part.layout.base + first_row * placed.config.row_codes)
+
+
+def clipped(placed: Placed, value: int, span: Span) -> Box | None:
+    """The elements among the lines or channels of a part; None where there are pads alone."""
+    channels, height, _ = placed.split.net.values[value].shape
+    if placed.homes[value] == Home.PLANES:
+        return Box(0, height, span[0], span[1] - span[0])
+    first, end = max(0, span[0]), min(height, span[1])
+    return Box(first, end - first, 0, channels) if first < end else None
+
+
+def place(layout: Layout, box: Box, since: int, until: int) -> Place:
+    """The place of a box; layout: of the whole tensor."""
+    base = layout.base + int(layout.offset(box.y, 0)) + box.channel * layout.channel
+    return Place(dataclasses.replace(layout, base=base), box, since=since, until=until)
+
+

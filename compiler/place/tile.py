@@ -1,0 +1,184 @@
+"""Which values stay in the activation memory, and where the others are kept outside.
+
+If all fit, all stay. Otherwise values that a layer reads together are kept in one form, whole
+planes or lines: planes where they, with the least of what the layer makes, fit the memory and
+chunks fill the lanes no worse, since planes pack short rows; else lines. Of those in planes as many
+stay in the memory as can, the others are loaded for each reader: so a tail of small layers stays on
+chip whole. What is made beside them comes in bands (`bands.py`), as large as the memory left takes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+
+import numpy as np
+
+from ...arch.cost import Shape
+from ...arch.program import Layer
+from .allocate import arrange
+from .bands import Bands
+from .homes import Home
+from .layouts import Placed, at_home, root_of, unite
+from .lives import lives
+
+
+def tile(placed: Placed) -> Placed:
+    """The network with homes for all values: all on chip if they fit, otherwise as few clocks as
+    can be told; unchanged where nothing fits, which `arrange` tells."""
+    if arrange(placed).failing is None:
+        return placed
+    return _Tiling(placed).chosen()
+
+
+def with_homes(placed: Placed, homes: list[Home]) -> Placed:
+    """The network with values kept so, and their layouts there. placed: all on chip."""
+    return dataclasses.replace(placed, homes=tuple(homes), layouts=tuple(
+        layout if home == Home.CHIP else at_home(placed, number, home)
+        for number, (layout, home) in enumerate(zip(placed.layouts, homes, strict=True))))
+
+
+class _Tiling:
+    """The state of one choice. together: of every value the set that is read in one form; planes:
+    sets in planes; spilled: values in planes outside."""
+
+    def __init__(self, placed: Placed) -> None:
+        self.placed = placed
+        self.net = placed.split.net
+        self.together = _together(placed)
+        self.fixed = {value for value, among in enumerate(placed.split.interleaved) if among}
+        self.planes: set[int] = {self.together[value] for value in self.fixed}
+        self.barred: set[int] = set()
+        self.spilled: set[int] = set()
+        self.lives = lives(self.net, [layout.rows for layout in placed.layouts])
+
+    def chosen(self) -> Placed:
+        """Homes for which everything has its rows."""
+        self._prefer_planes()
+        while True:
+            found = with_homes(self.placed, self._homes())
+            failing = arrange(found).failing
+            if failing is None or not (self._spill(failing) or self._to_lines(failing)):
+                return found
+
+    def _homes(self) -> list[Home]:
+        return [Home.LINES if root not in self.planes else
+                Home.PLANES if value in self.spilled else Home.CHIP
+                for value, root in enumerate(self.together)]
+
+    # ---- planes or lines --------------------------------------------------------------------
+    def _prefer_planes(self) -> None:
+        """Planes wherever they fit and pay, until nothing changes: a layer that makes planes may
+        read planes too, or lines."""
+        readers = defaultdict(list)
+        for number, layer in enumerate(self.net.layers):
+            readers[self.together[layer.sources[0].tensor]].append(number)
+        makers = defaultdict(list)
+        for number, layer in enumerate(self.net.layers):
+            makers[self.together[layer.output]].append(number)
+        wanted = [root for root in sorted(set(self.together)) if root not in self.planes
+                  and self._packs(readers[root])]
+        before = -1
+        while before != len(self.planes):
+            before = len(self.planes)
+            for root in wanted:
+                if root not in self.planes | self.barred and self._fits(
+                        root, readers[root], makers[root]):
+                    self.planes.add(root)
+
+    def _packs(self, readers: list[int]) -> bool:
+        """Do chunks in planes fill the lanes no worse than lines do?"""
+        clocks = [0, 0]
+        for number in readers:
+            work = _work(self.net.layers[number], self.placed)
+            clocks[0] += work * _chunks_of_planes(self.placed, number)
+            clocks[1] += work * _chunks_of_lines(self.placed, number)
+        return clocks[0] <= clocks[1]
+
+    def _fits(self, root: int, readers: list[int], makers: list[int]) -> bool:
+        """Can all readers and makers do their work if nothing else is in the memory?"""
+        self.planes.add(root)
+        homes = [Home.PLANES if home == Home.CHIP and value not in self.fixed else home
+                 for value, home in enumerate(self._homes())]
+        self.planes.discard(root)
+        found = with_homes(self.placed, homes)
+        return all(_least_rows(found, number) <= self.placed.config.rows
+                   for number in (*readers, *makers))
+
+    # ---- on chip or not -----------------------------------------------------------------------
+    def _spill(self, failing: int) -> bool:
+        """Put one more value outside that takes rows while a layer finds too few; the largest
+        that the layer does not touch, or else one that it touches."""
+        layer = self.net.layers[failing]
+        touched = {layer.output, *(source.tensor for source in layer.sources)}
+        homes = self._homes()
+        there = [value for value, life in enumerate(self.lives)
+                 if life.birth <= failing <= life.death and homes[value] == Home.CHIP
+                 and value not in self.fixed]
+        if not there:
+            return False
+        self.spilled.add(max(there, key=lambda value: (
+            value not in touched, value == layer.output, self.lives[value].rows)))
+        return True
+
+    def _to_lines(self, failing: int) -> bool:
+        """Let a layer that finds no rows read, or make, lines."""
+        layer = self.net.layers[failing]
+        for value in (layer.sources[0].tensor, layer.output):
+            root = self.together[value]
+            if root in self.planes and not self.fixed & {
+                    v for v, other in enumerate(self.together) if other == root}:
+                self.planes.discard(root)
+                self.barred.add(root)
+                return True
+        return False
+
+
+def _together(placed: Placed) -> list[int]:
+    """Of every value the least one that is read together with it, directly or not."""
+    parent = list(range(len(placed.kinds)))
+    for layer in placed.split.net.layers:
+        unite(parent, [source.tensor for source in layer.sources])
+    return [root_of(parent, value) for value in range(len(parent))]
+
+
+def _least_rows(placed: Placed, number: int) -> int:
+    """Rows that a layer takes with the smallest bands: windows, and what of it stays on chip."""
+    bands = Bands(placed, number)
+    *_, least = bands.sizes()
+    layer = placed.split.net.layers[number]
+    kept = {layer.output, *(source.tensor for source in layer.sources)} - set(bands.outside)
+    return (sum(bands.rows(least).values())
+            + sum(placed.layouts[value].rows for value in kept))
+
+
+# ---- chunks ----------------------------------------------------------------------------------
+def _work(layer: Layer, placed: Placed) -> int:
+    """Clocks that a chunk of all channels takes, about: taps, or the drain."""
+    taps = np.diff(layer.taps.cluster_taps[layer.taps.channel_clusters])
+    return int(np.maximum(taps, placed.config.drain_steps * layer.digits).sum())
+
+
+def _chunks_of_planes(placed: Placed, number: int) -> int:
+    walk = placed.split.walks[number]
+    layer = placed.split.net.layers[number]
+    source = layer.sources[0].tensor
+    _, height, width = placed.split.net.values[layer.output].shape
+    return sum(Shape(placed.batch, placed.rows[source], placed.pitches[source],
+                     lines, columns).chunks(placed.config.lanes)
+               for lines in _residues(height, walk.qy) for columns in _residues(width, walk.qx))
+
+
+def _chunks_of_lines(placed: Placed, number: int) -> int:
+    walk = placed.split.walks[number]
+    layer = placed.split.net.layers[number]
+    pitch = placed.pitches[layer.sources[0].tensor]
+    _, height, width = placed.split.net.values[layer.output].shape
+    return height * sum(
+        Shape(1, placed.batch, pitch, placed.batch, columns).chunks(placed.config.lanes)
+        for columns in _residues(width, walk.qx))
+
+
+def _residues(count: int, q: int) -> list[int]:
+    """How many of so many lines are 0, 1, ... modulo q; none that are none."""
+    return [n for n in (-(-(count - first) // q) for first in range(q)) if n > 0]
