@@ -69,7 +69,8 @@ LAYERS = (
 
 def program() -> Program:
     """x (1, 4, 4) -> first (2, 4, 4) in codes -> second (1, 4, 4) in four digits."""
-    areas = (area(Role.INPUT, "x", 0, TENSORS[0].layout, TINY), area(Role.OUTPUT, "output", 2, TENSORS[2].layout, TINY))
+    areas = tuple(area(role, name, number, TENSORS[number].layout, TINY)
+                  for role, name, number in ((Role.INPUT, "x", 0), (Role.OUTPUT, "output", 2)))
     steps = [*transfers(areas, Role.INPUT, TENSORS, TINY), *_work(),
              *transfers(areas, Role.OUTPUT, TENSORS, TINY)]
     return dataclasses.replace(assemble(Plan(TINY, TENSORS, LAYERS, areas, tuple(steps))),

@@ -94,8 +94,8 @@ def everything() -> tuple[canonical.Builder, Config]:
 def test_everything_that_is_lacking_is_told_after_quantisation():
     net, machine = everything()
     sentence = (r"^layer net.conv2: its sums do not fit total_bits = 20, layer net.conv2: .* and "
-                r"layer net.conv\d: what it needs .* of configuration 'test'; it needs total_bits = "
-                r"\d+, tap_slots = 8192, base_entries = \d+ and memory_codes = \d+$")
+                r"layer net.conv\d: what it needs .* of configuration 'test'; it needs total_bits "
+                r"= \d+, tap_slots = 8192, base_entries = \d+ and memory_codes = \d+$")
     with pytest.raises(CompileError, match=sentence) as caught:
         pipeline.back(net.quantised(), machine, 1)
     least = {need.field: need.least for need in caught.value.needs}

@@ -3,11 +3,9 @@
 import itertools
 
 import canonical
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from kcnn.compiler import pipeline
-from kcnn.compiler.errors import CompileError
 from kcnn.compiler.place.allocate import first_fit, fullest, pack
 from kcnn.compiler.place.lives import Life
 from kcnn.compiler.stages import Stage
