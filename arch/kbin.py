@@ -29,7 +29,7 @@ from .errors import ConfigError, FormatError, KcnnError
 from .meta import Meta
 from .program import Program
 
-FORMAT = 2
+FORMAT = 3
 MAGIC = b"\x89KCNN\r\n\x1a"
 ALIGN = 64
 
@@ -205,9 +205,9 @@ def _program(bodies: dict[Section, bytes], at: dict[Section, str]) -> Program:
         most = sections.most_layer_bytes(instructions, len(bodies[Section.STREAMS]))
         bodies[Section.LAYERS] = sections.inflate_layers(bodies[Section.LAYERS], most,
                                                          at[Section.LAYERS])
-        tensors, places, layers = sections.decode_layers(bodies[Section.LAYERS], tensors,
-                                                         at[Section.LAYERS])
-        inputs, outputs = ([sections.moved(port, places) for port in ports]
+        tensors, positions, layers = sections.decode_layers(
+            bodies[Section.LAYERS], tensors, len(instructions), at[Section.LAYERS])
+        inputs, outputs = ([sections.moved(port, positions) for port in ports]
                            for ports in (inputs, outputs))
     return Program(config, instructions, bodies[Section.STREAMS], bodies[Section.TABLES],
                    tuple(tensors), tuple(inputs), tuple(outputs), tuple(layers), memory_bytes,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,22 +19,23 @@ from . import names
 from .errors import FormatError
 from .kind import Kind
 from .layout import Layout
-from .place import Place
+from .place import Box, Place
 from .program import Layer, Piece, Port, Source, Taps, Tensor
+from .region import Space
 
 Ints = NDArray[np.int64]
 Put = Callable[[Ints], Any]
 Take = Callable[[Any], Ints]
 
-# what a tensor is and how it lies, as numbers of one record
-KIND_FIELDS = ("images", "channels", "height", "width", "planes", "bits", "pad", "order")
-LAYOUT_FIELDS = ("base", "first_row", "rows", "images", "channels", "height", "width", "channel",
-                 "plane", "image", "row", "column", "split", "phase_y", "phase_x", "planes", "bits",
-                 "pad", "order")
-# arrays of taps, by their names in files
-TAP_FIELDS = {{"channel_clusters": "channel_runs", "cluster_factor": "run_factor",
-               "cluster_taps": "run_taps"}.get(f.name, f.name): f.name
-              for f in dataclasses.fields(Taps)}
+# numbers of what a tensor is, and of one of its places: layout, box (zeros: all of the tensor),
+# space (its place in SPACES), and from when until when
+KIND_FIELDS = tuple(f.name for f in dataclasses.fields(Kind) if f.name not in ("scale", "values"))
+LAYOUT_FIELDS = tuple(f.name for f in dataclasses.fields(Layout))
+BOX_FIELDS = tuple(f.name for f in dataclasses.fields(Box))
+PLACE_FIELDS = (*LAYOUT_FIELDS, *(f"box_{name}" for name in BOX_FIELDS), "space", "since", "until")
+SPACES = (Space.ROWS, Space.EXTERNAL)
+WHOLE = (0,) * len(BOX_FIELDS)
+TAP_FIELDS = tuple(f.name for f in dataclasses.fields(Taps))
 LAYER_TEXTS = ("name", "kind", "op")
 LAYER_NUMBERS = ("output", "mode", "shift", "digits", "radix_width", "dense_macs", "macs")
 LAYER_ARRAYS = ("thresholds", "codes", "runs")
@@ -109,34 +110,55 @@ def _fields(plain: Any, wanted: Sequence[str]) -> dict[str, Any]:
 
 
 def tensor_to_plain(tensor: Tensor, put: Put) -> dict[str, Any]:
-    """Plain form of a tensor."""
-    return {"name": tensor.name, "scale": float(tensor.kind.scale),
-            "values": put(np.array(tensor.kind.values, np.int64)), "layout": numbers(tensor)}
+    """Plain form of a tensor. A column holds one of PLACE_FIELDS of all places."""
+    kind: dict[str, Any] = {name: int(getattr(tensor.kind, name)) for name in KIND_FIELDS}
+    kind |= {"scale": float(tensor.kind.scale),
+             "values": put(np.array(tensor.kind.values, np.int64))}
+    columns = place_numbers(tensor.places).T
+    return {"name": tensor.name, "kind": kind,
+            "places": {name: put(column)
+                       for name, column in zip(PLACE_FIELDS, columns, strict=True)}}
 
 
-def numbers(tensor: Tensor) -> dict[str, int]:
-    """The fields of a tensor's kind and layout; FormatError for one of several places, which files
-    cannot say."""
-    layout = tensor.layout
-    return {name: int(getattr(tensor.kind if name in KIND_FIELDS else layout, name))
-            for name in LAYOUT_FIELDS}
+def tensor_from_plain(plain: Any, take: Take, most: int | None = None) -> Tensor:
+    """Inverse of `tensor_to_plain`; ValueError for more than `most` places."""
+    fields = _fields(plain, ("name", "kind", "places"))
+    kind = _fields(fields["kind"], (*KIND_FIELDS, "scale", "values"))
+    if not isinstance(kind["scale"], float):
+        raise TypeError(f"scale {names.shown(kind['scale'])} is no real number")
+    made = kind_of([_integer(kind[name]) for name in KIND_FIELDS], kind["scale"],
+                   take(kind["values"]).tolist())
+    columns = _fields(fields["places"], PLACE_FIELDS)
+    numbers = np.stack([take(columns[name]) for name in PLACE_FIELDS], axis=1)
+    if most is not None and len(numbers) > most:
+        raise ValueError(f"tensor {names.shown(fields['name'])} has {len(numbers)} places, "
+                         f"{most} more can be needed")
+    return Tensor(_text(fields["name"]), made, places_of(numbers))
 
 
-def whole(name: str, fields: Mapping[str, int], scale: float, values: Sequence[int]) -> Tensor:
-    """Inverse of `numbers`: a tensor that lies in the activation memory."""
-    kind = Kind(**{name: fields[name] for name in KIND_FIELDS}, scale=scale, values=tuple(values))
-    layout = Layout(**{name: value for name, value in fields.items() if name not in KIND_FIELDS})
-    return Tensor(name, kind, (Place(layout),))
+def kind_of(numbers: Iterable[int], scale: float, values: Sequence[int]) -> Kind:
+    """A kind from KIND_FIELDS and what is no number of a record."""
+    return Kind(**dict(zip(KIND_FIELDS, numbers, strict=True)), scale=scale, values=tuple(values))
 
 
-def tensor_from_plain(plain: Any, take: Take) -> Tensor:
-    """Inverse of `tensor_to_plain`."""
-    fields = _fields(plain, ("name", "scale", "values", "layout"))
-    layout = _fields(fields["layout"], LAYOUT_FIELDS)
-    if not isinstance(fields["scale"], float):
-        raise TypeError(f"scale {names.shown(fields['scale'])} is no real number")
-    return whole(_text(fields["name"]), {n: _integer(v) for n, v in layout.items()},
-                 fields["scale"], take(fields["values"]).tolist())
+def place_numbers(places: Iterable[Place]) -> Ints:
+    """PLACE_FIELDS of every place, a row each."""
+    return np.array([(*vars(p.layout).values(), *(vars(p.box).values() if p.box else WHOLE),
+                      SPACES.index(p.space), p.since, p.until) for p in places],
+                    np.int64).reshape(-1, len(PLACE_FIELDS))
+
+
+def places_of(numbers: Ints) -> tuple[Place, ...]:
+    """Inverse of `place_numbers`; ValueError for a space that holds no tensors."""
+    return tuple(_place(row) for row in numbers.tolist())
+
+
+def _place(row: list[int]) -> Place:
+    layout, box = row[:len(LAYOUT_FIELDS)], row[len(LAYOUT_FIELDS):-3]
+    space, since, until = row[-3:]
+    if not 0 <= space < len(SPACES):
+        raise ValueError(f"a tensor lies in space {space}, there are {len(SPACES)}")
+    return Place(Layout(*layout), Box(*box) if any(box) else None, SPACES[space], since, until)
 
 
 def port_to_plain(port: Port) -> dict[str, Any]:
@@ -156,8 +178,8 @@ def layer_to_plain(layer: Layer, put: Put) -> dict[str, Any]:
     plain |= {name: int(getattr(layer, name)) for name in LAYER_NUMBERS}
     plain["sources"] = [[int(s.tensor), int(s.stride_y), int(s.stride_x)] for s in layer.sources]
     plain |= {name: put(np.array(getattr(layer, name), np.int64)) for name in LAYER_ARRAYS}
-    plain["taps"] = {name: put(np.asarray(getattr(layer.taps, field), np.int64))
-                     for name, field in TAP_FIELDS.items()}
+    plain["taps"] = {name: put(np.asarray(getattr(layer.taps, name), np.int64))
+                     for name in TAP_FIELDS}
     plain["pieces"] = [_piece_to_plain(piece, put) for piece in layer.pieces]
     return plain
 
@@ -176,8 +198,8 @@ def layer_from_plain(plain: Any, take: Take) -> Layer:
     values |= {name: _integer(fields[name]) for name in LAYER_NUMBERS}
     values["sources"] = tuple(_source_from_plain(s) for s in fields["sources"])
     values |= {name: tuple(take(fields[name]).tolist()) for name in LAYER_ARRAYS}
-    taps = _fields(fields["taps"], tuple(TAP_FIELDS))
-    values["taps"] = Taps(**{field: take(taps[name]) for name, field in TAP_FIELDS.items()})
+    taps = _fields(fields["taps"], TAP_FIELDS)
+    values["taps"] = Taps(**{name: take(taps[name]) for name in TAP_FIELDS})
     values["pieces"] = tuple(_piece_from_plain(p, take) for p in fields["pieces"])
     return Layer(**values)
 

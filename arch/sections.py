@@ -3,8 +3,9 @@
 Descriptors, for a host in any language (all little-endian, in this order):
 
     DESCRIPTOR_HEAD      sizes of the machine that a host needs, and the counts of what follows
-    TENSOR[tensors]      the tensors of inputs and outputs; records.LAYOUT_FIELDS by name
+    TENSOR[tensors]      the tensors of inputs and outputs; records.KIND_FIELDS by name
     PORT[inputs], PORT[outputs]
+    PLACE[places]        records.PLACE_FIELDS: those of the first tensor first, as many as it counts
     int32[values]        codebooks; values_at and values_count of a tensor count entries
     bytes[names]         UTF-8 names; name_at and name_bytes count bytes
 
@@ -33,14 +34,15 @@ Ints = NDArray[np.int64]
 DESCRIPTOR_HEAD = np.dtype([
     ("memory_bytes", "<u8"), ("batch", "<u4"), ("code_bits", "<u4"), ("row_codes", "<u4"),
     ("memory_codes", "<u4"), ("tensors", "<u4"), ("inputs", "<u4"), ("outputs", "<u4"),
-    ("values", "<u4"), ("names", "<u4"), ("reserved", "<u4")])
+    ("places", "<u4"), ("values", "<u4"), ("names", "<u4")])
 TENSOR = np.dtype([
-    ("scale", "<f8"), *((name, "<i4") for name in records.LAYOUT_FIELDS),
+    ("scale", "<f8"), *((name, "<i4") for name in records.KIND_FIELDS),
     ("name_at", "<u4"), ("name_bytes", "<u4"), ("values_at", "<u4"), ("values_count", "<u4"),
-    ("reserved", "<u4")])
+    ("places", "<u4"), ("reserved", "<u4")])
 PORT = np.dtype([
     ("address", "<u8"), ("tensor", "<u4"), ("name_at", "<u4"), ("name_bytes", "<u4"),
     ("reserved", "<u4")])
+PLACE = np.dtype([(name, "<i8") for name in records.PLACE_FIELDS])
 CODES_MOST = 256         # values of a codebook, of any machine
 NAME_BYTES = 4 * names.MOST
 # of a layer table, see most_layer_bytes
@@ -66,21 +68,23 @@ def encode_descriptors(program: Program) -> bytes:
     for record, index in zip(tensors, kept, strict=True):
         tensor = program.tensors[index]
         record["scale"] = tensor.kind.scale
-        for name, number in records.numbers(tensor).items():
-            record[name] = number
+        for name in records.KIND_FIELDS:
+            record[name] = getattr(tensor.kind, name)
         record["values_at"], record["values_count"] = len(values), len(tensor.kind.values)
+        record["places"] = len(tensor.places)
         values += tensor.kind.values
         _name(record, tensor.name, text)
     ports = np.zeros(len(program.inputs) + len(program.outputs), PORT)
     for record, port in zip(ports, (*program.inputs, *program.outputs), strict=True):
         record["address"], record["tensor"] = port.address, kept.index(port.tensor)
         _name(record, port.name, text)
+    places = records.place_numbers(p for index in kept for p in program.tensors[index].places)
     head = np.zeros(1, DESCRIPTOR_HEAD)
     config = program.config
     head[0] = (program.memory_bytes, program.batch, config.code_bits, config.row_codes,
                config.memory_codes, len(kept), len(program.inputs), len(program.outputs),
-               len(values), len(text), 0)
-    return (head.tobytes() + tensors.tobytes() + ports.tobytes()
+               len(places), len(values), len(text))
+    return (head.tobytes() + tensors.tobytes() + ports.tobytes() + places.astype("<i8").tobytes()
             + np.array(values, "<i4").tobytes() + bytes(text))
 
 
@@ -125,10 +129,12 @@ def decode_descriptors(data: bytes, where: str
     tensors = reader.take(TENSOR, int(head["tensors"]))
     inputs = reader.take(PORT, int(head["inputs"]))
     outputs = reader.take(PORT, int(head["outputs"]))
+    places = Reader(reader.take(PLACE, int(head["places"])).tobytes(), f"{where}: the places")
     values = reader.take("<i4", int(head["values"])).tolist()
     text = reader.take("|u1", int(head["names"])).tobytes()
     reader.end()
-    found = [_tensor(record, values, text, where) for record in tensors]
+    found = [_tensor(record, places, values, text, where) for record in tensors]
+    places.end()
     ports = [_port(record, text, where) for record in (*inputs, *outputs)]
     bad = [port for port in ports if port.tensor >= len(found)]
     if bad:
@@ -137,14 +143,19 @@ def decode_descriptors(data: bytes, where: str
     return int(head["memory_bytes"]), found, ports[:len(inputs)], ports[len(inputs):]
 
 
-def _tensor(record: np.void, values: list[int], text: bytes, where: str) -> Tensor:
-    fields = {name: int(record[name]) for name in records.LAYOUT_FIELDS}
+def _tensor(record: np.void, places: Reader, values: list[int], text: bytes, where: str) -> Tensor:
     at, count = int(record["values_at"]), int(record["values_count"])
     if count > CODES_MOST:
         raise FormatError(f"{where}: a tensor has {count} values, a codebook has at most "
                           f"{CODES_MOST}; recompile the network")
-    return records.whole(_name_of(record, text, where), fields, float(record["scale"]),
-                         values[at:at + count])
+    kind = records.kind_of((int(record[name]) for name in records.KIND_FIELDS),
+                           float(record["scale"]), values[at:at + count])
+    rows = places.take(PLACE, int(record["places"])).view("<i8")
+    try:
+        found = records.places_of(rows.reshape(-1, len(records.PLACE_FIELDS)))
+    except ValueError as error:
+        raise FormatError(f"{where}: {error}; recompile the network") from None
+    return Tensor(_name_of(record, text, where), kind, found)
 
 
 def _port(record: np.void, text: bytes, where: str) -> Port:
@@ -163,9 +174,9 @@ def _name_of(record: np.void, text: bytes, where: str) -> str:
                           f"({error.reason}); recompile the network") from None
 
 
-def moved(port: Port, places: Sequence[int]) -> Port:
-    """A port whose tensor is counted anew: places[old] is the new index."""
-    return Port(port.name, places[port.tensor], port.address)
+def moved(port: Port, positions: Sequence[int]) -> Port:
+    """A port whose tensor is counted anew: positions[old] is the new index."""
+    return Port(port.name, positions[port.tensor], port.address)
 
 
 # ---- layer table ---------------------------------------------------------------------------
@@ -243,12 +254,13 @@ def _smallest(array: Ints) -> str:
     raise AssertionError("int64 holds every int64")
 
 
-def decode_layers(text: bytes, ported: list[Tensor], where: str
+def decode_layers(text: bytes, ported: list[Tensor], instructions: int, where: str
                   ) -> tuple[list[Tensor], list[int], list[Layer]]:
     """Inverse of `layer_bytes`: all tensors, the index of each descriptor's tensor among them, and
     the layers.
 
-    ported: the tensors of the descriptors, in their order.
+    ported: the tensors of the descriptors, in their order. instructions: how many there are. A
+    tensor has a place, and one more for each instruction that fills one.
     """
     reader = Reader(text, where)
     plain = records.parse(reader.take("|u1", int(reader.take("<u4", 1)[0])).tobytes(), where)
@@ -260,21 +272,32 @@ def decode_layers(text: bytes, ported: list[Tensor], where: str
         return reader.take(dtype, count).astype(np.int64)
 
     try:
-        tensors = [ported[item] if isinstance(item, int)
-                   else records.tensor_from_plain(item, take) for item in plain["tensors"]]
-        places = _places(plain["tensors"], len(ported))
+        tensors = _tensors(plain["tensors"], ported, take, instructions)
+        positions = _positions(plain["tensors"], len(ported))
         layers = [records.layer_from_plain(item, take) for item in plain["layers"]]
     except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
         raise FormatError(f"{where}: malformed ({error}); recompile the network") from None
     reader.end()
-    return tensors, places, layers
+    return tensors, positions, layers
 
 
-def _places(items: Iterable[Any], count: int) -> list[int]:
-    places = {item: i for i, item in enumerate(items) if isinstance(item, int)}
-    if sorted(places) != list(range(count)):
+def _tensors(items: Sequence[Any], ported: list[Tensor], take: records.Take, instructions: int
+             ) -> list[Tensor]:
+    """A tensor for each item; ValueError for more places than instructions can fill."""
+    room, found = len(items) + instructions, []
+    for item in items:
+        found.append(ported[item] if isinstance(item, int)
+                     else records.tensor_from_plain(item, take, room))
+        room -= len(found[-1].places)
+    return found
+
+
+def _positions(items: Iterable[Any], count: int) -> list[int]:
+    """Where the items are that name tensors of the descriptors."""
+    positions = {item: i for i, item in enumerate(items) if isinstance(item, int)}
+    if sorted(positions) != list(range(count)):
         raise ValueError("it does not name every tensor of the descriptors once")
-    return [places[item] for item in range(count)]
+    return [positions[item] for item in range(count)]
 
 
 def decode_config(data: bytes, where: str) -> Config:

@@ -1,6 +1,6 @@
 """Assembly: a program as text, and back, without loss.
 
-    .format 1                       the text's version, that of the binary file
+    .format 3                       the text's version, that of the binary file
     .config {...}                   the configuration
     .memory 1472                    bytes of external memory
     .tensor {...}                   tensors, in their order; then .input and .output

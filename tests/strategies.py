@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from kcnn.arch import fixed, isa, stream
 from kcnn.arch.config import Config
 from kcnn.arch.isa import End, Fill, Load, Mode, Run, Store, Table, TableLoad
+from kcnn.arch.kind import Kind
+from kcnn.arch.layout import Layout
 from kcnn.arch.meta import Meta
-from kcnn.arch.program import Layer, Piece, Port, Program, Source, Taps, align
+from kcnn.arch.place import Box, Place
+from kcnn.arch.program import Layer, Piece, Port, Program, Source, Taps, Tensor, align
+from kcnn.arch.region import Space
 from tensors import whole
 
 TINY = Config.preset("tiny")
@@ -122,6 +126,49 @@ def placed_tensors(draw):
         channel=s * s * part, plane=c * s * s * part, image=high * pitch, row=pitch, column=1,
         split=s, phase_y=s * part, phase_x=part, planes=planes,
         pad=draw(st.integers(0, config.codes - 1)))
+
+
+def layouts():
+    """Any layout that a file can hold; bases count codes of external memory."""
+    strides = ("channel", "plane", "image", "row", "column", "phase_y", "phase_x")
+    return st.builds(Layout, base=st.integers(-(1 << 20), 1 << 33),
+                     first_row=st.integers(0, 1 << 17), rows=st.integers(1, 1 << 26),
+                     split=st.integers(1, 4),
+                     **{name: st.integers(-(1 << 31), 1 << 31) for name in strides})
+
+
+def windows():
+    """Lines and channels of a tensor in the activation memory for some instructions."""
+    boxes = st.builds(Box, y=st.integers(0, 500), height=st.integers(1, 500),
+                      channel=st.integers(0, 5000), channels=st.integers(1, 5000))
+    return st.builds(Place, layouts(), boxes, since=st.integers(0, 1 << 19),
+                     until=st.integers(0, 1 << 19))
+
+
+def homed_tensors(name="x"):
+    """Tensors in one place, or with a home in external memory and windows; no addresses that mean
+    anything."""
+    kinds = st.builds(
+        Kind, *(st.integers(1, 5000),) * 4, st.floats(1e-30, 1e30),
+        st.lists(st.integers(-2048, 2047), max_size=16).map(tuple), st.integers(1, 4),
+        st.integers(0, 16), st.integers(0, 255), st.integers(0, 255))
+    homes = st.builds(Place, layouts(), space=st.just(Space.EXTERNAL))
+    places = st.one_of(st.tuples(st.builds(Place, layouts())),
+                       st.builds(lambda home, rest: (home, *rest), homes,
+                                 st.lists(windows(), max_size=2)))
+    return st.builds(Tensor, st.just(name), kinds, places)
+
+
+@st.composite
+def homed_programs(draw):
+    """A program whose tensors lie anywhere: a file can hold it, no machine executes it."""
+    program = small_program()
+    tensors = tuple(draw(homed_tensors(name)) for name in ("x", "y", "between", "last"))
+    order = draw(st.permutations(range(4)))
+    at = [order.index(i) for i in range(4)]
+    return dataclasses.replace(
+        program, tensors=tuple(tensors[i] for i in order),
+        inputs=(Port("x", at[0], 1 << 31),), outputs=(Port("y", at[1], 64),))
 
 
 # ---- programs --------------------------------------------------------------------------------

@@ -4,13 +4,14 @@ import dataclasses
 import os
 import re
 import struct
+import unittest.mock
 import zlib
 
 import numpy as np
 import pytest
 import strategies
 from hypothesis import given, settings
-from kcnn.arch import kbin, sections
+from kcnn.arch import check, kbin, sections
 from kcnn.arch.config import Config
 from kcnn.arch.errors import FormatError, KcnnError
 from kcnn.arch.isa import Mode
@@ -57,6 +58,16 @@ def test_round_trip_on_another_machine(program):
     assert kbin.load(kbin.save(program), "net.kbin") == program
 
 
+@settings(max_examples=30)
+@given(strategies.homed_programs())
+def test_tensors_that_lie_anywhere_round_trip(program):
+    stripped = dataclasses.replace(program, layers=(), tensors=tuple(
+        program.tensors[i] for i in sections.port_tensors(program)))
+    with unittest.mock.patch.object(check, "verify"):
+        assert kbin.load(kbin.save(program), "net.kbin") == program
+        assert kbin.load(kbin.save(program, strip=True), "net.kbin").tensors == stripped.tensors
+
+
 def test_stripped_files_have_no_layers():
     data = kbin.save(SMALL, strip=True)
     program = kbin.load(data, "net.kbin")
@@ -90,7 +101,7 @@ def test_bytes_are_deterministic_and_independent_of_the_order_of_meta():
 def test_header_by_hand():
     data = kbin.save(SMALL)
     assert data[:8] == b"\x89KCNN\r\n\x1a"
-    assert struct.unpack_from("<II", data, 8) == (kbin.FORMAT, 7) and kbin.FORMAT == 2
+    assert struct.unpack_from("<II", data, 8) == (kbin.FORMAT, 7) and kbin.FORMAT == 3
     assert data[32:64] == SMALL.config.hash and not any(data[20:32])
     places = entries(data)
     assert list(places) == list(Section)
@@ -105,16 +116,23 @@ def test_descriptors_are_readable_by_any_host():
     head = struct.unpack_from("<Q10I", data, at)
     assert head[:8] == (SMALL.memory_bytes, 1, 4, 8, 16384, 2, 1, 1)
     tensor = SMALL.tensors[0]
-    scale, *fields = struct.unpack_from("<d19i5I", data, at + 48)
-    kind, layout = vars(tensor.kind), vars(tensor.layout)
+    assert head[8] == 2
+    scale, *fields = struct.unpack_from("<d8i6I", data, at + 48)
     assert scale == tensor.kind.scale
-    assert fields[:19] == [(kind | layout)[name] for name in (
-        "base", "first_row", "rows", "images", "channels", "height", "width", "channel", "plane",
-        "image", "row", "column", "split", "phase_y", "phase_x", "planes", "bits", "pad", "order")]
-    values_at = at + 48 + 2 * sections.TENSOR.itemsize + 2 * sections.PORT.itemsize
-    values = struct.unpack_from(f"<{fields[22]}i", data, values_at + 4 * fields[21])
+    assert fields[:8] == [vars(tensor.kind)[name] for name in (
+        "images", "channels", "height", "width", "planes", "bits", "pad", "order")]
+    places_at = at + 48 + 2 * sections.TENSOR.itemsize + 2 * sections.PORT.itemsize
+    assert fields[12] == 1
+    layout = tensor.layout
+    assert struct.unpack_from("<18q", data, places_at) == (
+        layout.base, layout.first_row, layout.rows, layout.channel, layout.plane, layout.image,
+        layout.row, layout.column, layout.split, layout.phase_y, layout.phase_x,
+        0, 0, 0, 0, 0, -1, -1)
+    values_at = places_at + 2 * sections.PLACE.itemsize
+    values = struct.unpack_from(f"<{fields[11]}i", data, values_at + 4 * fields[10])
     assert values == tensor.kind.values
-    assert sections.TENSOR.itemsize == 104 and sections.PORT.itemsize == 24
+    assert (sections.TENSOR.itemsize, sections.PORT.itemsize, sections.PLACE.itemsize) == (
+        64, 24, 144)
 
 
 def test_every_truncation_is_refused():
@@ -161,7 +179,7 @@ def test_a_newer_version_is_refused():
     with pytest.raises(FormatError) as caught:
         kbin.load(repair(data), "net.kbin")
     assert str(caught.value) == (
-        "net.kbin: header at offset 8: format version 3, but this kcnn reads version 2; use the "
+        "net.kbin: header at offset 8: format version 4, but this kcnn reads version 3; use the "
         "kcnn that wrote the file, or compile the network again")
 
 
@@ -268,7 +286,8 @@ def test_a_layer_table_of_another_form_is_refused(old, new, sentence):
     assert old in plain
     with pytest.raises(FormatError, match=f"^here: {sentence}"):
         sections.decode_layers(plain.replace(old, new, 1),
-                               [SMALL.tensors[i] for i in sections.port_tensors(SMALL)], "here")
+                               [SMALL.tensors[i] for i in sections.port_tensors(SMALL)], 10,
+                               "here")
 
 
 def test_a_layer_table_must_be_one_compressed_text():
