@@ -122,6 +122,8 @@ THREE_DIMENSIONS = "maps have two dimensions; use its 2-d kind"
 RECURRENT = "recurrent layers cannot be compiled"
 ATTENTION = "attention cannot be compiled"
 STATISTICS = "its statistics come from the input; train with BatchNorm2d"
+SQUARES = ("it divides by sums of its input's squares; put nn.Identity() in its place to leave it "
+           "out, and train again or measure what that costs")
 LOGITS = "it keeps the order of the logits; leave it to whoever reads the output"
 READER = "leave it to whoever reads the output"
 ADVICE: dict[str, str] = {
@@ -147,6 +149,7 @@ ADVICE_OF_LAYERS: dict[str, str] = {
     **dict.fromkeys(("LSTM", "GRU", "RNN"), RECURRENT),
     "MultiheadAttention": ATTENTION,
     **dict.fromkeys(("InstanceNorm2d", "GroupNorm", "LayerNorm", "RMSNorm"), STATISTICS),
+    "LocalResponseNorm": SQUARES,
     "ConvTranspose2d": aten.TRANSPOSED,
 }
 

@@ -290,6 +290,8 @@ def test_slices_and_zero_channels(function: Callable) -> None:
      r"to whoever reads the output\)$"),
     (Function(lambda x: F.log_softmax(x.flatten(1), 1)), "forward: log_softmax is not supported"),
     (nn.InstanceNorm2d(2), r"forward: InstanceNorm2d \(instance_norm\) .*train with BatchNorm2d"),
+    (nn.LocalResponseNorm(5), r"forward: LocalResponseNorm \(mul\) .*put nn.Identity\(\) in its "
+                              "place to leave it out, and train again or measure"),
     (nn.Sequential(nn.ConvTranspose2d(2, 4, 3)),
      r"0: ConvTranspose2d \(conv_transpose2d\) is not supported here \(it is a transposed conv"),
     (nn.Sequential(nn.Upsample(scale_factor=2)),
