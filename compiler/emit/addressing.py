@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from ..errors import Need, power_of_two
 from ..lower.lowered import Ints
 from ..place.splits import Walk
 
-KERNEL_BITS_MAX = 5
+# kernel offsets of a RUN: those that 5 bits of a position tell apart
+MOST_SLOTS = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -34,7 +35,8 @@ class _Blocks:
     """Kernel positions of a layer as groups (in the base table) of slots (in the offset table).
 
     group, slot: per key; keys are the distinct (source, dy, dx). source, origin_y, origin_x: per
-    group. whole: one group a source, whose offsets lie in the slots alone.
+    group. whole: one group a source, whose offsets lie in the slots alone. channels: so many that
+    follow each other have one base entry a group and their slots one after the other.
     """
 
     group: Ints
@@ -44,6 +46,7 @@ class _Blocks:
     origin_x: Ints
     slots: int
     whole: bool = False
+    channels: int = 1
 
 
 class Addressing:
@@ -59,7 +62,8 @@ class Addressing:
         self.walk = walk
         self._find_keys()
         self.blocks = self._choose_blocks()
-        self.kernel_bits = max(0, (self.blocks.slots - 1).bit_length())
+        self.slots = self.blocks.slots * self.blocks.channels
+        self.kernel_bits = max(0, (self.slots - 1).bit_length())
         self._find_entries()
 
     def _find_keys(self) -> None:
@@ -89,15 +93,33 @@ class Addressing:
         return out
 
     def _choose_blocks(self) -> _Blocks:
-        """Few enough slots, as few groups as possible."""
+        """Few enough slots, as few groups as possible; where the base table does not hold every
+        channel of every group, of several channels each, so that entries are fewest."""
         whole = self._whole()
-        if whole is not None:
-            return whole
-        sizes = [(hy, wx) for hy in range(1, 33) for wx in range(1, 33) if hy * wx <= 32]
-        found = [self._blocks(hy, wx) for hy, wx in sizes]
-        best = min((b for b in found if b is not None),
-                   key=lambda b: (len(b.source), b.slots))
-        return best
+        plain = whole or min(self._all_blocks(), key=lambda b: (len(b.source), b.slots))
+        if self._entries(plain) <= self.config.base_entries:
+            return plain
+        found = [*([whole] if whole else ()), *self._all_blocks()]
+        return min(map(self._over_channels, found),
+                   key=lambda b: (self._entries(b), b.slots * b.channels))
+
+    def _all_blocks(self) -> Iterator[_Blocks]:
+        for hy, wx in itertools.product(range(1, MOST_SLOTS + 1), repeat=2):
+            found = self._blocks(hy, wx) if hy * wx <= MOST_SLOTS else None
+            if found is not None:
+                yield found
+
+    def _over_channels(self, blocks: _Blocks) -> _Blocks:
+        """The same with as many channels a group as offsets are left for, where all sources have
+        them at one distance."""
+        if len({layout.channel for layout in self.layouts}) > 1:
+            return blocks
+        most = max(kind.channels for kind in self.kinds)
+        return dataclasses.replace(blocks, channels=min(MOST_SLOTS // blocks.slots, most))
+
+    def _entries(self, blocks: _Blocks) -> int:
+        return sum(self.kinds[s].planes * -(-self.kinds[s].channels // blocks.channels)
+                   for s in blocks.source.tolist())
 
     def _whole(self) -> _Blocks | None:
         """One group a source, a slot for each different set of offsets over the phases."""
@@ -106,7 +128,7 @@ class Addressing:
         _, slot = np.unique(vectors, axis=1, return_inverse=True)
         slot = _by_first_use(slot.ravel())
         count = int(slot.max(initial=0)) + 1
-        if count > 1 << KERNEL_BITS_MAX:
+        if count > MOST_SLOTS:
             return None
         sources = np.arange(len(self.layouts))
         return _Blocks(self.key_source, slot, sources, np.zeros_like(sources),
@@ -140,6 +162,12 @@ class Addressing:
 
     def _split_offsets(self, phase: tuple[int, int]) -> tuple[Ints, Ints, int]:
         """Offsets of the slots, of the groups, and the origin: their sum is a tap's offset."""
+        slots, groups, origin = self._kernel_offsets(phase)
+        channels = np.arange(self.blocks.channels) * self.layouts[0].channel
+        return (channels[:, None] + slots).ravel(), groups, origin
+
+    def _kernel_offsets(self, phase: tuple[int, int]) -> tuple[Ints, Ints, int]:
+        """The same for the first channel of a block."""
         blocks = self.blocks
         if not blocks.whole:
             slots = self._slot_offsets(blocks, phase)
@@ -152,19 +180,18 @@ class Addressing:
 
     # ---- base entries -------------------------------------------------------------------------
     def _find_entries(self) -> None:
-        """All (group, plane, channel) in order, and which of them each tap reads."""
-        blocks = self.blocks
-        sizes = np.array([self.kinds[s].planes * self.kinds[s].channels
-                          for s in blocks.source], np.int64)
+        """All (group, plane, block of channels) in order, and which of them each tap reads."""
+        blocks, taps = self.blocks, self.layer.taps
+        per = np.array([-(-kind.channels // blocks.channels) for kind in self.kinds])
+        planes = np.array([kind.planes for kind in self.kinds])
+        sizes = (planes * per)[blocks.source]
         starts = np.concatenate([[0], np.cumsum(sizes)])
-        taps = self.layer.taps
-        group = blocks.group[self.key]
-        channels = np.array([kind.channels for kind in self.kinds])
-        self.entry = starts[group] + taps.plane * channels[taps.source] + taps.channel
+        self.entry = (starts[blocks.group[self.key]] + taps.plane * per[taps.source]
+                      + taps.channel // blocks.channels)
         self.all_group = np.repeat(np.arange(len(sizes)), sizes)
         within = np.arange(starts[-1]) - starts[self.all_group]
-        of = channels[blocks.source][self.all_group]
-        self.all_plane, self.all_channel = within // of, within % of
+        of = per[blocks.source][self.all_group]
+        self.all_plane, self.all_channel = within // of, within % of * blocks.channels
 
     def parts(self) -> list[tuple[int, int, Ints]]:
         """Channels (first, end) that one RUN computes and the base entries that it needs, where
@@ -198,8 +225,10 @@ class Addressing:
 
     def positions(self, entries: Ints) -> Ints:
         """Position of every tap of the layer, meaningless where it reads none of `entries`."""
-        return (np.searchsorted(entries, self.entry) << self.kernel_bits) | (
-            self.blocks.slot[self.key])
+        blocks = self.blocks
+        slot = (self.layer.taps.channel % blocks.channels * blocks.slots
+                + blocks.slot[self.key])
+        return (np.searchsorted(entries, self.entry) << self.kernel_bits) | slot
 
     def tables(self, entries: Ints, phase: tuple[int, int], pair: dict[tuple[int, int], int],
                layouts: Sequence[Layout] | None = None) -> Tables:
@@ -229,7 +258,8 @@ def lacking_entries(found: Sequence[Addressing], config: Config) -> list[Need]:
     if max(most) <= config.base_entries:
         return []
     return [Need("base_entries", power_of_two(max(most)), found[most.index(max(most))].path,
-                 f"an output channel reads {max(most)} channels and kernel rows, more than",
+                 f"an output channel reads {max(most)} blocks of channels and kernel rows, "
+                 "more than",
                  "give it groups or a smaller kernel")]
 
 

@@ -71,7 +71,7 @@ class Schedule:
         filled = self.fills.get(job.layer) if first else None
         return (layer.name, _range(job.first, job.end - job.first), _range(area.y, area.height),
                 _range(area.x, area.width), dims(job.phase) if addressing.phases()[1:] else "",
-                len(job.entries), addressing.blocks.slots,
+                len(job.entries), addressing.slots,
                 "" if filled is None else net.values[filled].name)
 
     def area(self, job: Job) -> Piece:

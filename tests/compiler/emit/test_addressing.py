@@ -1,5 +1,8 @@
 """Base entry + kernel offset + origin is where a tap's element lies, for all kernels."""
 
+import itertools
+import math
+
 import canonical
 import numpy as np
 import pytest
@@ -88,26 +91,54 @@ def test_pruned_positions_cost_no_entries():
     assert len(plan.jobs[1].entries) == 3              # 28 positions: one group
 
 
+@pytest.mark.parametrize("channels, kernel, base_entries", [
+    (1000, (1, 1), 32), (100, (3, 3), 64), (80, (6, 6), 128), (150, (7, 7), 256), (40, (1, 12), 16)])
+def test_channels_share_base_entries_where_the_table_does_not_hold_each(channels, kernel,
+                                                                        base_entries):
+    machine = canonical.config(base_entries=base_entries, memory_codes=8192)
+    net = canonical.Builder(machine, (1, *kernel))
+    first = net.conv("x", channels, (1, 1))
+    net.output(net.conv(first, 3, kernel, radix=True, density=0.1))
+    plan = planned(net.quantised(), machine=machine)
+    check(plan, machine)
+    sizes = [range(1, 33)] * 3
+    assert len(plan.addressing[1].all_group) == min(
+        math.prod(-(-n // m) for n, m in zip((channels, *kernel), block, strict=True))
+        for block in itertools.product(*sizes) if math.prod(block) <= 32)
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_linear_layer_of_many_channels_is_one_run(batch):
+    machine = canonical.config(base_entries=16, memory_codes=8192)
+    net = canonical.Builder(machine, (1, 1, 1))
+    first = net.conv("x", 500, (1, 1))
+    net.output(net.conv(first, 20, (1, 1), density=0.3, radix=True))
+    plan = planned(net.quantised(), batch, machine)
+    check(plan, machine)
+    assert [(job.layer, len(job.entries)) for job in plan.jobs] == [(0, 2), (1, 16)]
+    program = pipeline.back(net.quantised(), machine, batch)
+    canonical.check(net.quantised(), program, canonical.random_codes(program, 2))
+
+
 def test_output_channels_are_split_where_all_channels_do_not_fit_the_base_table():
     machine = canonical.config(base_entries=16)
     net = canonical.Builder(machine, (1, 4, 4))
-    first = net.conv("x", 40, (1, 1))
-    net.output(net.conv(first, 40, groups=40, density=1.0))
+    first = net.conv("x", 640, (1, 1))
+    net.output(net.conv(first, 640, (1, 1), groups=640, density=1.0))
     plan = planned(net.quantised(), machine=machine)
     check(plan, machine)
+    assert len(plan.addressing[1].all_group) == 20     # of 32 channels each
     jobs = [(job.first, job.end) for job in plan.jobs if job.layer == 1]
-    assert jobs == [(0, 16), (16, 32), (32, 40)]
-    program = pipeline.back(net.quantised(), machine, 1)
-    canonical.check(net.quantised(), program, canonical.random_codes(program, 2))
+    assert jobs == [(0, 512), (512, 640)]
 
 
 def test_refuses_a_channel_that_reads_more_than_the_base_table_holds():
     machine = canonical.config(base_entries=16)
     net = canonical.Builder(machine, (1, 4, 4))
-    first = net.conv("x", 20, (1, 1))
-    net.output(net.conv(first, 2, density=1.0))
-    with pytest.raises(CompileError, match="layer net.conv2: an output channel reads 20 channels "
-                                           "and kernel rows, more than base_entries = 16 of "
-                                           "configuration 'test'; it needs base_entries = 32"):
+    first = net.conv("x", 600, (1, 1))
+    net.output(net.conv(first, 2, (1, 1), density=1.0))
+    with pytest.raises(CompileError, match="layer net.conv2: an output channel reads 19 blocks of "
+                                           "channels and kernel rows, more than base_entries = 16 "
+                                           "of configuration 'test'; it needs base_entries = 32"):
         planned(net.quantised(), machine=machine)
     planned(net.quantised(), machine=canonical.config(base_entries=32))
