@@ -22,11 +22,15 @@ Streams start on a unit of 16 bytes; 4 (SLACK) to 32 zero bytes follow the last 
 from __future__ import annotations
 
 import dataclasses
+import itertools
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FormatError
+
+Ints = NDArray[np.int64]
 
 HEADER = 0x70
 NEGATIVE = 0x80
@@ -67,35 +71,94 @@ class ChannelStream:
         return sum(len(cluster.positions) for cluster in self.clusters)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Records:
+    """Channels as columns: the clusters of channel k are channel_clusters[k] to [k + 1], the taps
+    of cluster r are cluster_taps[r] to [r + 1]."""
+
+    scales: Ints
+    biases: Ints
+    channel_clusters: Ints
+    factors: Ints
+    cluster_taps: Ints
+    positions: Ints
+    negative: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, channels: Sequence[ChannelStream]) -> Records:
+        """The same channels."""
+        clusters = [cluster for channel in channels for cluster in channel.clusters]
+        for cluster in clusters:
+            if len(cluster.positions) != len(cluster.negative):
+                raise ValueError("a cluster needs a sign for each position")
+        return cls(*(np.array(list(column), np.int64) for column in (
+            (c.scale for c in channels), (c.bias for c in channels),
+            itertools.accumulate((len(c.clusters) for c in channels), initial=0),
+            (c.factor for c in clusters),
+            itertools.accumulate((len(c.positions) for c in clusters), initial=0))),
+            *(np.concatenate([np.zeros(0, kind), *(getattr(c, name) for c in clusters)])
+              for name, kind in (("positions", np.int64), ("negative", bool))))
+
+
 def encode_cluster(cluster: Cluster) -> bytes:
     """Bytes of a cluster, header included."""
-    factor = cluster.factor & ((1 << FACTOR_BITS) - 1)
-    out = bytearray([HEADER | factor >> 8, factor & 255])
-    last = -1
-    for position, negative in zip(cluster.positions.tolist(), cluster.negative.tolist(),
-                                  strict=True):
-        gap = position - last - 1
-        if gap < 0:
-            raise ValueError("positions of a cluster must ascend")
-        while gap >= TAP_GAPS:
-            step = min(gap, LONG_MAX) // LONG_STEP
-            out.append(LONG + step - 1)
-            gap -= step * LONG_STEP
-        out.append(gap | (NEGATIVE if negative else 0))
-        last = position
-    return bytes(out)
+    return encode_channel(ChannelStream(0, 0, (cluster,)))[CHANNEL_HEAD:-1]
 
 
 def encode_channel(channel: ChannelStream) -> bytes:
     """Bytes of a channel's record, END included."""
-    head = channel.scale.to_bytes(2, "little") + channel.bias.to_bytes(4, "little", signed=True)
-    return head + b"".join(map(encode_cluster, channel.clusters)) + bytes([END])
+    return encode_records(Records.of([channel]))
 
 
-def encode_stream(channels: list[ChannelStream]) -> bytes:
+def encode_stream(channels: Sequence[ChannelStream]) -> bytes:
     """Bytes of a RUN's stream, padded to whole units with at least SLACK zero bytes."""
-    data = b"".join(encode_channel(channel) for channel in channels)
+    return padded(encode_records(Records.of(channels)))
+
+
+def padded(data: bytes) -> bytes:
+    """Records as a stream: whole units, with at least SLACK zero bytes behind the last END."""
     return data + bytes(-(len(data) + SLACK) % UNIT + SLACK)
+
+
+def encode_records(records: Records) -> bytes:
+    """Bytes of all channels' records."""
+    taps, clusters = np.diff(records.cluster_taps), np.diff(records.channel_clusters)
+    gaps = _gaps(records)
+    farther, rest = np.divmod(gaps, LONG_MAX)
+    long = rest >= TAP_GAPS
+    ends = np.cumsum(farther + long + 1)
+    # bytes before each cluster, and before each channel, those of taps left out
+    of_taps = np.append(0, ends)[records.cluster_taps]
+    heads = CHANNEL_HEAD * (1 + np.arange(len(clusters))) + np.arange(len(clusters))
+    cluster_at = of_taps[:-1] + 2 * np.arange(len(taps)) + np.repeat(heads, clusters)
+    channel_end = (of_taps[records.channel_clusters[1:]] + 2 * records.channel_clusters[1:] + heads)
+    out = np.full(int(channel_end[-1]) + 1 if len(channel_end) else 0, LONG_LAST, np.uint8)
+    out[channel_end] = END
+    _write(out, np.append(0, channel_end + 1)[:-1], 2, records.scales)
+    _write(out, np.append(0, channel_end + 1)[:-1] + 2, 4, records.biases)
+    factors = records.factors & ((1 << FACTOR_BITS) - 1)
+    out[cluster_at], out[cluster_at + 1] = HEADER | factors >> 8, factors & 255
+    tap_at = ends + np.repeat(cluster_at + 1 - of_taps[:-1], taps)
+    out[tap_at] = np.where(long, rest % LONG_STEP, rest) | np.where(records.negative, NEGATIVE, 0)
+    out[tap_at[long] - 1] = LONG + rest[long] // LONG_STEP - 1
+    return out.tobytes()
+
+
+def _gaps(records: Records) -> Ints:
+    """Positions between each tap and the one before it in its cluster."""
+    before = np.append(-1, records.positions[:-1])
+    starts = records.cluster_taps[:-1]
+    before[starts[starts < len(before)]] = -1
+    gaps = records.positions - before[:len(records.positions)] - 1
+    if (gaps < 0).any():
+        raise ValueError("positions of a cluster must ascend")
+    return gaps
+
+
+def _write(out: NDArray[np.uint8], at: Ints, count: int, values: Ints) -> None:
+    """Values as `count` bytes each, little-endian."""
+    for byte in range(count):
+        out[at + byte] = values >> 8 * byte & 255
 
 
 def decode_stream(data: bytes, channels: int, where: str = "stream", start: int = 0

@@ -12,8 +12,8 @@ import numpy as np
 
 from ...arch import fixed, isa, tables
 from ...arch.config import Config
-from ...arch.program import Layer, Piece
-from ...arch.stream import ChannelStream, Cluster, encode_stream
+from ...arch.program import Layer, Piece, Taps
+from ...arch.stream import Records, encode_records, padded
 from ..errors import CompileError
 from ..lower.lowered import Ints, Value
 from ..lower.prove import decode_table
@@ -23,6 +23,9 @@ from .moves import Moves
 from .plan import Plan
 from .schedule import Job, Schedule, geometry, kind, pieces
 from .tables import BankLoad, Banks
+
+# taps of which a stream's bytes are made at once, about
+TOGETHER = 1 << 21
 
 
 def plan(order: Schedule, config: Config) -> Plan:
@@ -41,7 +44,7 @@ class _Planner:
         self.banks = Banks(config)
         self.runs = 0                        # RUNs so far
         self.streams: dict[tuple[int, int, int, int], bytes] = {}
-        self.position_of: dict[tuple[int, int, int], Ints] = {}
+        self.positions: tuple[tuple[int, int, int], Ints] = (-1, -1, -1), np.zeros(0, np.int64)
 
     def plan(self) -> Plan:
         """All steps."""
@@ -130,11 +133,10 @@ class _Planner:
         part = job.layer, job.first, job.end
         key = *part, job.piece
         if key not in self.streams:
-            if part not in self.position_of:
-                self.position_of[part] = self.order.addressing[job.layer].positions(job.entries)
+            if self.positions[0] != part:
+                self.positions = part, self.order.addressing[job.layer].positions(job.entries)
             piece = pieces(layer, self.net.values[layer.output])[job.piece]
-            self.streams[key] = encode_stream(
-                _channels(layer, piece, self.position_of[part], job))
+            self.streams[key] = padded(_encoded(layer, piece, self.positions[1], job))
         return self.streams[key]
 
 
@@ -155,17 +157,28 @@ def _cluster_words(layer: Layer) -> Ints:
     return tables.cluster(thresholds, np.array(layer.codes, np.int64))
 
 
-def _channels(layer: Layer, piece: Piece, position: Ints, job: Job) -> list[ChannelStream]:
-    """The records of a job's channels, positions of each cluster ascending."""
-    taps = layer.taps
-    cluster = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
-    order = np.lexsort((position, cluster))
-    at, negative = position[order], taps.negative[order] != 0
-    out = []
-    for k in range(job.first, job.end):
-        clusters = []
-        for r in range(int(taps.channel_clusters[k]), int(taps.channel_clusters[k + 1])):
-            part = slice(int(taps.cluster_taps[r]), int(taps.cluster_taps[r + 1]))
-            clusters.append(Cluster(int(taps.cluster_factor[r]), at[part], negative[part]))
-        out.append(ChannelStream(piece.scale[k], piece.bias[k], tuple(clusters)))
-    return out
+def _encoded(layer: Layer, piece: Piece, position: Ints, job: Job) -> bytes:
+    """The records of a job's channels, a few channels at a time for the memory's sake."""
+    first_tap = layer.taps.cluster_taps[layer.taps.channel_clusters]
+    cuts = np.searchsorted(first_tap, np.arange(int(first_tap[job.first]),
+                                                int(first_tap[job.end]), TOGETHER))
+    edges = np.unique([job.first, *cuts.tolist(), job.end])
+    edges = edges[(edges >= job.first) & (edges <= job.end)].tolist()
+    return b"".join(encode_records(_records(layer.taps, piece, position, first, end))
+                    for first, end in itertools.pairwise(edges))
+
+
+def _records(taps: Taps, piece: Piece, position: Ints, first: int, end: int) -> Records:
+    """Channels first to end - 1, positions of each cluster ascending."""
+    clusters = slice(int(taps.channel_clusters[first]), int(taps.channel_clusters[end]))
+    cluster_taps = taps.cluster_taps[clusters.start:clusters.stop + 1]
+    mine = slice(int(cluster_taps[0]), int(cluster_taps[-1]))
+    at, negative = position[mine], taps.negative[mine]
+    cluster = np.repeat(np.arange(clusters.stop - clusters.start), np.diff(cluster_taps))
+    span = 2 * (int(at.max(initial=0)) + 1)
+    key = np.sort(cluster * span + 2 * at + negative) % span
+    return Records(np.array(piece.scale[first:end], np.int64),
+                   np.array(piece.bias[first:end], np.int64),
+                   taps.channel_clusters[first:end + 1] - clusters.start,
+                   taps.cluster_factor[clusters], cluster_taps - mine.start,
+                   key >> 1, key % 2 == 1)
