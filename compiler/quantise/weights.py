@@ -16,6 +16,8 @@ ROUNDS = 3
 GAINS = np.linspace(0.75, 1.35, 25)
 # share of a channel's power by which two ways to add up an error never differ
 CLOSE = 1e-6
+# weights of a layer from which on only those that are not zero are looked at
+LARGE = 1 << 22
 
 
 def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
@@ -29,17 +31,31 @@ def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
     exact = kept(weight, clusters)
     if exact is not None:
         return exact
-    used = weight != 0
-    size = np.abs(weight)
+    size = _rows(np.abs(weight))
+    used = size != 0
     rms = _rms(size, used)
-    relative = size / _wide(rms)
+    relative = size / rms[:, None]
     scale = np.ones(len(weight))
     sizes = _Sizes(relative)
     for _ in range(ROUNDS):
-        points = Points.of((relative / _wide(scale))[used])
+        points = Points.of((relative / scale[:, None])[used])
         magnitudes = Clusterings(points, clusters).centroids(clusters)
         scale, assigned = _best_scales(relative, used, magnitudes, scale, sizes)
-    return _clustered(weight, relative / _wide(assigned), magnitudes, scale * rms)
+    size = np.abs(weight) / _wide(rms) / _wide(assigned)
+    return _clustered(weight, size, magnitudes, scale * rms)
+
+
+def _rows(size: Floats) -> Floats:
+    """Sizes by channel: (K, weights); of large layers those that are not zero, filled up with
+    zeros to as many as the fullest channel has."""
+    rows = size.reshape(len(size), -1)
+    if rows.size < LARGE:
+        return rows
+    used = rows != 0
+    counts = used.sum(axis=1)
+    out = np.zeros((len(rows), int(counts.max(initial=0))))
+    out[np.arange(out.shape[1]) < counts[:, None]] = rows[used]
+    return out
 
 
 def kept(weight: Floats, clusters: int) -> ClusteredWeight | None:
@@ -63,7 +79,7 @@ def _wide(channels: Floats) -> Floats:
 
 def _sum(values: NDArray[np.generic]) -> Floats:
     """Over all weights of a channel."""
-    return values.sum(axis=(1, 2, 3), dtype=np.float64)  # type: ignore[attr-defined]
+    return values.sum(axis=1, dtype=np.float64)  # type: ignore[attr-defined]
 
 
 def _rms(size: Floats, used: NDArray[np.bool_]) -> Floats:
@@ -96,17 +112,17 @@ def _best_scales(relative: Floats, used: NDArray[np.bool_], magnitudes: Floats, 
 def _fit(relative: Floats, used: NDArray[np.bool_], magnitudes: Floats, tried: Floats
          ) -> tuple[Floats, Floats]:
     """The scales of least squared error, and that error, for weights assigned by `tried`."""
-    found = np.where(used, magnitudes[nearest(magnitudes, relative / _wide(tried))], 0.0)
+    found = np.where(used, magnitudes[nearest(magnitudes, relative / tried[:, None])], 0.0)
     power = _sum(np.square(found))
     fitted = np.where(power > 0, _sum(relative * found) / np.maximum(power, 1e-300), 1.0)
-    return fitted, _sum(np.square(relative - found * _wide(fitted)))
+    return fitted, _sum(np.square(relative - found * fitted[:, None]))
 
 
 class _Sizes:
     """The sizes of each channel's weights, ascending, and their prefix sums."""
 
     def __init__(self, relative: Floats) -> None:
-        self._sorted = np.sort(relative.reshape(len(relative), -1), axis=1)
+        self._sorted = np.sort(relative, axis=1)
         self._sums = np.pad(np.cumsum(self._sorted, axis=1), ((0, 0), (1, 0)))
         self._power = np.square(self._sorted).sum(axis=1)
         self._zeros = (self._sorted == 0).sum(axis=1)
