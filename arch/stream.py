@@ -22,8 +22,8 @@ Streams start on a unit of 16 bytes; 4 (SLACK) to 32 zero bytes follow the last 
 from __future__ import annotations
 
 import dataclasses
-import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -91,13 +91,17 @@ class Records:
         for cluster in clusters:
             if len(cluster.positions) != len(cluster.negative):
                 raise ValueError("a cluster needs a sign for each position")
-        return cls(*(np.array(list(column), np.int64) for column in (
-            (c.scale for c in channels), (c.bias for c in channels),
-            itertools.accumulate((len(c.clusters) for c in channels), initial=0),
-            (c.factor for c in clusters),
-            itertools.accumulate((len(c.positions) for c in clusters), initial=0))),
-            *(np.concatenate([np.zeros(0, kind), *(getattr(c, name) for c in clusters)])
-              for name, kind in (("positions", np.int64), ("negative", bool))))
+        def column(numbers: Iterable[int]) -> Ints:
+            return np.array(list(numbers), np.int64)
+
+        return cls(
+            column(channel.scale for channel in channels),
+            column(channel.bias for channel in channels),
+            column(accumulate((len(channel.clusters) for channel in channels), initial=0)),
+            column(cluster.factor for cluster in clusters),
+            column(accumulate((len(cluster.positions) for cluster in clusters), initial=0)),
+            np.concatenate([np.zeros(0, np.int64), *(c.positions for c in clusters)]),
+            np.concatenate([np.zeros(0, bool), *(c.negative for c in clusters)]))
 
 
 def encode_cluster(cluster: Cluster) -> bytes:

@@ -92,7 +92,8 @@ def test_pruned_positions_cost_no_entries():
 
 
 @pytest.mark.parametrize("channels, kernel, base_entries", [
-    (1000, (1, 1), 32), (100, (3, 3), 64), (80, (6, 6), 128), (150, (7, 7), 256), (40, (1, 12), 16)])
+    (1000, (1, 1), 32), (100, (3, 3), 64), (80, (6, 6), 128), (150, (7, 7), 256),
+    (40, (1, 12), 16)])
 def test_channels_share_base_entries_where_the_table_does_not_hold_each(channels, kernel,
                                                                         base_entries):
     machine = canonical.config(base_entries=base_entries, memory_codes=8192)
