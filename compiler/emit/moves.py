@@ -152,6 +152,8 @@ class Moves:
         box = clipped(self.placed, value, part.span)
         if self.placed.homes[value] == Home.LINES:
             self._pad(value, found)
+        elif part.tail:
+            self._fill(found.window.first_row + part.rows - part.tail, part.tail, value)
         if box is not None:
             for outside, row, rows in self._stretches(value, found):
                 self._lead(row)
@@ -178,9 +180,10 @@ class Moves:
             unit = line_codes(layout) // self.config.row_codes
             low, high = max(0, first), min(kind.height, end)
             return [(low * unit, row + (low - first) * unit, (high - low) * unit)]
-        unit = layout.channel // self.config.row_codes
-        return [((plane * kind.channels + first) * unit, row + plane * (end - first) * unit,
-                 (end - first) * unit) for plane in range(kind.planes)]
+        codes = self.config.row_codes
+        rows = found.layout.plane // codes
+        return [((plane * layout.plane + first * layout.channel) // codes, row + plane * rows, rows)
+                for plane in range(kind.planes)]
 
     def _store(self, value: int, last: int) -> None:
         for outside, row, rows in self._stretches(value, self.open[value]):

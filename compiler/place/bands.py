@@ -17,7 +17,7 @@ from ...arch.layout import Layout
 from ...arch.place import Box, Place
 from ...arch.program import Layer
 from ..lower.lowered import Ints
-from .homes import Home, line_codes
+from .homes import Home, group_size, line_codes, unit_codes
 from .layouts import Placed
 
 Span = tuple[int, int]         # first, one past the last
@@ -76,11 +76,13 @@ class Part:
 
     layout: of the part, from row 0 of the window on, if it had no ends: it counts lines and
     channels from the tensor's first. span: lines (LINES) or channels (PLANES), pads among them.
+    rows: that it takes; the last ones, of which `tail` tells how many, hold pads alone.
     """
 
     layout: Layout
     span: Span
     rows: int
+    tail: int
 
 
 class Bands:
@@ -120,7 +122,16 @@ class Bands:
         elif self.placed.by_lines(self.number) and self.step is None:
             yield 1
         else:
-            yield from dict.fromkeys(-(-self._count // n) for n in range(1, self._count + 1))
+            unit = self._unit
+            yield from dict.fromkeys(-(-self._count // (n * unit)) * unit
+                                     for n in range(1, self._count + 1))
+
+    @property
+    def _unit(self) -> int:
+        """Bands are multiples of so many lines or channels."""
+        made = self.layer.output
+        grouped = self.placed.homes[made] == Home.PLANES and not self.along_lines
+        return group_size(self.placed.layouts[made], self.placed.config) if grouped else 1
 
     def cut(self, size: int) -> tuple[Box, ...]:
         """The bands of this size."""
@@ -138,15 +149,33 @@ class Bands:
             span = (band.y, band.y + band.height) if made else self.reads.lines(value, band)
             line = line_codes(home)
             return self._part(home, span, span[0] * line, (span[1] - span[0]) * line)
-        span = (band.channel, band.channel + band.channels) if made else (
-            self.reads.channels(value, band))
-        planes, channels = self.placed.kinds[value].planes, span[1] - span[0]
-        part = dataclasses.replace(home, plane=channels * home.channel)
-        return self._part(part, span, span[0] * home.channel, planes * channels * home.channel)
+        span = (band.channel, band.channel + band.channels) if made else self._groups(
+            value, self.reads.channels(value, band))
+        kind, unit = self.placed.kinds[value], unit_codes(self.placed.config)
+        plane = -(-(span[1] - span[0]) * home.channel // unit) * unit
+        return self._part(dataclasses.replace(home, plane=plane), span, span[0] * home.channel,
+                          kind.planes * plane, 0 if made else self._tail(value))
 
-    def _part(self, layout: Layout, span: Span, skipped: int, codes: int) -> Part:
-        rows = codes // self.placed.config.row_codes
-        return Part(dataclasses.replace(layout, base=layout.base - skipped, rows=rows), span, rows)
+    def _part(self, layout: Layout, span: Span, skipped: int, codes: int, tail: int = 0) -> Part:
+        rows = codes // self.placed.config.row_codes + tail
+        return Part(dataclasses.replace(layout, base=layout.base - skipped, rows=rows), span, rows,
+                    tail)
+
+    def _groups(self, value: int, span: Span) -> Span:
+        """The whole groups of channels that hold these."""
+        channels = self.placed.kinds[value].channels
+        size = group_size(self.placed.layouts[value], self.placed.config)
+        return span[0] // size * size, min(channels, -(-span[1] // size) * size)
+
+    def _tail(self, value: int) -> int:
+        """Rows behind the last channel of a window that hold pads of it."""
+        placed, home, margin = self.placed, self.placed.layouts[value], self.placed.margins[value]
+        cut_y, cut_x = placed.split.splits[value]
+        kind, pitch = placed.kinds[value], placed.pitches[value]
+        reached = (home.base + (cut_y * cut_x * placed.batch - 1) * home.image
+                   + (-(-kind.height // cut_y) + margin.bottom - 1) * pitch
+                   + -(-kind.width // cut_x) + margin.right)
+        return max(0, -(-(reached - home.channel) // placed.config.row_codes))
 
     def rows(self, size: int) -> dict[int, int]:
         """Rows of every window that holds the parts of all bands of this size."""

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 
 from ...arch.config import Config
 from ...arch.isa import UNIT_BYTES
 from ...arch.layout import Layout
+
+# channels that transfers bring together at most, and what a channel may take more to be whole rows
+MOST_GROUP = 16
+MOST_WASTE = 1 / 32
 
 
 class Home(enum.Enum):
@@ -15,7 +20,7 @@ class Home(enum.Enum):
 
     CHIP = "chip"            # all of it in the activation memory, while it lives
     LINES = "lines"          # outside, all channels of a line behind one another
-    PLANES = "planes"        # outside, every channel in rows of its own
+    PLANES = "planes"        # outside, planes as on chip, groups of channels in rows of their own
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,6 +40,23 @@ def unit_codes(config: Config) -> int:
     """Codes that a transfer can begin with and end at, on chip and outside: whole rows, and whole
     units of external addresses."""
     return config.row_codes * max(1, UNIT_BYTES // config.row_bytes)
+
+
+def channel_step(channel: int, channels: int, config: Config) -> int:
+    """What to round the codes of a channel up to in PLANES: as much as hardly makes them more, down
+    to what makes rows of whole groups."""
+    unit = unit_codes(config)
+    step = unit
+    least = unit // min(unit, MOST_GROUP, 1 << max(1, channels // 2).bit_length() - 1)
+    while step > least and -channel % step > channel * MOST_WASTE:
+        step //= 2
+    return step
+
+
+def group_size(layout: Layout, config: Config) -> int:
+    """Channels that transfers of a value in PLANES bring together."""
+    unit = unit_codes(config)
+    return unit // math.gcd(unit, layout.channel)
 
 
 def line_codes(layout: Layout) -> int:

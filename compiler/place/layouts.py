@@ -5,8 +5,8 @@ the outside in. The pitch of a row holds the larger of the left and right reach 
 the rows of a plane the larger of the top and bottom reach, because neighbours share their pads.
 
 What does not fit the activation memory has a home outside (`tile.py` says what): all channels of a
-line behind one another (LINES), or every channel in rows of its own (PLANES), so that transfers of
-whole rows bring lines or channels.
+line behind one another (LINES), or planes as on chip, where groups of channels take whole rows
+(PLANES), so that transfers bring lines or channels.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ...arch.place import Box
 from ...arch.program import Layer
 from ..ir.quantised import Radix
 from ..lower.lowered import Ints, Value
-from .homes import Home, Window, unit_codes
+from .homes import Home, Window, channel_step, unit_codes
 from .lives import Life, lives
 from .splits import Split, Walk, outside
 
@@ -47,9 +47,10 @@ class Placed:
     """A network whose tensors have kinds and layouts.
 
     pitches, rows: raster positions from row to row and rows from image to image, per value.
-    margins: around it. taken: rows of the memory in all; 0 before allocate, and first_row of every
-    layout too. homes: where each value is kept between layers; the layout of one outside counts
-    from the start of its area. bands, windows: of every layer of a tiled network, from allocate on.
+    margins: around it. leads: cells in front of the first one of a line outside. homes: where each
+    value is kept between layers; the layout of one outside counts from the start of its area.
+    taken: rows of the memory in all; 0 before allocate, and first_row of every layout on chip too.
+    bands, windows: of every layer of a tiled network, from allocate on.
     """
 
     split: Split
@@ -60,6 +61,7 @@ class Placed:
     pitches: tuple[int, ...]
     rows: tuple[int, ...]
     margins: tuple[Margin, ...]
+    leads: tuple[int, ...]
     homes: tuple[Home, ...]
     taken: int = 0
     bands: tuple[tuple[Box, ...], ...] = ()
@@ -151,7 +153,7 @@ def layouts(split: Split, config: Config, batch: int) -> Placed:
     kinds = tuple(_kind(value, pad, batch, config)
                   for value, pad in zip(values, split.pads, strict=True))
     return Placed(split, config, batch, kinds, tuple(found), tuple(pitches), tuple(rows),
-                  tuple(needs), (Home.CHIP,) * len(values))
+                  tuple(needs), _leads(needs, parent), (Home.CHIP,) * len(values))
 
 
 def _kind(value: Value, pad: int, batch: int, config: Config) -> Kind:
@@ -219,6 +221,14 @@ def _rasters(split: Split, needs: list[Margin], parent: list[int]) -> tuple[list
     return [pitches[r] for r in roots], [rows[r] for r in roots]
 
 
+def _leads(needs: list[Margin], parent: list[int]) -> tuple[int, ...]:
+    """The largest left margin of any of those read together, so that lines of as many cells are as
+    far apart."""
+    roots = [root_of(parent, i) for i in range(len(needs))]
+    return tuple(max(need.left for need, other in zip(needs, roots, strict=True) if other == root)
+                 for root in roots)
+
+
 def _lines(value: Value, cut: tuple[int, int]) -> tuple[int, int]:
     return -(-value.shape[1] // cut[0]), -(-value.shape[2] // cut[1])
 
@@ -242,9 +252,20 @@ def at_home(placed: Placed, number: int, home: Home) -> Layout:
     value, margin = placed.split.net.values[number], placed.margins[number]
     cut, pitch, config = placed.split.splits[number], placed.pitches[number], placed.config
     if home == Home.LINES:
-        return _line_by_line(value, cut[1], margin.left, pitch, placed.batch, config)
-    return _raster(value, cut, margin, pitch, placed.rows[number], placed.batch, config,
-                   unit_codes(config))
+        return _line_by_line(value, cut[1], placed.leads[number], pitch, placed.batch, config)
+    return _by_groups(_raster(value, cut, margin, pitch, placed.rows[number], placed.batch, config),
+                      value, config)
+
+
+def _by_groups(layout: Layout, value: Value, config: Config) -> Layout:
+    """The layout with planes, and groups of channels, in whole rows. What is around the last
+    channel of a group is in front of the next one."""
+    channels, unit = value.shape[0], unit_codes(config)
+    step = channel_step(layout.channel, channels, config)
+    channel = -(-layout.channel // step) * step
+    plane = -(-channels * channel // unit) * unit
+    return dataclasses.replace(layout, channel=channel, plane=plane,
+                               rows=value.planes * plane // config.row_codes)
 
 
 def _line_by_line(value: Value, cut: int, left: int, pitch: int, batch: int, config: Config
@@ -261,9 +282,7 @@ def _line_by_line(value: Value, cut: int, left: int, pitch: int, batch: int, con
 
 
 def _raster(value: Value, cut: tuple[int, int], need: Margin, pitch: int, rows: int, batch: int,
-            config: Config, unit: int = 1) -> Layout:
-    """unit: the channels begin at multiples of so many codes, with all that is around them; 1:
-    they share what is between them."""
+            config: Config) -> Layout:
     channels = value.shape[0]
     cut_y, cut_x = cut
     lines, columns = _lines(value, cut)
@@ -272,11 +291,8 @@ def _raster(value: Value, cut: tuple[int, int], need: Margin, pitch: int, rows: 
     channel = cut_y * cut_x * phase
     split = max(cut)
     lead = need.top * pitch + need.left
-    around = lead + (lines + need.bottom - 1) * pitch + columns + need.right - image
-    if unit > 1:
-        channel = -(-(channel + around) // unit) * unit
-        around = 0
-    cells = value.planes * channels * channel + around
+    cells = (lead + value.planes * channels * channel - image
+             + (lines + need.bottom - 1) * pitch + columns + need.right)
     return Layout(
         lead, 0, _whole_rows(cells, config), channel=channel, plane=channels * channel, image=image,
         row=pitch if cut_y == split else split * pitch,

@@ -102,7 +102,7 @@ class _Tiling:
                  for value, home in enumerate(self._homes())]
         self.planes.discard(root)
         found = with_homes(self.placed, homes)
-        return all(_least_rows(found, number) <= self.placed.config.rows
+        return all(_least_rows(found, number, self.placed) <= self.placed.config.rows
                    for number in (*readers, *makers))
 
     # ---- on chip or not -----------------------------------------------------------------------
@@ -117,9 +117,17 @@ class _Tiling:
                  and value not in self.fixed]
         if not there:
             return False
-        self.spilled.add(max(there, key=lambda value: (
-            value not in touched, value == layer.output, self.lives[value].rows)))
+        idle = [value for value in there if value not in touched]
+        self.spilled.add(max(idle, key=lambda value: self.lives[value].rows) if idle else
+                         min(there, key=lambda value: self._rows_without(value, failing)))
         return True
+
+    def _rows_without(self, value: int, number: int) -> int:
+        """Rows that a layer takes at least with one more value outside."""
+        self.spilled.add(value)
+        found = _least_rows(with_homes(self.placed, self._homes()), number)
+        self.spilled.discard(value)
+        return found
 
     def _to_lines(self, failing: int) -> bool:
         """Let a layer that finds no rows read, or make, lines."""
@@ -142,14 +150,22 @@ def _together(placed: Placed) -> list[int]:
     return [root_of(parent, value) for value in range(len(parent))]
 
 
-def _least_rows(placed: Placed, number: int) -> int:
-    """Rows that a layer takes with the smallest bands: windows, and what of it stays on chip."""
+def _least_rows(placed: Placed, number: int, kept: Placed | None = None) -> int:
+    """Rows that a layer takes with the smallest bands: windows, and what of it stays on chip.
+
+    kept: the network with all values on chip, if one in planes may be so where that takes less.
+    """
     bands = Bands(placed, number)
     *_, least = bands.sizes()
     layer = placed.split.net.layers[number]
-    kept = {layer.output, *(source.tensor for source in layer.sources)} - set(bands.outside)
-    return (sum(bands.rows(least).values())
-            + sum(placed.layouts[value].rows for value in kept))
+    windows = bands.rows(least)
+    rows = 0
+    for value in {layer.output, *(source.tensor for source in layer.sources)}:
+        mine = windows.get(value, placed.layouts[value].rows)
+        if kept is not None and placed.homes[value] == Home.PLANES:
+            mine = min(mine, kept.layouts[value].rows)
+        rows += mine
+    return rows
 
 
 # ---- chunks ----------------------------------------------------------------------------------
