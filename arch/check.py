@@ -100,7 +100,10 @@ def _check_ends(program: Program) -> None:
 
 
 def _rules(program: Program, ins: Instruction) -> Rules:
-    rules = _head_rules(program.config, ins)
+    rules = _head_rules(program.config, ins) + [
+        (getattr(ins, field.name) == 0,
+         f"{field.name}={getattr(ins, field.name)} must be 0, no machine of this version uses it")
+        for field in ins.FIELDS if field.reserved]
     if isinstance(ins, Load | Store):
         return rules + _transfer_rules(program, ins)
     if isinstance(ins, TableLoad):

@@ -17,6 +17,8 @@ from .errors import ConfigError
 # The largest sizes that a machine can have: its instructions and streams count no further.
 MOST = {"memory_codes": 1 << 20, "tap_slots": 1 << 15, "base_entries": 1 << 14,
         "latency": 1 << 16}
+# Fields of machines to come, and what they are on the machines that there are.
+NEUTRAL = {"cores": 1, "slices": 1, "outstanding": 1, "skip": 0, "memory_banks": 1, "fc_lanes": 0}
 TOML_BYTES = 1 << 16
 
 
@@ -49,7 +51,10 @@ class Config:
     base_entries: Annotated[
         int, "entries of the base table (logical channels x planes that one RUN reads)"]
     port_bits: Annotated[int, "width of the external memory port"]
-    cores: Annotated[int, "G: cores"] = 1
+    cores: Annotated[
+        int, "G: cores that share the memory port, each with some of the channels (to come)"] = 1
+    slices: Annotated[
+        int, "Q: data paths of a core on one tap stream, each with its own images (to come)"] = 1
     value_bits: Annotated[int, "bits of a decoded activation value, two's complement; an input has "
                                "8, or these or sum_bits - 1 if fewer"] = 9
     factor_bits: Annotated[int, "bits of a cluster's factor, two's complement"] = 9
@@ -57,7 +62,11 @@ class Config:
     total_bits: Annotated[int, "bits of a total T"] = 25
     table_pairs: Annotated[int, "pairs of decode tables"] = 2
     offset_entries: Annotated[int, "entries of the kernel-offset table"] = 32
-    fc_lanes: Annotated[int, "lanes of the FC engine (reserved)"] = 0
+    skip: Annotated[int, "1: taps that read zeros alone take no clock (to come)"] = 0
+    fc_lanes: Annotated[int, "lanes of the FC engine (to come)"] = 0
+    memory_banks: Annotated[
+        int, "external memories that one address after the other goes to in turn (to come)"] = 1
+    outstanding: Annotated[int, "bursts that the memory port has open at once (to come)"] = 1
     burst: Annotated[int, "longest burst on the memory port, in beats"] = 16
     latency: Annotated[
         int, "clocks between the command and the first beat that the cost model assumes"] = 8
@@ -77,7 +86,7 @@ class Config:
         wide = [n for n, v in integers.items() if v.bit_length() > 31]
         if wide:
             yield False, f"{wide[0]} has more than 32 bits: {names.shown(integers[wide[0]])}"
-        low = [n for n, v in integers.items() if v < (0 if n == "fc_lanes" else 1)]
+        low = [n for n, v in integers.items() if v < NEUTRAL.get(n, 1)]
         if low:
             yield False, f"{low[0]} must be positive, found {integers[low[0]]}"
         yield names.legal(self.name), f"its name must be {names.WANTED}"
@@ -116,8 +125,9 @@ class Config:
 
     def _width_rules(self) -> Iterator[tuple[bool, str]]:
         yield from [
-            (self.cores == 1, f"cores must be 1 in this version, found {self.cores}"),
-            (self.fc_lanes == 0, f"fc_lanes must be 0 in this version, found {self.fc_lanes}"),
+            *((getattr(self, name) == value,
+               f"{name} must be {value} in this version, found {getattr(self, name)}")
+              for name, value in NEUTRAL.items()),
             (self.table_pairs == 2, f"table_pairs must be 2, found {self.table_pairs}"),
             (self.offset_entries == 32, f"offset_entries must be 32, found {self.offset_entries}"),
             (self.value_bits >= self.code_bits + 1,

@@ -74,7 +74,8 @@ class Field:
 
     least: smallest legal value; address: of the activation memory, so reduced modulo its size;
     names: of the values, which assembly text writes instead of numbers; hexadecimal: how it writes
-    numbers. The class of the instruction fills in name and lo, the first bit.
+    numbers. reserved: for machines to come; today it is 0. The class of the instruction fills in
+    name and lo, the first bit.
     """
 
     width: int
@@ -83,6 +84,7 @@ class Field:
     address: bool = False
     names: type[enum.IntEnum] | None = None
     hexadecimal: bool = False
+    reserved: bool = False
     name: str = ""
     lo: int = 0
 
@@ -138,7 +140,7 @@ class Instruction:
     push_prev: Annotated[int, Field(1, "give a token to the previous unit when done")] = 0
     push_next: Annotated[int, Field(1, "give a token to the next unit when done")] = 0
     cores: Annotated[int, Field(
-        8, "core mask; 1 on a machine of one core, 0 where no core takes part")] = 1
+        8, "mask of the cores that take part; 1 on a machine of one core, 0 where none does")] = 1
 
     def __init_subclass__(cls) -> None:
         cls.FIELDS = _fields(cls, HEAD[-1].hi, tuple(field.name for field in HEAD))
@@ -184,10 +186,10 @@ class Instruction:
 
     def _said(self) -> Iterator[Field]:
         """The fields that text names: its own, and what is not as usual of the others."""
-        yield from self.FIELDS
         usual = {field.name: field.default for field in dataclasses.fields(self)}
-        for field in HEAD[1:]:
-            if getattr(self, field.name) != usual[field.name]:
+        for field in (*self.FIELDS, *HEAD[1:]):
+            plain = not field.reserved and field in self.FIELDS
+            if plain or getattr(self, field.name) != usual[field.name]:
                 yield field
 
     def __str__(self) -> str:
@@ -205,6 +207,14 @@ FLAGS = tuple(field.name for field in HEAD if field.width == 1)
 # fields of several instructions
 Row = Annotated[int, Field(20, "first row of the activation memory (a row is 2 x P codes)")]
 Rows = Annotated[int, Field(20, "number of rows, at least 1", least=1)]
+Pieces = Annotated[int, Field(
+    8, "further pieces of as many rows, each to or from the rows behind", reserved=True)]
+Stride = Annotated[int, Field(
+    28, "external distance from piece to piece, in units of 16 bytes", hexadecimal=True,
+    reserved=True)]
+Slice = Annotated[int, Field(7, "slice whose memory the first piece is in", reserved=True)]
+Spread = Annotated[int, Field(
+    1, "each piece is in the next slice, in the same rows", reserved=True)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -231,6 +241,10 @@ class Load(Instruction):
         28, "external address to read, in units of 16 bytes", hexadecimal=True)]
     row: Row
     rows: Rows
+    pieces: Pieces = 0
+    stride: Stride = 0
+    slice: Slice = 0
+    spread: Spread = 0
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -244,6 +258,10 @@ class Store(Instruction):
         28, "external address to write, in units of 16 bytes", hexadecimal=True)]
     row: Row
     rows: Rows
+    pieces: Pieces = 0
+    stride: Stride = 0
+    slice: Slice = 0
+    spread: Spread = 0
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -351,6 +369,12 @@ class Run(Instruction):
     x_mod: Annotated[int, Field(2, "column phase step, below s")]
     y_start: Annotated[int, Field(2, "row phase of the first row, below s")]
     y_mod: Annotated[int, Field(2, "row phase step, below s")]
+    stream_step: Annotated[int, Field(
+        20, "distance of a core's stream from that of the core before, in units of 16 bytes",
+        reserved=True)] = 0
+    dst_core: Annotated[int, Field(
+        20, "address step from a core's channels to the next one's", address=True,
+        reserved=True)] = 0
 
     def check(self) -> None:
         rules = (
@@ -440,7 +464,7 @@ def parse(line: str) -> Instruction:
             values[key] = known[key].value(text)
         except ValueError:
             raise FormatError(f"{name}: {key}={text!r} is no number") from None
-    missing = [f.name for f in kind.FIELDS if f.name not in values]
+    missing = [f.name for f in kind.FIELDS if f.name not in values and not f.reserved]
     if missing:
         raise FormatError(f"{name}: {missing[0]}=... is missing")
     return kind(**values)

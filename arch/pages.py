@@ -20,8 +20,9 @@ HEAD = """\
 *Generated from `arch/isa.py` and `arch/stream.py` by `python -m kcnn.arch.pages`; do not edit.*
 
 Instructions are {short} bytes long, RUN {long}. Bit 0 is the lowest bit of byte 0 (little-endian).
-Bits that no field names are zero, and that is checked. External addresses count units of {unit}
-bytes. What the machine does with them clock by clock is told in [machine.md](machine.md)."""
+Bits that no field names are zero, and so are reserved fields, which machines to come will use; both
+are checked. External addresses count units of {unit} bytes. What the machine does clock by clock is
+told in [machine.md](machine.md)."""
 
 MODES = {
     isa.Mode: "What a RUN's drain writes (`mode`)",
@@ -94,8 +95,8 @@ def _instruction(kind: type[isa.Instruction]) -> Iterator[str]:
 
 def _fields(fields: Iterable[isa.Field]) -> Iterator[str]:
     return table(("bits", "field", "width", "meaning"), (
-        (f"{f.hi - 1}..{f.lo}" if f.width > 1 else f.lo, f"`{f.name}`", f.width, f.meaning)
-        for f in fields))
+        (f"{f.hi - 1}..{f.lo}" if f.width > 1 else f.lo, f"`{f.name}`", f.width,
+         f"reserved: {f.meaning}" if f.reserved else f.meaning) for f in fields))
 
 
 def _members(enum: type[IntEnum]) -> Iterator[tuple[object, ...]]:

@@ -9,7 +9,7 @@ from ..arch.isa import HEAD, Mode, Op, Run
 from .signals import bit, word
 
 FETCHED = ("stream", "stream_units")         # what only the stream fetcher uses
-KEPT = tuple(field for field in Run.FIELDS if field.name not in FETCHED)
+KEPT = tuple(field for field in Run.FIELDS if field.name not in FETCHED and not field.reserved)
 
 
 def _register(field, config):

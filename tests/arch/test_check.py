@@ -66,6 +66,13 @@ def test_ends():
 @pytest.mark.parametrize("index, changes, sentence", [
     (LOAD, {"cores": 0}, "instruction 5 (LOAD): cores=0 must name cores of a machine that has 1"),
     (RUN, {"cores": 2}, "instruction 7 (RUN): cores=2 must name cores"),
+    (LOAD, {"pieces": 1}, "instruction 5 (LOAD): pieces=1 must be 0, no machine of this version "
+                          "uses it"),
+    (LOAD, {"spread": 1}, "spread=1 must be 0"),
+    (STORE, {"stride": 8}, "instruction 8 (STORE): stride=8 must be 0"),
+    (STORE, {"slice": 1}, "slice=1 must be 0"),
+    (RUN, {"stream_step": 1}, "instruction 7 (RUN): stream_step=1 must be 0"),
+    (RUN, {"dst_core": 4}, "dst_core=4 must be 0"),
     (LOAD, {"push_prev": 1}, "['push_prev'] names a unit beyond LOAD, there is none"),
     (STORE, {"pop_next": 1}, "['pop_next'] names a unit beyond STORE, there is none"),
     (LOAD, {"row": 2040}, "row=2040 rows=16 end behind the 2048 rows of the memory"),

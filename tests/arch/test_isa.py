@@ -32,15 +32,16 @@ WORDS = [
 
 # name, width of every field behind the first 16 bits; bit by bit, in order
 WIDTHS = {
-    Load: "address 28 row 20 rows 20",
-    Store: "address 28 row 20 rows 20",
+    Load: "address 28 row 20 rows 20 pieces 8 stride 28 slice 7 spread 1",
+    Store: "address 28 row 20 rows 20 pieces 8 stride 28 slice 7 spread 1",
     TableLoad: "kind 3 bank 1 first 14 count 15 address 28 start 20 step 20 pair 1",
     Fill: "row 20 rows 20 code 8",
     Run: "stream 28 stream_units 20 channels 16 mode 2 shift 2 digits 3 radix_width 5 order 8 "
          "kernel_bits 3 base_bank 1 offset_bank 1 cluster_bank 1 origin 20 pitch 16 image_rows 16 "
          "images 12 height 16 width 16 chunk_images 8 chunk_rows 8 chunk_columns 8 image_pitch 20 "
          "chunk_pitch 20 dst 20 dst_channel 20 dst_plane 20 dst_image 20 x_step 20 x_wrap 20 "
-         "y_step 20 y_wrap 20 split 3 x_start 2 x_mod 2 y_start 2 y_mod 2",
+         "y_step 20 y_wrap 20 split 3 x_start 2 x_mod 2 y_start 2 y_mod 2 stream_step 20 "
+         "dst_core 20",
     End: "",
 }
 RUN = strategies.small_program().instructions[7]
@@ -200,7 +201,18 @@ def test_addresses_of_every_instruction():
     assert {kind: " ".join(kind.addresses()) for kind in isa.INSTRUCTIONS} == {
         End: "", Load: "", Store: "", Fill: "", TableLoad: "start step",
         Run: "origin image_pitch chunk_pitch dst dst_channel dst_plane dst_image x_step x_wrap "
-             "y_step y_wrap"}
+             "y_step y_wrap dst_core"}
+
+
+def test_reserved_fields_are_said_only_where_they_are_not_0():
+    assert {kind: " ".join(f.name for f in kind.FIELDS if f.reserved)
+            for kind in isa.INSTRUCTIONS} == {
+        End: "", Fill: "", TableLoad: "", Load: "pieces stride slice spread",
+        Store: "pieces stride slice spread", Run: "stream_step dst_core"}
+    assert str(Load(1, 2, 3)) == "LOAD address=0x1 row=2 rows=3"
+    later = Load(1, 2, 3, stride=16, spread=1)
+    assert str(later) == "LOAD address=0x1 row=2 rows=3 stride=0x10 spread=1"
+    assert isa.parse(str(later)) == later
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.sampled_from([4, 16, 64, 128]))
