@@ -2,6 +2,7 @@
 
     build("resnet18")                      224 x 224 pixels, 1000 classes
     build("resnet18", size=64, narrow=8)   an eighth of all channels, for tests
+    prune(build("vgg16"), PUBLISHED["vgg16"])
 
 torchvision is not needed, and a state dict of its networks fits. Batch norms get the statistics of
 noise, so activations have the size that they have behind training.
@@ -10,7 +11,7 @@ noise, so activations have the size that they have behind training.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 import torch
@@ -385,6 +386,11 @@ NETWORKS: dict[str, Callable[[int, int, int], nn.Module]] = {
     "alexnet": alexnet, "vgg11_bn": partial(vgg, VGG11, True), "densenet121": densenet121,
     "googlenet": googlenet, "vgg16": partial(vgg, VGG16, False),
     "grouped_alexnet": grouped_alexnet}
+# percent of the weights that pruning leaves, layer after layer (Han et al., NIPS 2015)
+ALEXNET_LEFT = (84, 38, 35, 37, 37, 9, 9, 25)
+PUBLISHED: dict[str, tuple[int, ...]] = {
+    "alexnet": ALEXNET_LEFT, "grouped_alexnet": ALEXNET_LEFT,
+    "vgg16": (58, 22, 34, 36, 53, 24, 42, 32, 27, 34, 35, 29, 36, 4, 4, 23)}
 
 
 def build(name: str, size: int | None = None, narrow: int = 1, classes: int = CLASSES,
@@ -420,3 +426,15 @@ def fit(module: nn.Module, x: Tensor) -> None:
             layer.momentum = None
     with torch.no_grad():
         module(x)
+
+
+def prune(module: nn.Module, left: Sequence[float]) -> nn.Module:
+    """The module, of whose layers only so many percent of the weights are left, the largest."""
+    layers = [layer for layer in module.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    with torch.no_grad():
+        for layer, percent in zip(layers, left, strict=True):
+            size = layer.weight.abs().flatten()
+            gone = round(size.numel() * (1 - percent / 100))
+            if gone:
+                layer.weight[layer.weight.abs() <= size.kthvalue(gone).values] = 0
+    return module

@@ -5,14 +5,13 @@
     samples()           500 images (n, 227, 227, 3) and their classes
     accuracy(...)       how often the class is the first, and among the first five
 
-They are models for kcnn too: `kcnn compile bench/imagenet/published.py:squeezenet ...` takes
+They are models for kcnn too: `kcnn compile bench/compression/published.py:squeezenet ...` takes
 pixels (n, C, H, W), which the network's preprocess turns into what it was trained on.
 """
 
 from __future__ import annotations
 
 import csv
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -20,23 +19,16 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from networks import SQUEEZENET, folder
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
-SQUEEZENET = "squeezenet_v1.0_deep_compression.npz"
 MOBILENET = "mobilenet_v1_0.75_192_quant.npz"
 MEANS = (104.0, 117.0, 123.0)           # of blue, green and red
 Pixels = NDArray[np.uint8]
 Model = tuple[nn.Module, tuple[Tensor, ...], Callable[[Tensor], Tensor]]
-
-
-def folder() -> Path:
-    """The folder of data files; exits with a sentence where KCNN_DATA is not set."""
-    if "KCNN_DATA" not in os.environ:
-        raise SystemExit("KCNN_DATA must name the folder of the data sets")
-    return Path(os.environ["KCNN_DATA"])
 
 
 # ---- SqueezeNet v1.0 -----------------------------------------------------------------------

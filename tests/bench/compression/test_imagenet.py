@@ -12,7 +12,7 @@ from kcnn.compiler.quantise import emulate
 from scripts import script
 from torch import nn
 
-bench = script("bench/imagenet/networks")
+bench = script("bench/compression/imagenet")
 
 # parameters that torchvision and the papers tell, and layers of torchvision's state dicts
 PARAMETERS = {
@@ -62,6 +62,26 @@ def test_norms_are_fitted_and_seeds_repeat() -> None:
     for maps in seen:
         assert maps.mean((0, 2, 3)).abs().max() < 0.2
         assert ((maps.var((0, 2, 3)) - 1).abs() < 0.3).all()
+
+
+def test_pruning_leaves_the_largest() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 10, 1), nn.Linear(10, 10))
+    before = module[0].weight.detach().abs().flatten()
+    bench.prune(module, (40, 100))
+    left = module[0].weight.detach().abs().flatten()
+    assert int((left > 0).sum()) == 12 and bool((module[1].weight != 0).all())
+    assert left[left > 0].min() >= before[left == 0].max()
+
+
+def test_published_densities_leave_what_was_published() -> None:
+    """AlexNet a ninth of 61 million weights, VGG-16 a thirteenth of 138 million."""
+    for name, least, most in (("grouped_alexnet", 6.6e6, 6.9e6), ("vgg16", 10.1e6, 10.6e6)):
+        with torch.device("meta"):
+            layers = [layer for layer in bench.NETWORKS[name](227, 1, 1000).modules()
+                      if isinstance(layer, nn.Conv2d | nn.Linear)]
+        left = sum(layer.weight.numel() * percent / 100
+                   for layer, percent in zip(layers, bench.PUBLISHED[name], strict=True))
+        assert least < left < most
 
 
 def assert_front_end_keeps(module: nn.Module, x: torch.Tensor) -> None:

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 from trained import needs_data
 
-bench = script("bench/imagenet/published")
+bench = script("bench/compression/published")
 
 
 def test_accuracy_counts_the_first_and_the_first_five() -> None:
