@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .place import Place
-from .program import Program, completed_by
+from .program import Program, chip_places, completed_by
 from .region import Space
 
 Ints = NDArray[np.int64]
@@ -17,12 +17,15 @@ Due = tuple[int, Place]         # a tensor, and one of its places
 
 
 def due(program: Program) -> dict[int, list[Due]]:
-    """Places in the activation memory, by the instruction at whose end they are to be read."""
+    """Places in the activation memory, by the instruction at whose end they are to be read.
+
+    Not of a tensor with a home, which external memory holds behind END.
+    """
     found = defaultdict(list)
-    for number, index in completed_by(program).items():
-        for place in program.tensors[number].places:
-            if place.space == Space.ROWS:
-                found[place.since if place.since >= 0 else index].append((number, place))
+    for number in completed_by(program):
+        if not program.tensors[number].home:
+            for index, place in chip_places(program, number):
+                found[index].append((number, place))
     return dict(found)
 
 

@@ -7,6 +7,7 @@ streams of RUNs, ports, the layer table, dependency tokens, every access to memo
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -18,13 +19,14 @@ from .errors import ConfigError, FormatError
 from .isa import End, Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
 from .kind import Kind
 from .layers import check_layers
-from .layout import Layout
-from .program import ALIGN, Port, Program, Tensor, align
+from .place import Box, Place
+from .program import ALIGN, Port, Program, Tensor, align, moved_by
+from .region import Space
 
 Ints = NDArray[np.int64]
 EXTERNAL_BYTES = 1 << 32
 WIDE = "a number of its layout has more than 32 bits"
-# inputs and outputs are as large as the activation memory at most; so many of it lie behind tables
+# behind the tables lie so many times what the activation memory holds and transfers move
 ROOM = 4
 # zero bytes that may follow a stream's last END
 STREAM_REST = 32
@@ -46,10 +48,10 @@ def same_machine(program: Program, config: Config, where: str) -> None:
 def verify(program: Program) -> None:
     """Raise FormatError, one sentence, for the first rule of docs/machine.md that is broken."""
     _check_names(program)
-    for tensor in program.tensors:
-        _check_tensor(program.config, tensor)
     _check_ends(program)
     _check_memory(program)
+    for tensor in program.tensors:
+        _check_tensor(program, tensor)
     for index, instruction in enumerate(program.instructions):
         place = f"instruction {index} ({instruction.OP.name})"
         for holds, sentence in _rules(program, instruction):
@@ -293,8 +295,10 @@ def _check_memory(program: Program) -> None:
     place = "external memory"
     _refuse_unless(bool(program.inputs) and bool(program.outputs), "program",
                    "it has no input or no output")
-    ports = len(program.inputs) + len(program.outputs)
-    room = ROOM * program.config.rows * program.config.row_bytes + ports * ALIGN
+    rows = program.config.rows + sum(ins.rows for ins in program.instructions
+                                     if isinstance(ins, Load | Store))
+    areas = len(program.inputs) + len(program.outputs) + len(program.tensors)
+    room = ROOM * rows * program.config.row_bytes + areas * ALIGN
     most = min(program.data_base + room, EXTERNAL_BYTES)
     _refuse_unless(program.data_base <= program.memory_bytes <= most, place,
                    f"memory_bytes={program.memory_bytes} must be from {program.data_base}, where "
@@ -303,17 +307,32 @@ def _check_memory(program: Program) -> None:
                    f"memory_bytes={program.memory_bytes} is no multiple of 64")
 
 
-def _check_tensor(config: Config, tensor: Tensor) -> None:
+def _check_tensor(program: Program, tensor: Tensor) -> None:
     name = f"tensor {tensor.name!r}"
-    for holds, sentence in (*_kind_rules(config, tensor.kind),
-                            *_layout_rules(config, tensor.kind, tensor.layout)):
+    for holds, sentence in _kind_rules(program.config, tensor.kind):
         _refuse_unless(holds, name, sentence)
-    layout = tensor.layout
-    at = (tensor.addresses(config).ravel()
-          - layout.first_row * config.row_codes) % config.memory_codes
-    _refuse_unless(int(at.max()) < layout.rows * config.row_codes, name,
-                   "an element lies outside its rows")
-    _refuse_unless(int(np.bincount(at).max()) == 1, name, "two elements share an address")
+    windows = [place for place in tensor.places if place.box and place.space == Space.ROWS]
+    known = [tensor.home, *windows] if tensor.home else [p for p in tensor.places if p.whole][:1]
+    _refuse_unless(len(known) == len(tensor.places) > 0, name,
+                   "it must lie in the activation memory as a whole, or in a home outside with any "
+                   "number of windows on chip")
+    for place in tensor.places:
+        where = name if place.whole else f"{name}: {place.said}"
+        for rules in (_box_rules, _layout_rules, _element_rules):
+            for holds, sentence in rules(program, tensor.kind, place):
+                _refuse_unless(holds, where, sentence)
+
+
+def _box_rules(program: Program, kind: Kind, place: Place) -> Rules:
+    box = place.box or Box(0, kind.height, 0, kind.channels)
+    return [
+        (_narrow((*vars(box).values(), place.since, place.until)), WIDE),
+        (min(box.height, box.channels) >= 1 and min(box.y, box.channel) >= 0
+         and box.y + box.height <= kind.height and box.channel + box.channels <= kind.channels,
+         "it is no part of the tensor"),
+        (place.box is None or 0 <= place.since <= place.until < len(program.instructions),
+         f"since={place.since} until={place.until} are no instructions in this order"),
+    ]
 
 
 def _kind_rules(config: Config, kind: Kind) -> Rules:
@@ -332,17 +351,34 @@ def _kind_rules(config: Config, kind: Kind) -> Rules:
     ]
 
 
-def _layout_rules(config: Config, kind: Kind, layout: Layout) -> Rules:
+def _layout_rules(program: Program, kind: Kind, place: Place) -> Rules:
+    config, layout = program.config, place.layout
+    rows = config.rows if place.space == Space.ROWS else program.memory_bytes // config.row_bytes
     return [
-        (_narrow(vars(layout).values()), WIDE),
+        (_narrow(value for name, value in vars(layout).items() if name != "base")
+         and abs(layout.base) < 2 * EXTERNAL_BYTES, WIDE),
         (min(layout.rows, layout.split) >= 1, "a size of its layout is below 1"),
-        (layout.first_row >= 0 and layout.first_row + layout.rows <= config.rows,
+        (layout.first_row >= 0 and layout.first_row + layout.rows <= rows,
          f"rows {layout.first_row} to {layout.first_row + layout.rows} are not in the memory's "
-         f"{config.rows} rows"),
+         f"{rows} rows"),
         (layout.split <= 4, "more than 4 planes or a split above 4"),
-        (kind.size <= layout.rows * config.row_codes,
+        (math.prod(place.shape(kind)) <= layout.rows * config.row_codes,
          f"its elements do not fit its {layout.rows} rows"),
     ]
+
+
+def _element_rules(program: Program, kind: Kind, place: Place) -> Rules:
+    """Elements of a home lie in external memory; those on chip in their rows, apart."""
+    config, layout, shape = program.config, place.layout, place.shape(kind)
+    low, high = layout.ends(shape)
+    if place.space == Space.EXTERNAL:
+        size, end = config.codes_per_byte, program.memory_bytes
+        return [(program.data_base * size <= low and high < end * size,
+                 f"its elements do not lie between the bytes {program.data_base} and {end}")]
+    first = layout.base - (layout.base - layout.first_row * config.row_codes) % config.memory_codes
+    inside = first <= low and high < first + layout.rows * config.row_codes
+    apart = inside and int(np.bincount((layout.addresses(shape) - low).ravel()).max()) == 1
+    return [(inside, "an element lies outside its rows"), (apart, "two elements share an address")]
 
 
 def _narrow(numbers: Iterable[int]) -> bool:
@@ -370,8 +406,9 @@ def _check_port(program: Program, port: Port, kind: type[Load] | type[Store],
     place = f"{'input' if kind is Load else 'output'} {port.name!r}"
     _refuse_unless(0 <= port.tensor < len(program.tensors), place,
                    f"tensor {port.tensor} does not exist")
-    layout, images = program.tensors[port.tensor].layout, program.tensors[port.tensor].kind.images
-    end = port.address + layout.rows * program.config.row_bytes
+    tensor, config = program.tensors[port.tensor], program.config
+    outside, images = tensor.outside(port.address, config), tensor.kind.images
+    end = port.address + outside.layout.rows * config.row_bytes
     _refuse_unless(images == program.batch, place,
                    f"it has {images} images, the first input {program.batch}")
     _refuse_unless(port.address % isa.UNIT_BYTES == 0 and program.data_base <= port.address
@@ -382,7 +419,12 @@ def _check_port(program: Program, port: Port, kind: type[Load] | type[Store],
         _refuse_unless(end <= first or last <= port.address, place,
                        f"address={port.address} overlaps {name}")
     taken.append((port.address, end, place))
-    moves = [(ins.address * isa.UNIT_BYTES, ins.row, ins.rows)
-             for ins in program.instructions if isinstance(ins, kind)]
-    _refuse_unless((port.address, layout.first_row, layout.rows) in moves, place,
+    if tensor.home:
+        low, high = outside.layout.ends(tensor.kind.codes)
+        size = config.codes_per_byte
+        _refuse_unless(port.address * size <= low and high < end * size, place,
+                       f"its tensor's home does not lie in the bytes {port.address} to {end}")
+        return
+    layout = tensor.layout
+    _refuse_unless(moved_by(program, port, kind) is not None, place,
                    f"no {kind.OP.name} moves its {layout.rows} rows from row {layout.first_row}")

@@ -12,7 +12,7 @@ from .program import Layer, Program, Taps
 from .reference import reach
 
 Ints = NDArray[np.int64]
-# a source with its pads against the memory, which holds those of neighbours once
+# a source with its pads against the memory, which holds those of neighbours once, and its elements
 REACH = 8
 Rules = list[tuple[bool, str]]
 
@@ -93,7 +93,8 @@ def _tap_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
         (_within(taps.channel, channels), "a tap names a channel that its source does not have"),
         (_within(taps.plane, planes), "a tap names a plane that its source does not have"),
         (_within(taps.negative, 2), "negative is not 0 or 1"),
-        (max(_cells(program, layer, i) for i in range(len(kinds))) <= REACH * config.memory_codes,
+        (all(_cells(program, layer, i) <= REACH * max(config.memory_codes, kind.size)
+             for i, kind in enumerate(kinds)),
          "a tap lies further outside its source than the pads of any memory"),
         (bool((taps.cluster_factor
                == fixed.saturate(taps.cluster_factor, config.factor_bits)).all()),

@@ -41,6 +41,16 @@ class Layout:
                 + np.floor_divide(x, self.split) * self.column
                 + np.mod(x, self.split) * self.phase_x)
 
+    def ends(self, shape: Shape) -> tuple[int, int]:
+        """The lowest and the highest of `addresses`, without making them all."""
+        *counts, height, width = shape
+        strides = self.plane, self.image, self.channel
+        lines, columns = np.arange(height), np.arange(width)
+        axes = [np.arange(count) * stride for count, stride in zip(counts, strides, strict=True)]
+        axes += [self.offset(lines, 0), self.offset(0, columns)]
+        return (self.base + sum(int(axis.min()) for axis in axes),
+                self.base + sum(int(axis.max()) for axis in axes))
+
     def addresses(self, shape: Shape) -> Ints:
         """Code address of every element: int64 (planes, N, C, H, W), not yet modulo the memory."""
         plane, image, channel, y, x = np.ogrid[tuple(map(slice, shape))]

@@ -74,6 +74,29 @@ class Place:
         base = self.layout.base + address * config.codes_per_byte
         return dataclasses.replace(self, layout=dataclasses.replace(self.layout, base=base))
 
+    def around(self, plane: Ints | int, image: Ints | int, channel: Ints | int, y: Ints | int,
+               x: Ints | int) -> Ints:
+        """Code address of elements of the tensor, and of cells around them, where the part and its
+        layout have them; not reduced."""
+        box, at = self.box or Box(0, 0, 0, 0), self.layout
+        return np.asarray(at.base + plane * at.plane + image * at.image
+                          + (channel - box.channel) * at.channel + at.offset(y - box.y, x))
+
+    def in_force(self, index: int) -> bool:
+        """May the RUN that is instruction `index` read it?"""
+        return self.space == Space.ROWS and (self.whole or self.since < index <= self.until)
+
+    @property
+    def said(self) -> str:
+        """The place in words."""
+        if self.space == Space.EXTERNAL:
+            return "its home"
+        if self.box is None:
+            return "its rows"
+        box = self.box
+        return (f"its window of lines {box.y} to {box.y + box.height - 1} of channels "
+                f"{box.channel} to {box.channel + box.channels - 1}")
+
     def moved(self, address: int, config: Config) -> Place:
         """The image of the place's rows at a byte address of external memory."""
         first = self.layout.first_row * config.row_codes
@@ -89,12 +112,13 @@ class Place:
         return (memory[at >> 1] >> (at & 1) * 4 & 15).astype(np.int64)
 
 
-def image(codes: Ints, kind: Kind, layout: Layout, config: Config) -> NDArray[np.uint8]:
-    """The rows of a whole tensor as bytes of external memory, pads included.
+def image(codes: Ints, kind: Kind, place: Place, address: int, config: Config
+          ) -> NDArray[np.uint8]:
+    """A whole tensor as the bytes of external memory that begin at a byte address, pads included.
 
-    codes: (planes, N, C, H, W). Returns uint8 of layout.rows * config.row_bytes.
+    codes: (planes, N, C, H, W); place: where it lies there. Returns uint8 of
+    place.layout.rows * config.row_bytes.
     """
-    cells = np.full(layout.rows * config.row_codes, kind.pad, np.int64)
-    at = layout.addresses(kind.codes) - layout.first_row * config.row_codes
-    cells[at % config.memory_codes] = codes
+    cells = np.full(place.layout.rows * config.row_codes, kind.pad, np.int64)
+    cells[place.addresses(kind, config) - address * config.codes_per_byte] = codes
     return pack(cells, config)

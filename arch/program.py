@@ -20,6 +20,7 @@ from .kind import Kind
 from .layout import Layout
 from .meta import Meta
 from .place import Place, image
+from .region import Space
 
 Ints = NDArray[np.int64]
 ALIGN = 64
@@ -32,6 +33,16 @@ class Tensor:
     name: str
     kind: Kind
     places: tuple[Place, ...] = ()
+
+    @property
+    def home(self) -> Place | None:
+        """Where all of it lies in external memory, if it has its place there."""
+        return next((place for place in self.places
+                     if place.box is None and place.space == Space.EXTERNAL), None)
+
+    def outside(self, address: int, config: Config) -> Place:
+        """Where all of it lies in external memory, as an input or output at a byte address."""
+        return self.home or Place(self.layout).moved(address, config)
 
     @property
     def layout(self) -> Layout:
@@ -178,25 +189,52 @@ def memory_image(program: Program, inputs: Sequence[Ints]) -> NDArray[np.uint8]:
         memory[at:at + len(data)] = np.frombuffer(data, np.uint8)
     for port, codes in zip(program.inputs, inputs, strict=True):
         tensor = program.tensors[port.tensor]
-        rows = image(codes, tensor.kind, tensor.layout, program.config)
+        place = tensor.outside(port.address, program.config)
+        rows = image(codes, tensor.kind, place, port.address, program.config)
         memory[port.address:port.address + len(rows)] = rows
     return memory
 
 
 def completed_by(program: Program) -> dict[int, int]:
-    """Tensor -> instruction after which it is complete (LOAD of an input, last RUN)."""
-    done = {}
-    for port in program.inputs:
-        done[port.tensor] = _loaded_by(program, program.tensors[port.tensor])
+    """Tensor -> instruction after which it is complete (LOAD of an input, last RUN).
+
+    -1 for an input that is complete before the first, in its home.
+    """
+    done = {port.tensor: _loaded_by(program, port) for port in program.inputs}
     for layer in program.layers:
         done[layer.output] = max(layer.runs)
     return done
 
 
-def _loaded_by(program: Program, tensor: Tensor) -> int:
+def chip_places(program: Program, tensor: int) -> list[tuple[int, Place]]:
+    """The places of a tensor in the activation memory in order, each with the instruction at whose
+    end its elements are there."""
+    places = [place for place in program.tensors[tensor].places if place.space == Space.ROWS]
+    if any(place.since < 0 for place in places):
+        done = completed_by(program)[tensor]
+        return [(done, place) for place in places]
+    return sorted(((place.since, place) for place in places), key=lambda found: found[0])
+
+
+def _loaded_by(program: Program, port: Port) -> int:
+    tensor = program.tensors[port.tensor]
+    if tensor.home:
+        return -1
     parts = [place.since for place in tensor.places if place.since >= 0]
-    if parts:
-        return max(parts)
-    row = tensor.layout.first_row
-    return next(i for i, ins in enumerate(program.instructions)
-                if isinstance(ins, isa.Load) and ins.row == row)
+    found = max(parts) if parts else moved_by(program, port, isa.Load)
+    assert found is not None, f"input {port.name} is not loaded"
+    return found
+
+
+def moved_by(program: Program, port: Port, kind: type[isa.Load] | type[isa.Store]) -> int | None:
+    """The LOAD or STORE with which all rows of a port's tensor, which lies on chip whole, are
+    moved from or to its address; None where some never are."""
+    layout, size = program.tensors[port.tensor].layout, program.config.row_bytes
+    missing = set(range(layout.first_row, layout.first_row + layout.rows))
+    start = port.address - layout.first_row * size
+    for index, ins in enumerate(program.instructions):
+        if isinstance(ins, kind) and ins.address * isa.UNIT_BYTES - start == ins.row * size:
+            missing -= set(range(ins.row, ins.row + ins.rows))
+            if not missing:
+                return index
+    return None

@@ -7,10 +7,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ..arch.capture import due
 from ..arch.engine import Result
 from ..arch.isa import Unit
-from ..arch.program import Program, completed_by
+from ..arch.program import Program, chip_places, completed_by
 from .execute import Ints, Outcome
 
 
@@ -107,14 +106,14 @@ def written_in(program: Program, result: Result, tensor: int, element: tuple[int
 
 
 def _lies(program: Program, tensor: int, element: tuple[int, ...]) -> tuple[int, int]:
-    """Address of an element in the activation memory, and the instruction that completes it."""
+    """Address of an element where it first lies in the activation memory, and the instruction that
+    completes it there."""
     kind = program.tensors[tensor].kind
-    for index, parts in due(program).items():
-        for number, place in parts:
-            where = np.full(kind.codes, -1, np.int64)
-            where[place.part(kind)] = place.addresses(kind, program.config)
-            if number == tensor and where[element] >= 0:
-                return int(where[element]), index
+    for index, place in chip_places(program, tensor):
+        where = np.full(kind.codes, -1, np.int64)
+        where[place.part(kind)] = place.addresses(kind, program.config)
+        if where[element] >= 0:
+            return int(where[element]), index
     raise AssertionError(f"element {element} of tensor {tensor} lies nowhere")
 
 

@@ -92,7 +92,6 @@ def outputs(program: Program, memory: NDArray[np.uint8]) -> list[Ints]:
     found = []
     for port in program.outputs:
         tensor = program.tensors[port.tensor]
-        (place,) = tensor.places
-        found.append(place.moved(port.address, program.config).read(memory, tensor.kind,
-                                                                    program.config))
+        place = tensor.outside(port.address, program.config)
+        found.append(place.read(memory, tensor.kind, program.config))
     return found

@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 from kcnn.arch import isa, stream
 from kcnn.arch.config import Config
+from kcnn.arch.place import Box, Place
 from kcnn.arch.program import Layer, Piece, Source, Taps, Tensor
 from kcnn.arch.region import Region, Space
 from kcnn.compiler.emit import step
@@ -60,6 +61,7 @@ class Bands:
                                 self.tensors[n].layout, SMALL)
                            for n, role in enumerate((Role.INPUT, Role.BETWEEN, Role.OUTPUT)))
         self.steps: list[Step] = []
+        self.windows: list[list[Place]] = [[], [], []]
 
     def plan(self) -> Plan:
         """The plan, one layer behind the other."""
@@ -68,15 +70,33 @@ class Bands:
         for number in (0, 1):
             self.tables(number)
             self.load(number, *bands[0])
+            loaded = len(self.steps) - 1
             for band, behind in zip(bands, [*bands[1:], None], strict=True):
                 self.run(number, band[1])
+                ran = len(self.steps) - 1
+                self.window(number, band[0] - 1, band[1] + 2, SOURCE, loaded, ran)
                 if self.early and behind:
                     self.load(number, *behind)
+                    loaded = len(self.steps) - 1
                     self.fill(PADS, 1)
                 self.move(isa.Store, number + 1, band[0] + 1, TARGET, band[1])
+                self.window(number + 1, *band, TARGET, ran, len(self.steps) - 1)
                 if behind and not self.early:
                     self.load(number, *behind)
-        return Plan(SMALL, self.tensors, self.layers, self.areas, tuple(self.steps))
+                    loaded = len(self.steps) - 1
+        tensors = tuple(
+            dataclasses.replace(tensor, places=(
+                dataclasses.replace(tensor.places[0], space=Space.EXTERNAL), *windows))
+            for tensor, windows in zip(self.tensors, self.windows, strict=True))
+        return Plan(SMALL, tensors, self.layers, self.areas, tuple(self.steps))
+
+    def window(self, number: int, y: int, height: int, row: int, since: int, until: int) -> None:
+        """Lines y to y + height - 1, of which pad lines are no part, lie in rows from `row` on."""
+        first, end = max(y, 0), min(y + height, self.lines)
+        layout = dataclasses.replace(self.tensors[number].layout, first_row=row, rows=height,
+                                     base=(row + first - y) * LINE + 1)
+        self.windows[number].append(Place(layout, Box(first, end - first, 0, 1), since=since,
+                                          until=until))
 
     def tables(self, number: int) -> None:
         """Tables of a layer, and the pads of its output, on chip and outside."""

@@ -121,7 +121,7 @@ LAYER = CODE.layers[0]
     (with_instruction(CODE, RUN, dst=CODE.instructions[RUN].dst + 1), "its tensor in the writes"),
     (with_instruction(CODE, RUN, **{name: getattr(CODE.instructions[RUN], other) for name, other in
                                     (("x_step", "y_step"), ("y_step", "x_step"))}),
-     "outputs are in another order in the writes"),
+     "the way over its sources is not that"),
     (with_instruction(CODE, FILL, row=CODE.instructions[LOAD].row, rows=1),
      "a source is not complete in the reads"),
     (with_layer(RADIX, runs=(), name="x"), "it names no RUN"),
@@ -140,7 +140,7 @@ def test_a_store_gives_the_output():
     layer = dataclasses.replace(CODE.layers[0], runs=(FILL,))
     # instructions of 16 and 64 bytes change places, so all addresses stay
     refused(dataclasses.replace(CODE, instructions=tuple(swapped), layers=(layer,)),
-            "instruction 8 (STORE): stores")
+            "output 'y': external memory does not hold all of it behind END")
 
 
 def test_every_run_belongs_to_a_layer_and_every_output_is_written():

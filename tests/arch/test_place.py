@@ -23,12 +23,12 @@ def test_images_hold_elements_and_pads(case, seed, units):
     config, tensor = case
     kind, at = tensor.kind, tensor.layout
     codes = np.random.default_rng(seed).integers(0, config.codes, kind.codes)
-    data = image(codes, kind, at, config)
+    moved = tensor.places[0].moved(16 * units, config)
+    data = image(codes, kind, moved, 16 * units, config)
     assert data.dtype == np.uint8 and len(data) == at.rows * config.row_bytes
     own = at.addresses(kind.codes) - at.first_row * config.row_codes
     assert (np.delete(layout.unpack(data, config), own.ravel()) == kind.pad).all()
     memory = np.concatenate([np.full(16 * units, 255, np.uint8), data])
-    moved = tensor.places[0].moved(16 * units, config)
     assert moved.space == Space.EXTERNAL
     assert (moved.read(memory, kind, config) == codes).all()
 

@@ -34,9 +34,9 @@ def test_memory_image_holds_everything_and_zeros(made):
     parts = {0: code, made.stream_base: made.streams, made.table_base: made.tables}
     for port, codes in zip(made.inputs, inputs, strict=True):
         tensor = made.tensors[port.tensor]
-        rows = place.image(codes, tensor.kind, tensor.layout, made.config)
-        parts[port.address] = rows.tobytes()
         moved = tensor.places[0].moved(port.address, made.config)
+        rows = place.image(codes, tensor.kind, moved, port.address, made.config)
+        parts[port.address] = rows.tobytes()
         assert (moved.read(memory, tensor.kind, made.config) == codes).all()
     rest = memory.copy()
     for at, data in parts.items():
