@@ -69,6 +69,14 @@ class Reads:
         first, end = int(low[part].min()), int(high[part].max()) + 1
         return (first, end) if first < end else (0, 1)
 
+    def most_channels(self, value: int, size: int, unit: int, channels: int) -> int:
+        """Channels of a value that bands of so many channels read at most, in whole units."""
+        low, high = self._channels[value]
+        firsts = np.arange(0, len(low), size)
+        first = np.minimum.reduceat(low, firsts) // unit * unit
+        end = np.minimum(channels, -(-(np.maximum.reduceat(high, firsts) + 1) // unit) * unit)
+        return max(1, int((end - first).max()))
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
@@ -92,6 +100,7 @@ class Bands:
         self.placed, self.number = placed, number
         self.layer = placed.split.net.layers[number]
         self.reads = Reads(self.layer)
+        self._tails: dict[int, int] = {}
         self.outside = [value for value in dict.fromkeys(
             [*(source.tensor for source in self.layer.sources), self.layer.output])
             if placed.homes[value] != Home.CHIP]
@@ -131,7 +140,7 @@ class Bands:
         """Bands are multiples of so many lines or channels."""
         made = self.layer.output
         grouped = self.placed.homes[made] == Home.PLANES and not self.along_lines
-        return group_size(self.placed.layouts[made], self.placed.config) if grouped else 1
+        return group_size(self.placed.layouts[made], self._units) if grouped else 1
 
     def cut(self, size: int) -> tuple[Box, ...]:
         """The bands of this size."""
@@ -143,33 +152,58 @@ class Bands:
 
     def part(self, value: int, band: Box) -> Part:
         """What a band has of a value outside."""
-        made = value == self.layer.output
-        home = self.placed.layouts[value]
+        home, span = self.placed.layouts[value], self._span(value, band)
         if self.placed.homes[value] == Home.LINES:
-            span = (band.y, band.y + band.height) if made else self.reads.lines(value, band)
-            line = line_codes(home)
-            return self._part(home, span, span[0] * line, (span[1] - span[0]) * line)
-        span = (band.channel, band.channel + band.channels) if made else self._groups(
-            value, self.reads.channels(value, band))
-        kind, unit = self.placed.kinds[value], unit_codes(self.placed.config)
-        plane = -(-(span[1] - span[0]) * home.channel // unit) * unit
-        return self._part(dataclasses.replace(home, plane=plane), span, span[0] * home.channel,
-                          kind.planes * plane, 0 if made else self._tail(value))
+            skipped = span[0] * line_codes(home)
+        else:
+            skipped = span[0] * home.channel
+            home = dataclasses.replace(home, plane=self._plane(value, span))
+        rows = self._rows(value, span)
+        return Part(dataclasses.replace(home, base=home.base - skipped, rows=rows), span, rows,
+                    self._tail(value))
 
-    def _part(self, layout: Layout, span: Span, skipped: int, codes: int, tail: int = 0) -> Part:
-        rows = codes // self.placed.config.row_codes + tail
-        return Part(dataclasses.replace(layout, base=layout.base - skipped, rows=rows), span, rows,
-                    tail)
+    def _span(self, value: int, band: Box) -> Span:
+        """The lines or channels of a value that a band reads or makes."""
+        made = value == self.layer.output
+        if self.placed.homes[value] == Home.LINES:
+            return (band.y, band.y + band.height) if made else self.reads.lines(value, band)
+        if made:
+            return band.channel, band.channel + band.channels
+        return self._groups(value, self.reads.channels(value, band))
+
+    def _plane(self, value: int, span: Span) -> int:
+        """Codes of so many channels, in whole rows."""
+        return -(-(span[1] - span[0]) * self.placed.layouts[value].channel // self._units) * (
+            self._units)
+
+    def _rows(self, value: int, span: Span) -> int:
+        """Rows of a window for so many lines or channels."""
+        codes = self.placed.config.row_codes
+        if self.placed.homes[value] == Home.LINES:
+            return (span[1] - span[0]) * line_codes(self.placed.layouts[value]) // codes
+        planes = self.placed.kinds[value].planes
+        return planes * self._plane(value, span) // codes + self._tail(value)
+
+    @functools.cached_property
+    def _units(self) -> int:
+        return unit_codes(self.placed.config)
 
     def _groups(self, value: int, span: Span) -> Span:
         """The whole groups of channels that hold these."""
         channels = self.placed.kinds[value].channels
-        size = group_size(self.placed.layouts[value], self.placed.config)
+        size = group_size(self.placed.layouts[value], self._units)
         return span[0] // size * size, min(channels, -(-span[1] // size) * size)
 
     def _tail(self, value: int) -> int:
         """Rows behind the last channel of a window that hold pads of it."""
+        if value not in self._tails:
+            self._tails[value] = self._pads_behind(value)
+        return self._tails[value]
+
+    def _pads_behind(self, value: int) -> int:
         placed, home, margin = self.placed, self.placed.layouts[value], self.placed.margins[value]
+        if value == self.layer.output or placed.homes[value] == Home.LINES:
+            return 0
         cut_y, cut_x = placed.split.splits[value]
         kind, pitch = placed.kinds[value], placed.pitches[value]
         reached = (home.base + (cut_y * cut_x * placed.batch - 1) * home.image
@@ -179,11 +213,17 @@ class Bands:
 
     def rows(self, size: int) -> dict[int, int]:
         """Rows of every window that holds the parts of all bands of this size."""
-        bands = self.cut(size)
-        if self.along_lines:                       # all but the last are alike, strides aside
-            bands = (*bands[:2], *bands[-2:])
-        return {value: max(self.part(value, band).rows for band in bands)
-                for value in self.outside}
+        return {value: self._rows(value, (0, self._most(value, size))) for value in self.outside}
+
+    def _most(self, value: int, size: int) -> int:
+        """Lines or channels of a value that a band of this size reads or makes at most."""
+        if not self.along_lines and value != self.layer.output:
+            channels = self.placed.kinds[value].channels
+            unit = group_size(self.placed.layouts[value], self._units)
+            return self.reads.most_channels(value, size, unit, channels)
+        bands = self.cut(size)             # all but the first and the last are alike, strides aside
+        spans = [self._span(value, band) for band in {bands[0], bands[-1], *bands[-2:-1]}]
+        return max(end - first for first, end in spans)
 
 
 def layout_in(placed: Placed, value: int, part: Part, first_row: int) -> Layout:

@@ -53,9 +53,8 @@ def channel_step(channel: int, channels: int, config: Config) -> int:
     return step
 
 
-def group_size(layout: Layout, config: Config) -> int:
-    """Channels that transfers of a value in PLANES bring together."""
-    unit = unit_codes(config)
+def group_size(layout: Layout, unit: int) -> int:
+    """Channels that transfers of a value in PLANES bring together. unit: of `unit_codes`."""
     return unit // math.gcd(unit, layout.channel)
 
 
