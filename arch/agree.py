@@ -31,7 +31,7 @@ from . import effects, fixed, hazards, reference, tables
 from .contents import Contents
 from .errors import FormatError
 from .isa import Fill, Instruction, Load, Mode, Run, Store
-from .place import Place
+from .place import Box, Place
 from .program import Layer, Piece, Program, Source, chip_places, completed_by
 from .raster import raster_of
 from .reach import Outputs, Part, Reach, distinct, part, reaches, taps_of
@@ -56,6 +56,7 @@ class Agreement:
         self.written = {layer.output: np.zeros(program.tensors[layer.output].kind.size, bool)
                         for layer in program.layers}
         self.owner = _owners(program)
+        self.same: set[tuple[object, ...]] = set()
         self.reach: dict[tuple[int, int, int], list[Reach]] = {}
         self.places = {number: chip_places(program, number) for number in completed_by(program)}
         self.due: dict[int, list[tuple[int, Place]]] = defaultdict(list)
@@ -113,7 +114,27 @@ class Agreement:
         _same_thresholds(layer, found)
         places = [self._read(index, ins, layer.sources[source], reach, outputs)
                   for source, reach in enumerate(self._reach(number, outputs.channels))]
-        _same_taps(self.program, layer, ins, outputs, flat, found, places)
+        key = self._key(number, ins, outputs, found, places)
+        if key not in self.same:
+            _same_taps(self.program, layer, ins, outputs, flat, found, places)
+            self.same.add(key)
+
+    def _key(self, number: int, ins: Run, outputs: Outputs, found: hazards.Operands,
+             places: Sequence[Place | None]) -> tuple[object, ...]:
+        """What decides whether the taps are those of the stream: two RUNs with one key read the
+        same cells but for a distance, which is that of their origins."""
+        layer, (n, y, x) = self.program.layers[number], outputs.first
+        way: list[object] = []
+        for source, place in zip(layer.sources, places, strict=True):
+            if place is not None:
+                at, box = place.layout, place.box or Box(0, 0, 0, 0)
+                y_phase = (y * source.stride_y - box.y) % at.split
+                x_phase = x * source.stride_x % at.split
+                first = place.around(0, n, 0, y * source.stride_y - y_phase,
+                                     x * source.stride_x - x_phase)
+                way += (at.channel, at.plane, at.row, at.column, at.split, at.phase_y, at.phase_x,
+                        y_phase, x_phase, int(first - ins.origin) % self.memory)
+        return (number, outputs.channels.start, found.taps, found.decode.tobytes(), *way)
 
     def _outputs(self, layer: Layer, index: int, ins: Run, cells: Ints) -> Outputs:
         """What the RUN writes into `cells` (channels, digits, images, height, width)."""
@@ -276,26 +297,29 @@ def _same_taps(program: Program, layer: Layer, ins: Run, outputs: Outputs, flat:
     _require(np.array_equal(taps.cluster_factor[clusters], flat.factors),
              "a factor is not that of the stream")
     cells, fits = _reads(program, layer, part, outputs, found, places)
+    starts, pairs = (found.taps.starts + ins.origin) % memory, found.taps.pairs
     cluster = np.repeat(np.arange(len(flat.factors)), np.diff(flat.cluster_taps))
     # PAIR_ORDER puts what only the first pair fits before what only the second one does
-    said = _key(cluster, cells % memory, taps.negative[part], PAIR_ORDER[fits], memory)
-    does = _key(cluster, (found.starts + ins.origin) % memory, flat.negative, found.pairs, memory)
-    by_said, by_does = np.argsort(said), np.argsort(does)
-    same = said[by_said] // TIES == does[by_does] // TIES
+    said = _order(cluster, cells, taps.negative[part], PAIR_ORDER[fits], memory)
+    does = _order(cluster, starts, flat.negative, pairs, memory)
+    same = cells[said] == starts[does]
+    same &= taps.negative[part][said] == flat.negative[does]
     _require(bool(same.all()), "taps are not those of the stream")
-    _require(bool((fits[by_said] >> found.pairs[by_does] & 1).all()),
+    _require(bool((fits[said] >> pairs[does] & 1).all()),
              "a tap's DECODE table does not hold the values of its source in the stream")
 
 
-def _key(cluster: Ints, cell: Ints, negative: NDArray, last: Ints, memory: int) -> Ints:
-    return ((cluster * memory + cell) * 2 + negative) * TIES + last
+def _order(cluster: Ints, cell: Ints, negative: NDArray, last: Ints, memory: int) -> Ints | slice:
+    """Taps by cluster, cell, sign and the rest; they often are in this order."""
+    key = ((cluster * memory + cell) * 2 + negative) * TIES + last
+    return slice(None) if (key[1:] >= key[:-1]).all() else np.argsort(key, kind="stable")
 
 
 def _reads(program: Program, layer: Layer, part: slice, outputs: Outputs, found: hazards.Operands,
            places: Sequence[Place | None]) -> tuple[Ints, Ints]:
     """Of some taps at the first position of a RUN: the cell, and a bit for each decode pair that
     holds the values of the source."""
-    taps = layer.taps
+    taps, memory = layer.taps, program.config.memory_codes
     cells = np.zeros(part.stop - part.start, np.int64)
     fits = np.zeros_like(cells)
     n, y, x = outputs.first
@@ -305,7 +329,7 @@ def _reads(program: Program, layer: Layer, part: slice, outputs: Outputs, found:
             at = mine + part.start
             cells[mine] = place.around(taps.plane[at], n, taps.channel[at],
                                    y * source.stride_y + taps.dy[at],
-                                   x * source.stride_x + taps.dx[at])
+                                   x * source.stride_x + taps.dx[at]) % memory
             fits[mine] = _fitting(program, layer, source.tensor, found.decode)[taps.plane[at]]
     return cells, fits
 

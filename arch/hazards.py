@@ -19,9 +19,11 @@ from .errors import FormatError
 from .isa import UNIT_BYTES, Fill, Instruction, Load, Mode, Run, Store, Table, TableLoad, Unit
 from .order import Order
 from .program import Program
+from .reach import distinct
 from .region import TABLES, Region, Space
 
 Ints = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 Visit = Callable[[int, Instruction, "Operands | None"], None]
 BANKS = 2
 UNWRITTEN = -1
@@ -37,18 +39,30 @@ def entries(program: Program, ins: TableLoad) -> Ints:
     return np.frombuffer(program.tables, "<u4", ins.count, first).astype(np.int64)
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Found:
+    """The taps of a stream in the memory: base + offset and decode pair of each, (T,); `cells` are
+    the different starts. RUNs of one stream that find the same words share one."""
+
+    starts: Ints
+    pairs: Ints
+    cells: Ints
+
+
 @dataclasses.dataclass(frozen=True)
 class Operands:
     """What a RUN finds in the tables.
 
-    starts, pairs: base + offset and decode pair of every tap, (T,). decode, clusters: the words of
-    the pairs, (2, codes), and of the RUN's clustering table, (codes,); UNWRITTEN where none is.
+    decode, clusters: the words of the pairs, (2, codes), and of the RUN's clustering table,
+    (codes,); UNWRITTEN where none is.
     """
 
-    starts: Ints
-    pairs: Ints
+    taps: Found
     decode: Ints
     clusters: Ints
+
+
+NO_TAPS = Found(*np.zeros((3, 0), np.int64))
 
 
 class Accesses:
@@ -63,11 +77,20 @@ class Accesses:
         # index of the last instruction that wrote or read an entry
         self.writer = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
         self.reader = {k: np.full(shape, UNWRITTEN, np.int64) for k, shape in shapes.items()}
-        # index of the last LOAD and STORE of every 16 bytes of external data: each begins at some
-        units = -(-(program.memory_bytes - program.data_base) // UNIT_BYTES)
-        self.moved = {unit: np.full(units, UNWRITTEN, np.int64)
+        # external data by the bytes at which rows can begin: the last LOAD and STORE of each, and
+        # whether it holds something; `stored` has the inputs too
+        self.grain = min(UNIT_BYTES, config.row_bytes)
+        units = -(-(program.memory_bytes - program.data_base) // self.grain)
+        self.moved = {unit: np.full(units, UNWRITTEN, np.int32)
                       for unit in (Unit.LOAD, Unit.STORE)}
+        self.stored = np.zeros(units, bool)
+        for port in program.inputs:
+            rows = program.tensors[port.tensor].outside(port.address, config).layout.rows
+            self.stored[self._grains(port.address, rows * config.row_bytes)] = True
         self.last: dict[Unit, int] = {}
+        self.used: dict[tuple[int, int], tuple[Ints, Ints]] = {}
+        self.found: dict[tuple[int, int, bytes, bytes], Found] = {}
+        self.bounded: set[tuple[Found, bool, bytes]] = set()
 
     def walk(self, visit: Visit | None = None) -> None:
         """All instructions; raises FormatError. visit: called with each one that is in order."""
@@ -91,18 +114,32 @@ class Accesses:
     def _outside(self, index: int, ins: Load | Store) -> None:
         """What the other unit moved here before has ended when this starts."""
         region, = self._regions(ins, Space.EXTERNAL)
-        start = self.program.data_base
-        units = slice(max(0, region.first - start) // UNIT_BYTES,
-                      max(0, region.end - start + UNIT_BYTES - 1) // UNIT_BYTES)
+        units = self._grains(region.first, region.end - region.first)
         other = Unit.STORE if isinstance(ins, Load) else Unit.LOAD
         theirs = self.moved[other][units]
         last = int(theirs.max(initial=UNWRITTEN))
         if last != UNWRITTEN and not self.order.ended(last, other, index):
-            byte = start + UNIT_BYTES * (units.start + int(np.argmax(theirs == last)))
+            byte = self._byte(units, theirs == last)
             raise self._refuse(index, f"{VERBS[ins.UNIT]} external byte {byte} without a token "
                                       f"that orders it after instruction {last} ({other.name}), "
                                       f"which {VERBS[other]} it")
         self.moved[ins.UNIT][units] = index
+        if isinstance(ins, Store):
+            self.stored[units] = True
+        elif not self.stored[units].all():
+            byte = self._byte(units, ~self.stored[units])
+            raise self._refuse(index, f"loads external byte {byte}, which is of no input and which "
+                                      "no instruction before it stored")
+
+    def _grains(self, first: int, size: int) -> slice:
+        """Where bytes of external data, from byte `first` on, are in `moved` and `stored`."""
+        start = self.program.data_base
+        return slice(max(0, first - start) // self.grain,
+                     max(0, first + size - start + self.grain - 1) // self.grain)
+
+    def _byte(self, units: slice, where: Mask) -> int:
+        """The first byte of these for which it is so."""
+        return self.program.data_base + self.grain * (units.start + int(np.argmax(where)))
 
     def _regions(self, ins: Instruction, *spaces: Space) -> list[Region]:
         """What an instruction touches of these memories."""
@@ -146,7 +183,7 @@ class Accesses:
             raise self._refuse(index, f"writes {effects.outputs(ins)} codes, the activation "
                                       f"memory holds {config.memory_codes}")
         operands = self._operands(index, ins, flat)
-        read = effects.reads(ins, operands.starts, config.memory_codes)
+        read = effects.reads(ins, operands.taps.cells, config.memory_codes)
         self._written(index, "reads", np.flatnonzero(read & ~self.memory))
         addresses = effects.writes(ins, config.memory_codes).ravel()
         written = np.zeros(config.memory_codes, bool)
@@ -190,7 +227,7 @@ class Accesses:
     def _operands(self, index: int, ins: Run, flat: effects.Flat) -> Operands:
         """What the RUN finds in the tables; thresholds and sums are checked on the way."""
         clusters = self.words[Space.CLUSTER][ins.cluster_bank]
-        starts = pairs = np.zeros(0, np.int64)
+        taps = NO_TAPS
         if ins.mode == Mode.CODE:
             words = self._use(index, Space.CLUSTER, ins.cluster_bank, slice(None))
             thresholds = tables.value(words[1:])
@@ -198,26 +235,46 @@ class Accesses:
                 raise self._refuse(index, f"the thresholds of CLUSTER bank {ins.cluster_bank} do "
                                           "not ascend")
         if flat.positions.size:
-            starts, pairs = self._starts(index, ins, flat)
-            self._sums(index, ins, flat, pairs)
-        return Operands(starts, pairs, self.words[Space.DECODE], clusters)
+            taps = self._taps(index, ins, flat)
+            self._sums(index, ins, flat, taps)
+        return Operands(taps, self.words[Space.DECODE], clusters)
 
-    def _starts(self, index: int, ins: Run, flat: effects.Flat) -> tuple[Ints, Ints]:
-        """base + offset and decode pair of every tap."""
-        entry = flat.positions >> ins.kernel_bits
+    def _taps(self, index: int, ins: Run, flat: effects.Flat) -> Found:
+        """Where the words of the tables put the stream's taps."""
+        stream = id(flat), ins.kernel_bits
+        if stream not in self.used:
+            self.used[stream] = (distinct(flat.positions >> ins.kernel_bits),
+                                 distinct(flat.positions & (1 << ins.kernel_bits) - 1))
+        entries, offsets = self.used[stream]
+        words = (self._use(index, Space.BASE, ins.base_bank, entries).tobytes(),
+                 self._use(index, Space.OFFSET, ins.offset_bank, offsets).tobytes())
+        key = *stream, *words
+        if key not in self.found:
+            self.found[key] = self._found(ins, flat)
+        return self.found[key]
+
+    def _found(self, ins: Run, flat: effects.Flat) -> Found:
+        base = self.words[Space.BASE][ins.base_bank][flat.positions >> ins.kernel_bits]
         offset = flat.positions & (1 << ins.kernel_bits) - 1
-        self._use(index, Space.BASE, ins.base_bank, np.unique(entry))
-        self._use(index, Space.OFFSET, ins.offset_bank, np.unique(offset))
-        base = self.words[Space.BASE][ins.base_bank][entry]
-        return (tables.address(base) + self.words[Space.OFFSET][ins.offset_bank][offset],
-                tables.pair(base))
+        starts = tables.address(base) + self.words[Space.OFFSET][ins.offset_bank][offset]
+        cells = distinct(starts % self.program.config.memory_codes)
+        return Found(starts.astype(np.int32), tables.pair(base).astype(np.int8), cells)
 
-    def _sums(self, index: int, ins: Run, flat: effects.Flat, pair: Ints) -> None:
+    def _sums(self, index: int, ins: Run, flat: effects.Flat, taps: Found) -> None:
         """No S and no T can leave its width, whatever the codes are."""
+        pairs = [p for p in range(BANKS) if (taps.pairs == p).any()]
+        words = [self._use(index, Space.DECODE, p, slice(None)) for p in pairs]
+        key = taps, ins.mode == Mode.PASS, b"".join(word.tobytes() for word in words)
+        if key not in self.bounded:
+            self.bounded.add(key)
+            self._bound(index, ins, flat, taps.pairs, dict(zip(pairs, words, strict=True)))
+
+    def _bound(self, index: int, ins: Run, flat: effects.Flat, pair: Ints, decode: dict[int, Ints]
+               ) -> None:
         config = self.program.config
         least, most = np.zeros((2, BANKS), np.int64)
-        for p in np.unique(pair).tolist():
-            values = tables.value(self._use(index, Space.DECODE, p, slice(None)))
+        for p, words in decode.items():
+            values = tables.value(words)
             least[p], most[p] = min(0, values.min()), max(0, values.max())
         if ins.mode == Mode.PASS:           # any tap of a cluster can have the maximum
             least[:], most[:] = least.min(), most.max()

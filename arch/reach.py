@@ -92,12 +92,19 @@ def reaches(layer: Layer, channels: slice) -> list[Reach]:
     found = []
     for number in range(len(layer.sources)):
         mine = np.flatnonzero(taps.source[part] == number) + part.start
-        width = int(np.ptp(taps.dx[mine])) + 1 if mine.size else 1
-        low = int(taps.dx[mine].min(initial=0))
-        dy, dx = np.divmod(distinct(taps.dy[mine] * width + taps.dx[mine] - low), width)
-        found.append(Reach(dy, dx + low, distinct(taps.channel[mine]),
+        found.append(Reach(*_pairs(taps.dy[mine], taps.dx[mine]), distinct(taps.channel[mine]),
                            distinct(taps.plane[mine])))
     return found
+
+
+def _pairs(dy: Ints, dx: Ints) -> tuple[Ints, Ints]:
+    """Each pair once."""
+    if not dy.size:
+        return dy, dx
+    low = int(dx.min())
+    width = int(dx.max()) - low + 1
+    y, x = np.divmod(distinct(dy * width + dx - low), width)
+    return y, x + low
 
 
 def part(source: Source, reach: Reach, outputs: Outputs) -> Part:

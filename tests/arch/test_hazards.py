@@ -81,12 +81,14 @@ def test_a_load_of_what_a_store_writes_is_ordered_after_it():
     refused(with_transfers(dataclasses.replace(again, pop_next=0)),
             f"instruction 9 (LOAD): loads {outside} without a token that orders it after "
             "instruction 8 (STORE), which stores it")
-    # the last unit of 16 bytes is enough, the next one is somebody else's
+    # the last unit of 16 bytes is enough, nobody stored the next one
     last = -(-store.rows * CODE.config.row_bytes // 16) - 1
     refused(with_transfers(isa.Load(store.address + last, store.row, 1)),
             f"loads external byte {16 * (store.address + last)} without")
+    behind = 16 * (store.address + last + 1)
     refused(with_transfers(isa.Load(store.address + last + 1, store.row, 1)),
-            "uses the activation memory without a token")
+            f"instruction 9 (LOAD): loads external byte {behind}, which is of no input and which "
+            "no instruction before it stored")
 
 
 def test_a_store_over_what_a_load_reads_is_ordered_after_it():
@@ -268,10 +270,10 @@ def test_operands_are_those_of_the_tables(program):
     words = tables_of(program)
     base = [words[Table.BASE, 0, p >> run.kernel_bits] for p in flat.positions.tolist()]
     offset = [words[Table.OFFSET, 0, p % (1 << run.kernel_bits)] for p in flat.positions.tolist()]
-    assert operands.starts.tolist() == [b % (1 << 24) + o
+    assert operands.taps.starts.tolist() == [b % (1 << 24) + o
                                         for b, o in zip(base, offset, strict=True)]
-    assert operands.pairs.tolist() == [b >> 24 for b in base]
-    for pair in set(operands.pairs.tolist()):
+    assert operands.taps.pairs.tolist() == [b >> 24 for b in base]
+    for pair in set(operands.taps.pairs.tolist()):
         assert operands.decode[pair].tolist() == [words[Table.DECODE, pair, c] for c in range(16)]
     if run.mode == Mode.CODE:
         assert operands.clusters.tolist() == [words[Table.CLUSTER, 0, i] for i in range(16)]
@@ -285,7 +287,7 @@ def test_ramps_count_modulo_the_memory():
     first, second = (int(w) for w in hazards.entries(CODE, CODE.instructions[BASE]))
     same = with_instruction(CODE, BASE, kind=Table.RAMP, address=0, start=first,
                             step=second - first)
-    assert found(same)[2].starts.tolist() == found(CODE)[2].starts.tolist()
+    assert found(same)[2].taps.starts.tolist() == found(CODE)[2].taps.starts.tolist()
 
 
 def test_a_run_without_taps_reads_nothing():
