@@ -42,7 +42,7 @@ def _port(program: Program, port: Port) -> dict[str, Any]:
 
 
 def _layer(program: Program, layer: Layer) -> dict[str, Any]:
-    stored = len(layer.taps.source)
+    stored = len(layer.taps)
     return {
         "name": layer.name, "kind": layer.kind,
         "output": list(program.tensors[layer.output].kind.shape),

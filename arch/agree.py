@@ -319,19 +319,18 @@ def _reads(program: Program, layer: Layer, part: slice, outputs: Outputs, found:
            places: Sequence[Place | None]) -> tuple[Ints, Ints]:
     """Of some taps at the first position of a RUN: the cell, and a bit for each decode pair that
     holds the values of the source."""
-    taps, memory = layer.taps, program.config.memory_codes
-    cells = np.zeros(part.stop - part.start, np.int64)
+    points, point = layer.taps.points, layer.taps.point[part]
+    cells = np.zeros(len(points), np.int64)
     fits = np.zeros_like(cells)
     n, y, x = outputs.first
     for number, (source, place) in enumerate(zip(layer.sources, places, strict=True)):
-        mine = np.flatnonzero(taps.source[part] == number)
+        mine = np.flatnonzero(points.source == number)
         if place is not None:
-            at = mine + part.start
-            cells[mine] = place.around(taps.plane[at], n, taps.channel[at],
-                                   y * source.stride_y + taps.dy[at],
-                                   x * source.stride_x + taps.dx[at]) % memory
-            fits[mine] = _fitting(program, layer, source.tensor, found.decode)[taps.plane[at]]
-    return cells, fits
+            read = points.take(mine)
+            cells[mine] = place.around(read.plane, n, read.channel, y * source.stride_y + read.dy,
+                                       x * source.stride_x + read.dx)
+            fits[mine] = _fitting(program, layer, source.tensor, found.decode)[read.plane]
+    return cells[point] % program.config.memory_codes, fits[point]
 
 
 def _fitting(program: Program, layer: Layer, tensor: int, decode: Ints) -> Ints:

@@ -206,7 +206,7 @@ def _program(bodies: dict[Section, bytes], at: dict[Section, str]) -> Program:
         bodies[Section.LAYERS] = sections.inflate_layers(bodies[Section.LAYERS], most,
                                                          at[Section.LAYERS])
         tensors, positions, layers = sections.decode_layers(
-            bodies[Section.LAYERS], tensors, len(instructions), at[Section.LAYERS])
+            bodies[Section.LAYERS], tensors, len(instructions), most, at[Section.LAYERS])
         inputs, outputs = ([sections.moved(port, positions) for port in ports]
                            for ports in (inputs, outputs))
     return Program(config, instructions, bodies[Section.STREAMS], bodies[Section.TABLES],

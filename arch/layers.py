@@ -63,7 +63,6 @@ def _source_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
 
 def _shape_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
     taps = layer.taps
-    names = ("source", "channel", "plane", "dy", "dx", "negative")
     return [
         (len(taps.channel_clusters) - 1 == program.tensors[layer.output].kind.channels,
          f"channel_clusters has {len(taps.channel_clusters)} entries for the "
@@ -71,9 +70,11 @@ def _shape_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
         (_counts_up(taps.channel_clusters, len(taps.cluster_factor)),
          "channel_clusters does not count clusters"),
         (len(taps.cluster_taps) == len(taps.cluster_factor) + 1
-         and _counts_up(taps.cluster_taps, len(taps.source)), "cluster_taps does not count taps"),
-        (all(len(getattr(taps, name)) == len(taps.source) for name in names),
+         and _counts_up(taps.cluster_taps, len(taps)), "cluster_taps does not count taps"),
+        (len(taps.negative) == len(taps)
+         and len({len(column) for column in vars(taps.points).values()}) == 1,
          "its lists of taps differ in length"),
+        (_within(taps.point, len(taps.points)), "a tap names a point that there is not"),
     ]
 
 
@@ -83,16 +84,15 @@ def _counts_up(first: Ints, total: int) -> bool:
 
 
 def _tap_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
-    taps, config = layer.taps, program.config
-    if not _within(taps.source, len(layer.sources)):
+    taps, points, config = layer.taps, layer.taps.points, program.config
+    if not _within(points.source, len(layer.sources)):
         return [(False, "a tap names a source that it does not have")]
     kinds = [program.tensors[s.tensor].kind for s in layer.sources]
-    channels = np.array([kind.channels for kind in kinds])[taps.source]
-    planes = np.array([kind.planes for kind in kinds])[taps.source]
+    channels = np.array([kind.channels for kind in kinds])[points.source]
+    planes = np.array([kind.planes for kind in kinds])[points.source]
     return [
-        (_within(taps.channel, channels), "a tap names a channel that its source does not have"),
-        (_within(taps.plane, planes), "a tap names a plane that its source does not have"),
-        (_within(taps.negative, 2), "negative is not 0 or 1"),
+        (_within(points.channel, channels), "a tap names a channel that its source does not have"),
+        (_within(points.plane, planes), "a tap names a plane that its source does not have"),
         (all(_cells(program, layer, i) <= REACH * max(config.memory_codes, kind.size)
              for i, kind in enumerate(kinds)),
          "a tap lies further outside its source than the pads of any memory"),
@@ -110,18 +110,18 @@ def _tap_rules(program: Program, layer: Layer, ready: set[int]) -> Rules:
 
 def _cells(program: Program, layer: Layer, number: int) -> int:
     """Numbers in a source with what taps read around it."""
-    source, taps = layer.sources[number], layer.taps
+    source, points = layer.sources[number], layer.taps.points
     kind = program.tensors[source.tensor].kind
     _, _, rows, columns = program.tensors[layer.output].kind.shape
     cells = kind.planes * kind.images * kind.channels
-    mine = taps.source == number
-    for offsets, count, stride, size in ((taps.dy[mine], rows, source.stride_y, kind.height),
-                                         (taps.dx[mine], columns, source.stride_x, kind.width)):
+    mine = points.source == number
+    for offsets, count, stride, size in ((points.dy[mine], rows, source.stride_y, kind.height),
+                                         (points.dx[mine], columns, source.stride_x, kind.width)):
         cells *= size + sum(reach(offsets, count, stride, size))
     return cells
 
 
-def _within(values: Ints, limit: Ints | int) -> bool:
+def _within(values: NDArray, limit: Ints | int) -> bool:
     return bool(((values >= 0) & (values < limit)).all())
 
 

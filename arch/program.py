@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ from .region import Space
 
 Ints = NDArray[np.int64]
 ALIGN = 64
+FEW = 1 << 20            # possible points that are counted one by one
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,30 +68,109 @@ class Source:
     stride_x: int = 1
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Points:
+    """What taps of a layer read, beside an output (n, k, y, x): element (n, channel,
+    y*stride_y + dy, x*stride_x + dx) of plane `plane` of sources[source], (P,) each. Outside the
+    tensor that is the tensor's pad code.
+    """
+
+    source: Ints
+    channel: Ints
+    plane: Ints
+    dy: Ints
+    dx: Ints
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def take(self, at: NDArray[np.integer]) -> Points:
+        """Some of them, in this order."""
+        return Points(*(column[at] for column in vars(self).values()))
+
+
 @dataclasses.dataclass(frozen=True)
 class Taps:
     """The taps of a layer in logical positions, clusters of channel 0 first: taps of one factor.
 
     channel_clusters[k]..channel_clusters[k+1] are the clusters of output channel k, and
-    cluster_taps[g]..cluster_taps[g+1] the taps of cluster g. A tap of output (n, k, y, x) reads
-    element (n, channel, y*stride_y + dy, x*stride_x + dx) of plane `plane` of sources[source];
-    outside the tensor it reads the tensor's pad code.
+    cluster_taps[g]..cluster_taps[g+1] the taps of cluster g. Tap i reads points[point[i]]. Layers
+    have millions of taps and thousands of points, so a tap takes as few bytes as possible: what is
+    asked of all taps (`source`, ...) is made each time, of some of them by `reads`.
     """
 
     channel_clusters: Ints  # (K + 1,)
     cluster_factor: Ints    # (G,)
     cluster_taps: Ints      # (G + 1,)
-    source: Ints            # (T,) each
-    channel: Ints
-    plane: Ints
-    dy: Ints
-    dx: Ints
-    negative: Ints          # 0 or 1
+    points: Points
+    point: NDArray[np.unsignedinteger]      # (T,) each
+    negative: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, channel_clusters: Ints, cluster_factor: Ints, cluster_taps: Ints, source: Ints,
+           channel: Ints, plane: Ints, dy: Ints, dx: Ints, negative: NDArray) -> Taps:
+        """From what each tap reads."""
+        points, point = _distinct(Points(source, channel, plane, dy, dx))
+        return cls(channel_clusters, cluster_factor, cluster_taps, points, point,
+                   np.asarray(negative, bool))
+
+    def reads(self, part: slice | Ints) -> Points:
+        """What some taps read."""
+        return self.points.take(self.point[part])
+
+    def __len__(self) -> int:
+        return len(self.point)
+
+    @property
+    def source(self) -> Ints:
+        return self.points.source[self.point]
+
+    @property
+    def channel(self) -> Ints:
+        return self.points.channel[self.point]
+
+    @property
+    def plane(self) -> Ints:
+        return self.points.plane[self.point]
+
+    @property
+    def dy(self) -> Ints:
+        return self.points.dy[self.point]
+
+    @property
+    def dx(self) -> Ints:
+        return self.points.dx[self.point]
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Taps) and all(
-            np.array_equal(getattr(self, f.name), getattr(other, f.name))
-            for f in dataclasses.fields(self))
+        if not isinstance(other, Taps):
+            return False
+        mine, theirs = ([*vars(taps.points).values(), *(
+            column for name, column in vars(taps).items() if name != "points")]
+            for taps in (self, other))
+        return all(map(np.array_equal, mine, theirs))
+
+
+def _distinct(points: Points) -> tuple[Points, NDArray[np.unsignedinteger]]:
+    """The points without repetitions, ascending by columns, and which one each of them is."""
+    lows = [int(column.min(initial=0)) for column in vars(points).values()]
+    spans = [int(column.max(initial=0)) - low + 1
+             for column, low in zip(vars(points).values(), lows, strict=True)]
+    if math.prod(spans) > max(FEW, len(points)):
+        columns = np.stack(list(vars(points).values()))
+        _, first, point = np.unique(columns, axis=1, return_index=True, return_inverse=True)
+    else:
+        key = np.zeros(len(points), np.int64)
+        for column, low, span in zip(vars(points).values(), lows, spans, strict=True):
+            key = key * span + (column - low)
+        some = np.full(math.prod(spans), -1)
+        some[key] = np.arange(len(key))
+        point, first = (np.cumsum(some >= 0) - 1)[key], some[some >= 0]
+    return points.take(first), narrow(point)
+
+
+def narrow(indices: Ints) -> NDArray[np.unsignedinteger]:
+    """The same in as few bytes each as suffice."""
+    return indices.astype(np.min_scalar_type(int(indices.max(initial=0))))
 
 
 @dataclasses.dataclass(frozen=True)

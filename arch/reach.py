@@ -88,12 +88,14 @@ def taps_of(layer: Layer, channels: slice) -> slice:
 
 def reaches(layer: Layer, channels: slice) -> list[Reach]:
     """What these output channels read of every source."""
-    taps, part = layer.taps, taps_of(layer, channels)
-    found = []
+    points = layer.taps.points
+    used = np.zeros(len(points), bool)
+    used[layer.taps.point[taps_of(layer, channels)]] = True
+    read, found = points.take(used), []
     for number in range(len(layer.sources)):
-        mine = np.flatnonzero(taps.source[part] == number) + part.start
-        found.append(Reach(*_pairs(taps.dy[mine], taps.dx[mine]), distinct(taps.channel[mine]),
-                           distinct(taps.plane[mine])))
+        mine = read.take(read.source == number)
+        found.append(Reach(*_pairs(mine.dy, mine.dx), distinct(mine.channel),
+                           distinct(mine.plane)))
     return found
 
 

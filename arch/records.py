@@ -1,7 +1,8 @@
 """Plain forms of a program's tensors, ports and layers, for the binary file and the text alike.
 
 A plain form is made of dicts, lists, text and numbers. Arrays pass through a function that the
-caller gives: `put` takes an int64 array and returns what stands for it, `take` is its inverse.
+caller gives: `put` takes an array of integers and returns what stands for it, `take` is its
+inverse, in any type of integers that holds them.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ from .errors import FormatError
 from .kind import Kind
 from .layout import Layout
 from .place import Box, Place
-from .program import Layer, Piece, Port, Source, Taps, Tensor
+from .program import Layer, Piece, Points, Port, Source, Taps, Tensor, narrow
 from .region import Space
 
 Ints = NDArray[np.int64]
-Put = Callable[[Ints], Any]
-Take = Callable[[Any], Ints]
+Put = Callable[[NDArray], Any]
+Take = Callable[[Any], NDArray]
 
 # numbers of what a tensor is, and of one of its places: layout, box (zeros: all of the tensor),
 # space (its place in SPACES), and from when until when
@@ -35,7 +36,9 @@ BOX_FIELDS = tuple(f.name for f in dataclasses.fields(Box))
 PLACE_FIELDS = (*LAYOUT_FIELDS, *(f"box_{name}" for name in BOX_FIELDS), "space", "since", "until")
 SPACES = (Space.ROWS, Space.EXTERNAL)
 WHOLE = (0,) * len(BOX_FIELDS)
+POINT_FIELDS = tuple(f.name for f in dataclasses.fields(Points))
 TAP_FIELDS = tuple(f.name for f in dataclasses.fields(Taps))
+MOST_COUNT = 1 << 31
 LAYER_TEXTS = ("name", "kind", "op")
 LAYER_NUMBERS = ("output", "mode", "shift", "digits", "radix_width", "dense_macs", "macs")
 LAYER_ARRAYS = ("thresholds", "codes", "runs")
@@ -74,12 +77,12 @@ def _finite(text: str) -> float:
     return value if math.isfinite(value) else _no_constant(text)
 
 
-def put_list(array: Ints) -> list[int]:
+def put_list(array: NDArray) -> list[int]:
     """`put` for text: the array as a list."""
-    return np.asarray(array, np.int64).tolist()
+    return array.astype(np.int64).tolist()
 
 
-def take_list(value: Any) -> Ints:
+def take_list(value: Any) -> NDArray:
     """Inverse of `put_list`."""
     if not isinstance(value, list):
         raise TypeError(f"{names.shown(value)} is no list of integers")
@@ -129,7 +132,7 @@ def tensor_from_plain(plain: Any, take: Take, most: int | None = None) -> Tensor
     made = kind_of([_integer(kind[name]) for name in KIND_FIELDS], kind["scale"],
                    take(kind["values"]).tolist())
     columns = _fields(fields["places"], PLACE_FIELDS)
-    numbers = np.stack([take(columns[name]) for name in PLACE_FIELDS], axis=1)
+    numbers = np.stack([take(columns[name]).astype(np.int64) for name in PLACE_FIELDS], axis=1)
     if most is not None and len(numbers) > most:
         raise ValueError(f"tensor {names.shown(fields['name'])} has {len(numbers)} places, "
                          f"{most} more can be needed")
@@ -178,10 +181,40 @@ def layer_to_plain(layer: Layer, put: Put) -> dict[str, Any]:
     plain |= {name: int(getattr(layer, name)) for name in LAYER_NUMBERS}
     plain["sources"] = [[int(s.tensor), int(s.stride_y), int(s.stride_x)] for s in layer.sources]
     plain |= {name: put(np.array(getattr(layer, name), np.int64)) for name in LAYER_ARRAYS}
-    plain["taps"] = {name: put(np.asarray(getattr(layer.taps, name), np.int64))
-                     for name in TAP_FIELDS}
+    plain["taps"] = taps_to_plain(layer.taps, put)
     plain["pieces"] = [_piece_to_plain(piece, put) for piece in layer.pieces]
     return plain
+
+
+def taps_to_plain(taps: Taps, put: Put) -> dict[str, Any]:
+    """Plain form of a layer's taps: edges as counts."""
+    return {"channel_clusters": put(np.diff(taps.channel_clusters)),
+            "cluster_factor": put(np.asarray(taps.cluster_factor)),
+            "cluster_taps": put(np.diff(taps.cluster_taps)),
+            "points": {name: put(np.asarray(getattr(taps.points, name)))
+                       for name in POINT_FIELDS},
+            "point": put(taps.point), "negative": put(taps.negative)}
+
+
+def taps_from_plain(plain: Any, take: Take) -> Taps:
+    """Inverse of `taps_to_plain`."""
+    fields = _fields(plain, TAP_FIELDS)
+    clusters, factor, taps = (take(fields[name]).astype(np.int64) for name in (
+        "channel_clusters", "cluster_factor", "cluster_taps"))
+    columns = _fields(fields["points"], POINT_FIELDS)
+    points = Points(*(take(columns[name]).astype(np.int64) for name in POINT_FIELDS))
+    point, negative = take(fields["point"]), take(fields["negative"])
+    for name, array, limit in (("channel_clusters", clusters, MOST_COUNT),
+                               ("cluster_taps", taps, MOST_COUNT),
+                               ("point", point, len(points)), ("negative", negative, 2)):
+        if array.size and not 0 <= int(array.min()) <= int(array.max()) < limit:
+            raise ValueError(f"a number of {name} is not from 0 to {limit - 1}")
+    return Taps(_edges(clusters), factor, _edges(taps), points, narrow(point),
+                negative.astype(bool))
+
+
+def _edges(counts: Ints) -> Ints:
+    return np.concatenate([[0], np.cumsum(counts)])
 
 
 def _piece_to_plain(piece: Piece, put: Put) -> dict[str, Any]:
@@ -198,8 +231,7 @@ def layer_from_plain(plain: Any, take: Take) -> Layer:
     values |= {name: _integer(fields[name]) for name in LAYER_NUMBERS}
     values["sources"] = tuple(_source_from_plain(s) for s in fields["sources"])
     values |= {name: tuple(take(fields[name]).tolist()) for name in LAYER_ARRAYS}
-    taps = _fields(fields["taps"], TAP_FIELDS)
-    values["taps"] = Taps(**{name: take(taps[name]) for name in TAP_FIELDS})
+    values["taps"] = taps_from_plain(fields["taps"], take)
     values["pieces"] = tuple(_piece_from_plain(p, take) for p in fields["pieces"])
     return Layer(**values)
 

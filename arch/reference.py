@@ -168,12 +168,12 @@ class _View:
 def _view(program: Program, layer: Layer, index: int, tables: NDArray, tensors: dict[int, Ints]
           ) -> _View:
     """Source number `index` with tables[plane][code] for codes, pads as far as taps reach."""
-    source, taps = layer.sources[index], layer.taps
+    source, points = layer.sources[index], layer.taps.points
     kind = program.tensors[source.tensor].kind
     _, _, rows, columns = program.tensors[layer.output].kind.shape
-    mine = taps.source == index
-    top, bottom = reach(taps.dy[mine], rows, source.stride_y, kind.height)
-    left, right = reach(taps.dx[mine], columns, source.stride_x, kind.width)
+    mine = points.source == index
+    top, bottom = reach(points.dy[mine], rows, source.stride_y, kind.height)
+    left, right = reach(points.dx[mine], columns, source.stride_x, kind.width)
     planes, images, channels, height, width = tensors[source.tensor].shape
     values = np.empty((planes, images, channels, top + height + bottom, left + width + right),
                       tables.dtype)
@@ -321,9 +321,10 @@ def _maximum(program: Program, layer: Layer, tensors: dict[int, Ints]) -> Ints:
     best = np.full(shape, -1, np.int64)
     for k in range(channels):
         for i in range(int(first_tap[k]), int(first_tap[k + 1])):
-            window = views[taps.source[i]].window(
-                int(taps.plane[i]), int(taps.channel[i]), int(taps.dy[i]), int(taps.dx[i]),
-                slice(0, images), 0, height, width)
+            at, points = int(taps.point[i]), taps.points
+            window = views[points.source[at]].window(
+                int(points.plane[at]), int(points.channel[at]), int(points.dy[at]),
+                int(points.dx[at]), slice(0, images), 0, height, width)
             np.maximum(best[:, k], window, out=best[:, k])
     if (best < 0).any():
         raise FormatError(f"layer {layer.name!r}: an output channel has no tap to take the "

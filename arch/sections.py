@@ -11,8 +11,10 @@ Descriptors, for a host in any language (all little-endian, in this order):
 
 Layer table: zlib-compressed; inside, the length of a JSON text (uint32), the text (`records.py`,
 with [dtype, count] for each array), then the arrays one after the other in the order of the text's
-reading. How much it may hold follows from the instructions and streams (`most_layer_bytes`), so
-that nothing more is ever inflated.
+reading. An array of "bit" is packed, eight a byte, the first one highest. Of all others the
+differences from number to number lie there, modulo the type's range, all lowest bytes first. How
+much a table may hold follows from the instructions and streams (`most_layer_bytes`), so that
+nothing more is ever inflated, and no larger arrays are made.
 """
 
 from __future__ import annotations
@@ -46,11 +48,14 @@ PLACE = np.dtype([(name, "<i8") for name in records.PLACE_FIELDS])
 CODES_MOST = 256         # values of a codebook, of any machine
 NAME_BYTES = 4 * names.MOST
 # of a layer table, see most_layer_bytes
-TAP_BYTES = 14
+TAP_BYTES = 56
 LAYER_BYTES = 1 << 14
 SHARING = 256
 ROOM = 1 << 24
+NUMBER_BYTES = 8         # of an array in memory, at most
+BIT = "bit"
 ARRAY_TYPES = ("|u1", "|i1", "<u2", "<i2", "<u4", "<i4", "<i8")
+LEVEL = 1                # 9 takes ten times as long, for some 4 %
 
 
 def port_tensors(program: Program) -> list[int]:
@@ -186,11 +191,13 @@ def has_layers(program: Program) -> bool:
 
 
 def most_layer_bytes(instructions: Sequence[isa.Instruction], streams: int) -> int:
-    """Bytes that the layer table of a program can need, uncompressed; streams: their bytes.
+    """Bytes that the layer table of a program can need, uncompressed or as arrays of NUMBER_BYTES a
+    number; streams: their bytes.
 
-    A layer has a RUN and a tensor; a tap, cluster or channel is TAP_BYTES at most for each byte of
-    its RUN's stream. RUNs may share a stream, so that alone would leave room for tables far larger
-    than the file: a table holds at most SHARING times what instructions and streams do, and ROOM.
+    A layer has a RUN and a tensor; a tap with a point of its own, a cluster or a channel takes
+    TAP_BYTES at most for each byte of its RUN's stream. RUNs may share a stream, so that alone
+    would leave room for tables far larger than the file: a table holds at most SHARING times what
+    instructions and streams do, and ROOM.
     """
     runs = [ins for ins in instructions if isinstance(ins, isa.Run)]
     ports = sum(isinstance(ins, isa.Load | isa.Store) for ins in instructions)
@@ -206,16 +213,16 @@ def encode_layers(program: Program) -> bytes:
     if len(text) > most:
         raise FormatError(f"the layer table has {len(text)} bytes, at most {most} can be read; "
                           "compile with --strip")
-    return zlib.compress(text, 9)
+    return zlib.compress(text, LEVEL)
 
 
 def layer_bytes(program: Program) -> bytes:
     """The layer table before it is compressed: all tensors and layers."""
     arrays: list[bytes] = []
 
-    def put(array: Ints) -> list[Any]:
+    def put(array: NDArray) -> list[Any]:
         dtype = _smallest(array)
-        arrays.append(array.astype(dtype).tobytes())
+        arrays.append(_pack(array, dtype))
         return [dtype, array.size]
 
     kept = port_tensors(program)
@@ -243,10 +250,10 @@ def inflate_layers(data: bytes, most: int, where: str) -> bytes:
     return text
 
 
-def _smallest(array: Ints) -> str:
-    if not array.size:
-        return ARRAY_TYPES[0]
-    low, high = int(array.min()), int(array.max())
+def _smallest(array: NDArray) -> str:
+    low, high = int(array.min(initial=0)), int(array.max(initial=0))
+    if 0 <= low and high <= 1:
+        return BIT
     for dtype in ARRAY_TYPES:
         info = np.iinfo(dtype)
         if info.min <= low and high <= info.max:
@@ -254,22 +261,41 @@ def _smallest(array: Ints) -> str:
     raise AssertionError("int64 holds every int64")
 
 
-def decode_layers(text: bytes, ported: list[Tensor], instructions: int, where: str
+def _pack(array: NDArray, dtype: str) -> bytes:
+    if dtype == BIT:
+        return np.packbits(array.astype(bool)).tobytes()
+    numbers = array.astype(dtype)
+    steps = np.diff(numbers, prepend=np.zeros(1, dtype))
+    return steps.view(np.uint8).reshape(-1, numbers.itemsize).T.tobytes()
+
+
+def _unpack(reader: Reader, dtype: str, count: int) -> NDArray:
+    """Inverse of `_pack`; FormatError when the section ends before."""
+    if dtype == BIT:
+        return np.unpackbits(reader.take("|u1", -(-count // 8)), count=count)
+    size = np.dtype(dtype).itemsize
+    steps = np.ascontiguousarray(reader.take("|u1", size * count).reshape(size, count).T)
+    return np.cumsum(steps.view(dtype).ravel(), dtype=dtype)
+
+
+def decode_layers(text: bytes, ported: list[Tensor], instructions: int, most: int, where: str
                   ) -> tuple[list[Tensor], list[int], list[Layer]]:
     """Inverse of `layer_bytes`: all tensors, the index of each descriptor's tensor among them, and
     the layers.
 
     ported: the tensors of the descriptors, in their order. instructions: how many there are. A
-    tensor has a place, and one more for each instruction that fills one.
+    tensor has a place, and one more for each instruction that fills one. most: bytes of arrays.
     """
-    reader = Reader(text, where)
+    reader, left = Reader(text, where), most // NUMBER_BYTES
     plain = records.parse(reader.take("|u1", int(reader.take("<u4", 1)[0])).tobytes(), where)
 
-    def take(spec: Any) -> Ints:
+    def take(spec: Any) -> NDArray:
+        nonlocal left
         dtype, count = spec
-        if dtype not in ARRAY_TYPES or not isinstance(count, int) or count >> 32:
-            raise ValueError(f"{names.shown(spec)} describes no array")
-        return reader.take(dtype, count).astype(np.int64)
+        if dtype not in (BIT, *ARRAY_TYPES) or type(count) is not int or not 0 <= count <= left:
+            raise ValueError(f"{names.shown(spec)} describes no array that can be needed")
+        left -= count
+        return _unpack(reader, dtype, count)
 
     try:
         tensors = _tensors(plain["tensors"], ported, take, instructions)

@@ -39,7 +39,7 @@ def tensor(name: str, lines: int) -> Tensor:
 def layer(number: int, lines: int) -> Layer:
     """Nine taps of one factor, some of them negative."""
     zeros = np.zeros(9, np.int64)
-    taps = Taps(np.array([0, 1]), np.array([FACTORS[number]]), np.array([0, 9]), zeros, zeros,
+    taps = Taps.of(np.array([0, 1]), np.array([FACTORS[number]]), np.array([0, 9]), zeros, zeros,
                 zeros, np.repeat([-1, 0, 1], 3), np.tile([-1, 0, 1], 3), np.arange(9) % 2)
     piece = Piece(0, 0, lines, LINE - 2, (SCALE[number],), (BIAS[number],))
     return Layer(f"conv{number}", "Conv2d", "sum", (Source(number),), number + 1, taps, (piece,),

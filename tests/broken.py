@@ -70,8 +70,7 @@ def with_layer(program, **changes):
 
 
 def with_taps(program, **changes):
-    arrays = {name: np.array(value) for name, value in changes.items()}
-    return with_layer(program, taps=dataclasses.replace(program.layers[0].taps, **arrays))
+    return with_layer(program, taps=strategies.retapped(program.layers[0].taps, **changes))
 
 
 def with_port(program, kind, **changes):

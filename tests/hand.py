@@ -37,7 +37,7 @@ def taps(channels: list[list[tuple[int, int, int]]]) -> Taps:
     """Runs of one tap each: per output channel (factor, input channel, negative)."""
     flat = [cluster for channel in channels for cluster in channel]
     zeros = np.zeros(len(flat), np.int64)
-    return Taps(channel_clusters=np.cumsum([0] + [len(c) for c in channels]).astype(np.int64),
+    return Taps.of(channel_clusters=np.cumsum([0] + [len(c) for c in channels]).astype(np.int64),
                 cluster_factor=np.array([cluster[0] for cluster in flat], np.int64),
                 cluster_taps=np.arange(len(flat) + 1, dtype=np.int64), source=zeros,
                 channel=np.array([cluster[1] for cluster in flat], np.int64), plane=zeros, dy=zeros,

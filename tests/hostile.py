@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import strategies
 from kcnn.arch import kbin, sections
 from kcnn.arch.config import Config
 from kcnn.arch.kbin import Section
@@ -240,7 +241,7 @@ def files(program: Program) -> dict[str, bytes]:
 def taps_at(program: Program, far: int) -> bytes:
     """All taps of the first layer so far away, in the layer table alone."""
     layer = program.layers[0]
-    taps = dataclasses.replace(layer.taps, dy=np.full_like(layer.taps.dy, far),
-                               dx=np.full_like(layer.taps.dx, far))
+    taps = strategies.retapped(layer.taps, dy=np.full(len(layer.taps), far),
+                               dx=np.full(len(layer.taps), far))
     layers = (dataclasses.replace(layer, taps=taps), *program.layers[1:])
     return joined(parts(dataclasses.replace(program, layers=layers)))

@@ -93,8 +93,17 @@ def taps_of(weights, groups=1, dilation=(1, 1), padding=(0, 0), planes=1, source
             cluster_taps.append(len(taps))
         channel_clusters.append(len(factors))
     columns = np.array(taps, np.int64).reshape(-1, 6).T
-    return Taps(np.array(channel_clusters), np.array(factors, np.int64), np.array(cluster_taps),
+    return Taps.of(np.array(channel_clusters), np.array(factors, np.int64), np.array(cluster_taps),
                 *columns)
+
+
+COLUMNS = ("channel_clusters", "cluster_factor", "cluster_taps", "source", "channel", "plane", "dy",
+           "dx", "negative")
+
+
+def retapped(taps, **columns):
+    """The taps with other columns."""
+    return Taps.of(**{name: np.array(columns.get(name, getattr(taps, name))) for name in COLUMNS})
 
 
 def codebook(rng, config, signed=True):

@@ -61,7 +61,7 @@ class Scaled:
         taps = layer.taps
         reads = (reading(self.values[s.tensor], s.stride_y, s.stride_x) for s in layer.sources)
         return (layer.name, layer.kind, Mode(layer.mode).name, ", ".join(reads),
-                self.values[layer.output].name, len(taps.source),
+                self.values[layer.output].name, len(taps),
                 int(np.diff(taps.cluster_taps[taps.channel_clusters]).max(initial=0)),
                 len(taps.cluster_factor), span(taps.cluster_factor),
                 span([m for piece in layer.pieces for m in piece.scale]),
@@ -103,8 +103,8 @@ def group(terms: Terms, factor: Ints, channels: int) -> Taps:
     terms, factor = terms.take(factor != 0), factor[factor != 0]
     if not len(factor):
         zeros = np.zeros(0, np.int64)
-        return Taps(np.zeros(channels + 1, np.int64), zeros, np.zeros(1, np.int64),
-                    *[zeros] * 6)
+        return Taps.of(np.zeros(channels + 1, np.int64), zeros, np.zeros(1, np.int64),
+                       *[zeros] * 6)
     place = (terms.dx, terms.dy, terms.plane, terms.channel, terms.source)
     order = np.lexsort((*place, -factor, terms.k))
     terms, factor = terms.take(order), factor[order]
@@ -116,7 +116,7 @@ def group(terms: Terms, factor: Ints, channels: int) -> Taps:
     new = np.ones(len(factor), bool)
     new[1:] = (np.diff(terms.k) != 0) | (np.diff(factor) != 0) | (np.diff(again) != 0)
     starts = np.flatnonzero(new)
-    return Taps(
+    return Taps.of(
         channel_clusters=np.searchsorted(terms.k[starts], np.arange(channels + 1)),
         cluster_factor=factor[starts], cluster_taps=np.append(starts, len(factor)),
         source=terms.source, channel=terms.channel, plane=terms.plane, dy=terms.dy, dx=terms.dx,

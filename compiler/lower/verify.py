@@ -6,12 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ...arch.program import Layer, Piece, Taps
+from ...arch.program import Layer, Piece, Points
 from ..errors import require
 from .lowered import Area, Lowered, Step, Terms, Value
 from .scaling import Scaled
 
-NUMBERS = ("source", "channel", "plane", "dy", "dx", "negative")
+NUMBERS = ("source", "channel", "plane", "dy", "dx")
 
 
 def verify_steps(net: Lowered) -> None:
@@ -19,8 +19,10 @@ def verify_steps(net: Lowered) -> None:
     for step in net.steps:
         channels = net.values[step.output].shape[0]
         reads = [net.values[read.value] for read in step.reads]
-        _check_taps(step.name, step.terms, reads)
         terms = step.terms
+        _check_points(step.name, terms, reads)
+        require(len(terms.negative) == len(terms.source) and _within(terms.negative, 2), step.name,
+                "has signs that are none")
         require(len(terms.k) == len(terms.coefficient) == len(terms.source)
                 and _within(terms.k, channels), step.name, "has taps of no channel")
         require(step.bias.shape == (channels,), step.name, "has a bias of another size")
@@ -33,9 +35,11 @@ def verify_layers(net: Scaled) -> None:
     """The same of integer layers."""
     for layer in net.layers:
         taps, channels = layer.taps, net.values[layer.output].shape[0]
-        _check_taps(layer.name, taps, [net.values[s.tensor] for s in layer.sources])
+        _check_points(layer.name, taps.points, [net.values[s.tensor] for s in layer.sources])
+        require(len(taps.negative) == len(taps) and _within(taps.point, len(taps.points)),
+                layer.name, "has taps of no point or without a sign")
         require(_counts(taps.channel_clusters, channels, len(taps.cluster_factor))
-                and _counts(taps.cluster_taps, len(taps.cluster_factor), len(taps.source)),
+                and _counts(taps.cluster_taps, len(taps.cluster_factor), len(taps)),
                 layer.name, "has clusters that do not count its taps")
         if layer.op == "sum":
             _check_areas(layer, layer.pieces, net.values)
@@ -43,17 +47,16 @@ def verify_layers(net: Scaled) -> None:
                   for layer in net.layers], net.inputs, net.outputs)
 
 
-def _check_taps(name: str, taps: Terms | Taps, reads: Sequence[Value]) -> None:
-    arrays = [getattr(taps, field) for field in NUMBERS]
-    require(all(a.dtype == np.int64 and len(a) == len(taps.source) for a in arrays), name,
+def _check_points(name: str, points: Terms | Points, reads: Sequence[Value]) -> None:
+    arrays = [getattr(points, field) for field in NUMBERS]
+    require(all(a.dtype == np.int64 and len(a) == len(points) for a in arrays), name,
             "has lists of taps that differ in length or are not int64")
-    require(_within(taps.source, len(reads)), name, "has taps of no source")
+    require(_within(points.source, len(reads)), name, "has taps of no source")
     for number, limits in (("channel", [value.shape[0] for value in reads]),
                            ("plane", [value.planes for value in reads])):
-        found = getattr(taps, number)
-        require(bool((found >= 0).all() and (found < np.array(limits)[taps.source]).all()), name,
+        found = getattr(points, number)
+        require(bool((found >= 0).all() and (found < np.array(limits)[points.source]).all()), name,
                 f"has taps of a {number} that its source does not have")
-    require(_within(taps.negative, 2), name, "has signs that are none")
 
 
 def _within(numbers: np.ndarray, count: int) -> bool:

@@ -34,7 +34,8 @@ class Reads:
         """Of every value: stride, least and largest dy of each source that it is."""
         found: dict[int, list[tuple[int, int, int]]] = {}
         for number, source in enumerate(self.layer.sources):
-            dy = self.layer.taps.dy[self.layer.taps.source == number]
+            points = self.layer.taps.points
+            dy = points.dy[points.source == number]
             reach = (int(dy.min()), int(dy.max())) if dy.size else (0, 0)
             found.setdefault(source.tensor, []).append((source.stride_y, *reach))
         return found

@@ -173,9 +173,10 @@ def _look_at(layer: Layer, walk: Walk, split: Split, needs: list[Margin]) -> Non
         need = needs[source.tensor]
         _, height, width = split.net.values[source.tensor].shape
         cut_y, cut_x = split.splits[source.tensor]
-        mine = layer.taps.source == i
-        top, bottom = _reach(layer.taps.dy[mine], source.stride_y, walk.qy, rows, height, cut_y)
-        left, right = _reach(layer.taps.dx[mine], source.stride_x, walk.qx, columns, width, cut_x)
+        points = layer.taps.points
+        mine = points.source == i
+        top, bottom = _reach(points.dy[mine], source.stride_y, walk.qy, rows, height, cut_y)
+        left, right = _reach(points.dx[mine], source.stride_x, walk.qx, columns, width, cut_x)
         need.top, need.bottom = max(need.top, top), max(need.bottom, bottom)
         need.left, need.right = max(need.left, left), max(need.right, right)
         need.height = max(need.height, -(-rows // walk.qy))

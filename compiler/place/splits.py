@@ -95,9 +95,10 @@ def outside(layer: Layer, index: int, values: Sequence[Value]) -> bool:
     source = layer.sources[index]
     height, width = values[source.tensor].shape[1:]
     _, rows, columns = values[layer.output].shape
-    mine = layer.taps.source == index
-    return (_leaves(layer.taps.dy[mine], source.stride_y, rows, height)
-            or _leaves(layer.taps.dx[mine], source.stride_x, columns, width))
+    points = layer.taps.points
+    mine = points.source == index
+    return (_leaves(points.dy[mine], source.stride_y, rows, height)
+            or _leaves(points.dx[mine], source.stride_x, columns, width))
 
 
 def _leaves(offsets: np.ndarray, stride: int, count: int, size: int) -> bool:

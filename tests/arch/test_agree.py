@@ -95,7 +95,7 @@ LAYER = CODE.layers[0]
 
 
 @pytest.mark.parametrize("program, sentence", [
-    (with_taps(CODE, negative=1 - TAPS.negative), "layer 'layer': taps are not those of the stream "
+    (with_taps(CODE, negative=~TAPS.negative), "layer 'layer': taps are not those of the stream "
                                                   "of instruction 7 (RUN)"),
     (with_taps(CODE, dx=first(TAPS.dx, 1)), "taps are not those of the stream"),
     (with_taps(CODE, dy=first(TAPS.dy, -1)), "taps are not those of the stream"),
@@ -115,7 +115,7 @@ LAYER = CODE.layers[0]
     (with_instruction(CODE, RUN, shift=(LAYER.shift // 2 + 1) % 4), "shift is"),
     (with_layer(CODE, sources=(Source(0, 2, 1),)), "the way over its sources is not that"),
     (with_layer(CODE, sources=(Source(0, 1, 2),)), "the way over its sources is not that"),
-    (with_layer(PASS, taps=dataclasses.replace(PASS.layers[0].taps,
+    (with_layer(PASS, taps=strategies.retapped(PASS.layers[0].taps,
                                                dx=first(PASS.layers[0].taps.dx, 1))), "taps are"),
     (with_instruction(PASS, 6, order=(PASS.instructions[6].order + 1) % 16), "order is"),
     (with_instruction(CODE, RUN, dst=CODE.instructions[RUN].dst + 1), "its tensor in the writes"),
@@ -179,8 +179,9 @@ TABLE = ("source", "channel", "plane", "dy", "dx", "negative", "cluster_factor",
 def test_no_number_of_the_taps_can_change(name, at, change, number):
     layer = LAYERS[number % len(LAYERS)]
     values = np.array(getattr(layer.taps, name))
-    values[at % len(values)] += change
-    layers = [dataclasses.replace(layer, taps=dataclasses.replace(layer.taps, **{name: values}))
+    at %= len(values)
+    values[at] = not values[at] if name == "negative" else values[at] + change
+    layers = [dataclasses.replace(layer, taps=strategies.retapped(layer.taps, **{name: values}))
               if one is layer else one for one in LAYERS]
     with pytest.raises(FormatError):
         check.verify(with_layers(layers))

@@ -287,7 +287,7 @@ def test_a_layer_table_of_another_form_is_refused(old, new, sentence):
     with pytest.raises(FormatError, match=f"^here: {sentence}"):
         sections.decode_layers(plain.replace(old, new, 1),
                                [SMALL.tensors[i] for i in sections.port_tensors(SMALL)], 10,
-                               "here")
+                               1 << 20, "here")
 
 
 def test_a_layer_table_must_be_one_compressed_text():
@@ -323,7 +323,7 @@ def test_a_layer_table_is_inflated_as_far_as_a_program_can_need():
 
 def test_another_compression_of_the_layer_table_is_read():
     data = kbin.save(SMALL)
-    for level in (0, 1):
+    for level in (0, 9):
         bodies = kbin._bodies(SMALL, False)
         bodies[Section.LAYERS] = zlib.compress(bodies[Section.LAYERS], level)
         other = kbin._join(bodies, SMALL.config.hash)

@@ -6,7 +6,6 @@ import numpy as np
 import strategies
 from hypothesis import given, settings
 from kcnn.arch import isa, place, program
-from kcnn.arch.program import Taps
 
 PROGRAM = strategies.small_program(strategies.Shape(images=2))
 
@@ -53,6 +52,7 @@ def test_completed_by_names_the_load_and_the_last_run():
 
 def test_taps_compare_by_value():
     taps = PROGRAM.layers[0].taps
-    same = Taps(**{f.name: getattr(taps, f.name).copy() for f in dataclasses.fields(Taps)})
+    same = strategies.retapped(taps)
     assert taps == same
-    assert taps != dataclasses.replace(same, dx=same.dx + 1) and taps != 3
+    assert taps != strategies.retapped(taps, dx=same.dx + 1) and taps != 3
+    assert taps != dataclasses.replace(taps, negative=~taps.negative)

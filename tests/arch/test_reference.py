@@ -207,8 +207,9 @@ def with_skip(taps, factors, repeat):
         cluster_factor.append(factors[k])
         cluster_taps.append(len(columns))
         channel_clusters.append(len(cluster_factor))
-    return Taps(*(np.array(a, np.int64) for a in (channel_clusters, cluster_factor, cluster_taps)),
-                *np.array(columns, np.int64).T)
+    edges = (channel_clusters, cluster_factor, cluster_taps)
+    return Taps.of(*(np.array(a, np.int64) for a in edges),
+                   *np.array(columns, np.int64).T)
 
 
 def test_pieces_have_their_own_scale_and_bias():

@@ -21,7 +21,7 @@ def again(program):
     memory, ported, inputs, outputs = sections.decode_descriptors(head, "here")
     assert memory == program.memory_bytes
     tensors, positions, layers = sections.decode_layers(
-        sections.layer_bytes(program), ported, len(program.instructions), "here")
+        sections.layer_bytes(program), ported, len(program.instructions), 1 << 20, "here")
     moved = [sections.moved(port, positions) for port in (*inputs, *outputs)]
     return ported, tuple(tensors), tuple(moved), tuple(layers)
 
@@ -79,6 +79,57 @@ def test_descriptors_hold_the_places_that_tensors_count(count, sentence):
     data[at:at + 4] = count.to_bytes(4, "little")
     with pytest.raises(FormatError, match=f"^here: the places: {sentence}; recompile"):
         sections.decode_descriptors(bytes(data), "here")
+
+
+def arrays():
+    """Integers of every width, whole ranges among them."""
+    edges = [0, 1, 2, 127, 128, 255, 256, -1, -128, -129, 1 << 15, 1 << 31, -(1 << 31), 1 << 32,
+             (1 << 62), -(1 << 62)]
+    return st.lists(st.sampled_from(edges) | st.integers(-3, 300), max_size=30).map(
+        lambda numbers: np.array(numbers, np.int64))
+
+
+@given(arrays())
+def test_arrays_are_kept_in_few_bytes(array):
+    dtype = sections._smallest(array)
+    data = sections._pack(array, dtype)
+    size = 1 / 8 if dtype == sections.BIT else np.dtype(dtype).itemsize
+    assert len(data) == int(np.ceil(size * len(array)))
+    reader = sections.Reader(data, "here")
+    assert sections._unpack(reader, dtype, len(array)).tolist() == array.tolist()
+    reader.end()
+
+
+def test_arrays_by_hand():
+    assert sections._pack(np.array([1, 0, 1]), "bit") == b"\xa0"
+    assert sections._pack(np.array([300, 301, 299]), "<u2") == b"\x2c\x01\xfe\x01\x00\xff"
+    assert [sections._smallest(np.array(a, np.int64)) for a in (
+        [], [1, 0], [2], [-1], [256], [1 << 16], [-129], [1 << 31], [-(1 << 15) - 1], [1 << 32])
+        ] == ["bit", "bit", "|u1", "|i1", "<u2", "<u4", "<i2", "<u4", "<i4", "<i8"]
+
+
+def plain_taps():
+    return records.taps_to_plain(SMALL.layers[0].taps, records.put_list)
+
+
+@pytest.mark.parametrize("name, value, sentence", [
+    ("channel_clusters", -1, "a number of channel_clusters is not from 0 to 2147483647"),
+    ("cluster_taps", 1 << 31, "a number of cluster_taps is not from 0 to 2147483647"),
+    ("point", 1 << 20, "a number of point is not from 0 to 9"),
+    ("negative", 2, "a number of negative is not from 0 to 1")])
+def test_taps_that_mean_nothing_are_refused(name, value, sentence):
+    assert records.taps_from_plain(plain_taps(), records.take_list) == SMALL.layers[0].taps
+    plain = plain_taps()
+    plain[name][0] = value
+    with pytest.raises(ValueError, match=f"^{sentence}$"):
+        records.taps_from_plain(plain, records.take_list)
+
+
+def test_arrays_are_no_larger_than_can_be_needed():
+    text = sections.layer_bytes(SMALL)
+    ported = [SMALL.tensors[i] for i in sections.port_tensors(SMALL)]
+    with pytest.raises(FormatError, match="describes no array that can be needed"):
+        sections.decode_layers(text, ported, 10, 100, "here")
 
 
 @given(st.lists(strategies.windows(), max_size=5))

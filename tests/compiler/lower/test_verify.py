@@ -49,6 +49,11 @@ def with_taps(**fields: Any) -> Scaled:
     return dataclasses.replace(net, layers=(layer, *net.layers[1:]))
 
 
+def with_points(**fields: Any) -> Scaled:
+    points = layers().layers[0].taps.points
+    return with_taps(points=dataclasses.replace(points, **fields))
+
+
 def test_what_lower_and_scale_make_passes() -> None:
     verify_steps(steps())
     verify_layers(layers())
@@ -77,7 +82,9 @@ def test_broken_steps_are_refused(net: Lowered, sentence: str) -> None:
 @pytest.mark.parametrize(("net", "sentence"), [
     (with_taps(cluster_taps=np.zeros(1, np.int64)), "conv1 has clusters that do not count"),
     (with_taps(channel_clusters=np.arange(5)), "conv1 has clusters that do not count its taps"),
-    (with_taps(dx=layers().layers[0].taps.dx.astype(float)), "conv1 has lists of taps"),
+    (with_points(dx=np.zeros(1, np.int64)), "conv1 has lists of taps"),
+    (with_points(dx=layers().layers[0].taps.points.dx.astype(float)), "conv1 has lists of taps"),
+    (with_taps(point=np.array([255], np.uint8)), "conv1 has taps of no point or without a sign"),
     (dataclasses.replace(layers(), layers=layers().layers[1:]), "conv2 reads a value before"),
     (dataclasses.replace(layers(), layers=layers().layers * 2), "conv1 writes a value that is"),
 ])
