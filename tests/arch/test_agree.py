@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import bands
 import canonical
 import numpy as np
 import pytest
@@ -30,10 +31,12 @@ from kcnn.arch import agree, check, reference, stream
 from kcnn.arch.config import Config
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.errors import FormatError
-from kcnn.arch.isa import Fill, Mode
+from kcnn.arch.isa import Fill, Load, Mode, Run, Store
+from kcnn.arch.place import Box
 from kcnn.arch.program import Source, memory_image
 from kcnn.arch.stream import ChannelStream
 from kcnn.compiler import pipeline
+from kcnn.compiler.emit.assemble import assemble
 from kcnn.compiler.ir import graph as ir
 from kcnn.tlm import machine as tlm
 
@@ -156,6 +159,118 @@ def test_every_run_belongs_to_a_layer_and_every_output_is_written():
 def test_pads_are_filled():
     fill = next(i for i, ins in enumerate(COMPILED.instructions) if isinstance(ins, Fill))
     refused(with_instruction(COMPILED, fill, code=7), "cells around a source hold no pads in the")
+
+
+# ---- homes and windows ------------------------------------------------------------------------
+BANDS = assemble(bands.Bands(10, 4).plan())
+EARLY = assemble(bands.Bands(10, 4, early=True).plan())
+
+
+def at(program, kind, number):
+    """Index of an instruction: which of its kind."""
+    return [i for i, ins in enumerate(program.instructions) if isinstance(ins, kind)][number]
+
+
+def moved(number, kind, lines, **changes):
+    """BANDS with a LOAD or STORE that many lines further outside."""
+    index = at(BANDS, kind, number)
+    address = BANDS.instructions[index].address + lines * bands.SMALL.row_bytes // 16
+    return with_instruction(BANDS, index, address=address, **changes)
+
+
+def with_place(tensor, number, program=BANDS, base=0, **changes):
+    """BANDS with another window, or its home for number 0."""
+    places = list(program.tensors[tensor].places)
+    layout = dataclasses.replace(places[number].layout, base=places[number].layout.base + base)
+    places[number] = dataclasses.replace(places[number], layout=layout, **changes)
+    tensors = list(program.tensors)
+    tensors[tensor] = dataclasses.replace(tensors[tensor], places=tuple(places))
+    return dataclasses.replace(program, tensors=tuple(tensors))
+
+
+X, MID, Y = range(3)
+FIRST, SECOND, THIRD = (at(BANDS, Run, number) for number in (0, 1, 2))
+LOADED = at(BANDS, Load, 1)
+
+
+def test_bands_are_accepted():
+    check.verify(BANDS)
+    check.verify(EARLY)
+
+
+@pytest.mark.parametrize("program, sentence", [
+    # a wrong line is loaded, or one too few
+    (moved(1, Load, 1), f"instruction {LOADED} (LOAD): tensor 'x' is not complete in its window of "
+                        "lines 3 to 8 of channels 0 to 0 behind it"),
+    (moved(1, Load, 0, rows=5), "tensor 'x' is not complete in its window of lines 3 to 8 of"),
+    (with_place(X, 2, box=Box(3, 5, 0, 1)),
+     f"layer 'conv0': no place of 'x' holds what is read in the reads of instruction {SECOND}"),
+    (with_place(X, 2, base=bands.LINE, box=Box(4, 5, 0, 1)), "no place of 'x' holds what is read"),
+    # no place is in force
+    (with_place(X, 1, until=FIRST - 1), "no place of 'x' holds what is read in the reads"),
+    (with_place(X, 1, since=FIRST), "no place of 'x' holds what is read in the reads"),
+    # a place says that it is there before it is
+    (with_place(X, 2, since=LOADED - 1), f"instruction {LOADED - 1} (FILL): tensor 'x' is not "),
+    (with_place(MID, 1, since=FIRST - 1), "(LOAD): tensor 'mid' is not complete in its window of"),
+    # a box or a layout is another
+    (with_place(X, 2, base=1), "tensor 'x' is not complete in its window of lines 3 to 8"),
+    (with_place(X, 2, box=Box(2, 6, 0, 1)), "tensor 'x' is not complete in its window of lines 2"),
+    (with_place(MID, 1, base=1), "no place of 'x' holds what is read in the reads"),
+    (with_place(MID, 1, box=Box(1, 4, 0, 1)), "no place of 'x' holds what is read in the reads"),
+    (with_place(MID, 2, box=Box(0, 4, 0, 1)),
+     f"an output is written twice in the writes of instruction {SECOND} (RUN)"),
+    (with_place(MID, 3, box=Box(7, 2, 0, 1)), "an output is written twice in the writes of"),
+    # a line is stored to another line's place, or not at all
+    (moved(4, Store, -1), "(LOAD): tensor 'mid' is not complete in its window of lines 3 to 8"),
+    (moved(7, Store, 1), "tensor 'y': external memory does not hold all of it behind END"),
+    (moved(7, Store, 0, rows=3), "tensor 'y': external memory does not hold all of it"),
+    (moved(7, Store, -14), "tensor 'mid': external memory does not hold all of it behind END"),
+    # pads: of lines above and below, and beside
+    (with_instruction(BANDS, at(BANDS, Fill, 1), code=3),
+     "layer 'conv1': cells around a source hold no pads in the reads of instruction"),
+    (with_instruction(BANDS, at(BANDS, Fill, 0), code=3), "cells around a source hold no pads"),
+    (moved(0, Store, 1), "(LOAD): loads external byte"),
+    # what a window holds is overwritten before it is read
+    (with_instruction(EARLY, at(EARLY, Load, 1) + 1, row=bands.SOURCE + 1),
+     "layer 'conv0': a source is not complete in the reads of instruction"),
+    # a RUN begins somewhere else
+    (with_instruction(BANDS, THIRD, origin=BANDS.instructions[THIRD].origin + bands.LINE),
+     "layer 'conv0': taps are not those of the stream of instruction"),
+    (with_instruction(BANDS, SECOND, dst=BANDS.instructions[SECOND].dst + 1),
+     "an output lies outside its tensor in the writes"),
+])
+def test_bands_that_differ_are_refused(program, sentence):
+    refused(program, sentence)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.data())
+def test_bands_that_are_accepted_compute_what_the_reference_says(data):
+    """Any change of a transfer, a FILL, a RUN or a place: refused, or all engines still agree."""
+    index = data.draw(st.integers(4, len(BANDS.instructions) - 2))
+    ins = BANDS.instructions[index]
+    field = data.draw(st.sampled_from([f for f in ins.FIELDS if not f.reserved]))
+    value = getattr(ins, field.name) ^ 1 << data.draw(st.integers(0, min(field.width, 8) - 1))
+    tensor = data.draw(st.integers(0, 2))
+    number = data.draw(st.integers(1, len(BANDS.tensors[tensor].places) - 1))
+    place = BANDS.tensors[tensor].places[number]
+    try:
+        if data.draw(st.booleans()):
+            program = with_instruction(BANDS, index, **{field.name: value})
+        else:
+            name = data.draw(st.sampled_from(["since", "until", "base", "y", "height"]))
+            step = data.draw(st.sampled_from([-32, -2, -1, 1, 2, 32]))
+            program = with_place(tensor, number, **(
+                {"base": step} if name == "base" else
+                {name: getattr(place, name) + step} if name in ("since", "until") else
+                {"box": dataclasses.replace(place.box, **{name: getattr(place.box, name) + step})}))
+        check.verify(program)
+    except FormatError:
+        return
+    inputs = strategies.random_inputs(program)
+    found = tlm.simulate(program, memory_image(program, inputs), MemoryModel.fixed(2)).tensors
+    for tensor, codes in reference.run(program, inputs).items():
+        np.testing.assert_array_equal(found[tensor], codes)
 
 
 # ---- every change of a weight is found --------------------------------------------------------
