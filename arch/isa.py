@@ -133,6 +133,7 @@ class Instruction:
     UNIT: ClassVar[Unit | None] = None
     BYTES: ClassVar[int] = SHORT_BYTES
     FIELDS: ClassVar[tuple[Field, ...]] = ()         # its own, behind those that all have
+    BITS: ClassVar[tuple[tuple[str, int, int, int], ...]] = ()   # of all: name, lo, least, limit
 
     pop_prev: Annotated[int, Field(
         1, "wait for and take a token from the previous unit (load < compute < store)")] = 0
@@ -145,19 +146,23 @@ class Instruction:
     def __init_subclass__(cls) -> None:
         cls.FIELDS = _fields(cls, HEAD[-1].hi, tuple(field.name for field in HEAD))
         assert cls.all_fields()[-1].hi <= 8 * cls.BYTES, cls
+        cls.BITS = tuple((f.name, f.lo, f.least, f.limit) for f in cls.all_fields()[1:])
 
     def __post_init__(self) -> None:
-        for field in self.all_fields()[1:]:
-            value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int):
-                object.__setattr__(self, field.name, value := int(value))
-            if not 0 <= value < field.limit:
-                raise FormatError(f"{self.OP.name} {field.name}={value} does not fit its "
-                                  f"{field.width} bits (0 to {field.limit - 1})")
-        for field in self.FIELDS:
-            if getattr(self, field.name) < field.least:
-                raise FormatError(f"{self.OP.name} {field.name} must be at least {field.least}")
+        values = vars(self)
+        for name, _, least, limit in self.BITS:
+            if type(values[name]) is not int:
+                object.__setattr__(self, name, int(values[name]))
+            if not least <= values[name] < limit:
+                self._refuse(name, least, limit)
         self.check()
+
+    def _refuse(self, name: str, least: int, limit: int) -> None:
+        value = getattr(self, name)
+        if 0 <= value < least:
+            raise FormatError(f"{self.OP.name} {name} must be at least {least}")
+        raise FormatError(f"{self.OP.name} {name}={value} does not fit its "
+                          f"{limit.bit_length() - 1} bits (0 to {limit - 1})")
 
     def check(self) -> None:
         """What the fields must have in common; raises FormatError."""
@@ -180,8 +185,9 @@ class Instruction:
     def encode(self) -> bytes:
         """The instruction's bytes."""
         word = int(self.OP)
-        for field in self.all_fields()[1:]:
-            word |= getattr(self, field.name) << field.lo
+        values = vars(self)
+        for name, lo, _, _ in self.BITS:
+            word |= values[name] << lo
         return word.to_bytes(self.BYTES, "little")
 
     def _said(self) -> Iterator[Field]:
@@ -437,7 +443,7 @@ def decode(data: bytes) -> list[Instruction]:
         word = int.from_bytes(data[at:at + kind.BYTES], "little")
         if word >> kind.all_fields()[-1].hi:
             raise FormatError(f"{where}: unused bits of {kind.OP.name} are not zero")
-        values = {f.name: word >> f.lo & (f.limit - 1) for f in kind.all_fields()[1:]}
+        values = {name: word >> lo & (limit - 1) for name, lo, _, limit in kind.BITS}
         try:
             out.append(kind(**values))
         except FormatError as error:

@@ -23,6 +23,7 @@ from enum import IntEnum
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from . import check, isa, meta, records, scratch, sections
 from .errors import ConfigError, FormatError, KcnnError
@@ -39,8 +40,8 @@ HEADER = np.dtype([
 HASH = slice(32, 64)
 ENTRY = np.dtype([("section", "<u4"), ("crc", "<u4"), ("offset", "<u8"), ("bytes", "<u8")])
 AGAIN = "copy or compile the file again"
-MOST_BYTES = 1 << 28             # of a file
-MOST_INSTRUCTIONS = 1 << 16
+MOST_BYTES = 1 << 30             # of a file; a dense VGG-16 has some 300 million
+MOST_INSTRUCTIONS = 1 << 20      # of the short ones
 
 
 class Section(IntEnum):
@@ -94,19 +95,23 @@ def _meta(program: Program, strip: bool) -> Meta:
 
 def _join(bodies: dict[Section, bytes], config_hash: bytes) -> bytes:
     table = np.zeros(len(bodies), ENTRY)
-    out = bytearray(HEADER.itemsize + table.nbytes)
+    parts, at = [], HEADER.itemsize + table.nbytes
     for entry, (section, body) in zip(table, bodies.items(), strict=True):
-        out += bytes(-len(out) % ALIGN)
+        pad = -at % ALIGN
         entry["section"], entry["crc"] = section, zlib.crc32(body)
-        entry["offset"], entry["bytes"] = len(out), len(body)
-        out += body
+        entry["offset"], entry["bytes"] = at + pad, len(body)
+        parts += [bytes(pad), body]
+        at += pad + len(body)
+    return b"".join([_front(table, config_hash), *parts])
+
+
+def _front(table: NDArray, config_hash: bytes) -> bytes:
+    """Header and section table."""
     head = np.zeros(1, HEADER)
     head["magic"], head["config_hash"] = np.void(MAGIC), np.void(config_hash)
-    head["format"], head["sections"] = FORMAT, len(bodies)
+    head["format"], head["sections"] = FORMAT, len(table)
     head["crc"] = zlib.crc32(head.tobytes() + table.tobytes())
-    front = head.tobytes() + table.tobytes()
-    out[:len(front)] = front
-    return bytes(out)
+    return head.tobytes() + table.tobytes()
 
 
 def load(data: bytes, where: str) -> Program:
@@ -228,26 +233,26 @@ def _instructions(data: bytes, where: str) -> tuple[isa.Instruction, ...]:
 def _same(data: bytes, program: Program, bodies: dict[Section, bytes],
           table: dict[Section, np.void], where: str) -> None:
     """The file must be the bytes that `save` writes, the layer table inflated."""
-    made = _bodies(program, Section.LAYERS not in table)
-    if made.get(Section.LAYERS) == bodies.get(Section.LAYERS) and Section.LAYERS in table:
-        entry = table[Section.LAYERS]
-        start = int(entry["offset"])
-        made[Section.LAYERS] = data[start:start + int(entry["bytes"])]
-    again = _join(made, program.config.hash)
-    if again == data:
-        return
-    if again[HASH] != data[HASH]:
+    if program.config.hash != data[HASH]:
         raise FormatError(f"{where}: header at offset {HASH.start}: the configuration hash is not "
                           f"that of section config; {AGAIN}")
-    body = int(table[Section.CONFIG]["offset"])
-    differ = next((i for i in range(body, min(len(again), len(data))) if again[i] != data[i]),
-                  HEADER.itemsize)
-    place = "section table"
-    for section, entry in table.items():
-        if int(entry["offset"]) <= differ:
-            place = section.title
-    raise FormatError(f"{where}: {place} at offset {differ}: not in the one form that kcnn "
-                      "writes; recompile the network")
+    made = _bodies(program, Section.LAYERS not in table)
+    for section, body in bodies.items():
+        if made.get(section) != body:
+            at = 0 if section == Section.LAYERS else _differ(made[section], body)
+            raise FormatError(f"{where}: {section.title} at offset "
+                              f"{int(table[section]['offset']) + at}: not in the one form that "
+                              "kcnn writes; recompile the network")
+    front = _front(np.array(list(table.values()), ENTRY), program.config.hash)
+    if not data.startswith(front):
+        raise FormatError(f"{where}: header at offset 0: not in the one form that kcnn writes; "
+                          "recompile the network")
+
+
+def _differ(one: bytes, other: bytes) -> int:
+    """The first byte that differs."""
+    return next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b),
+                min(len(one), len(other)))
 
 
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
