@@ -73,6 +73,13 @@ def radix_table(plane: int, planes: int, code_bits: int) -> Ints:
     return digit << (code_bits * plane)
 
 
+def read_table(plane: int, planes: int, bits: int, code_bits: int, value_bits: int) -> Ints:
+    """What a tap reads of one radix plane of integers of `bits` bits: the digit's part of the
+    integer; where a decoded value of value_bits does not hold the integers, the digit alone."""
+    table = radix_table(plane, planes, code_bits)
+    return table if bits <= value_bits else table >> (code_bits * plane)
+
+
 def rank(code: Ints, order: int, code_bits: int) -> Ints:
     """Place of a code's value in the sorted codebook: (code + order) mod 2^AB."""
     return (np.asarray(code, np.int64) + order) & ((1 << code_bits) - 1)

@@ -72,7 +72,7 @@ class Source:
 class Points:
     """What taps of a layer read, beside an output (n, k, y, x): element (n, channel,
     y*stride_y + dy, x*stride_x + dx) of plane `plane` of sources[source], (P,) each. Outside the
-    tensor that is the tensor's pad code.
+    tensor that is the tensor's pad code. Of radix planes fixed.read_table says what.
     """
 
     source: Ints

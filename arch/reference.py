@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from . import fixed
 from .errors import FormatError
 from .isa import Mode
+from .keys import keys
 from .program import Layer, Piece, Program, Taps
 
 Ints = NDArray[np.int64]
@@ -193,13 +194,12 @@ def reach(offsets: Ints, outputs: int, stride: int, size: int) -> tuple[int, int
 
 
 def decode_tables(program: Program, tensor: int) -> Ints:
-    """Integer value of every code of every plane of a tensor: (planes, 2^AB)."""
-    kind = program.tensors[tensor].kind
+    """What a tap reads for every code of every plane of a tensor: (planes, 2^AB)."""
+    kind, config = program.tensors[tensor].kind, program.config
     if kind.values:
         return np.array([kind.values], np.int64)
-    code_bits = program.config.code_bits
-    return np.stack([fixed.radix_table(plane, kind.planes, code_bits)
-                     for plane in range(kind.planes)])
+    return np.stack([fixed.read_table(plane, kind.planes, kind.bits, config.code_bits,
+                                      config.value_bits) for plane in range(kind.planes)])
 
 
 def _blocks(images: int, rows: int, cells: int) -> Iterator[tuple[slice, int, int]]:
@@ -255,8 +255,8 @@ def _groups(taps: Taps, target: Ints, factor: Ints, targets: int) -> Iterator[_G
     cluster = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
     row = target[cluster]
     weight = factor[cluster] * np.where(taps.negative.astype(bool), -1, 1)
-    place = _keys(taps.source, taps.plane, taps.channel, taps.dy, taps.dx)
-    label = _components(row, _keys(taps.source, taps.channel), targets)[row]
+    place = keys(taps.source, taps.plane, taps.channel, taps.dy, taps.dx)
+    label = _components(row, keys(taps.source, taps.channel), targets)[row]
     order = np.argsort(label, kind="stable")
     cuts = np.flatnonzero(np.diff(label[order])) + 1
     for mine in np.split(order, cuts) if order.size else []:
@@ -269,15 +269,6 @@ def _groups(taps: Taps, target: Ints, factor: Ints, targets: int) -> Iterator[_G
                      taps.channel[tap].tolist(), taps.dy[tap].tolist(), taps.dx[tap].tolist(),
                      strict=True)
         yield _Group(rows, list(places), matrix)
-
-
-def _keys(*columns: Ints) -> Ints:
-    """One number for each distinct row of the columns."""
-    key = np.zeros(len(columns[0]), np.int64)
-    for column in columns:
-        low = int(column.min(initial=0))
-        key = key * (int(column.max(initial=0)) - low + 1) + column - low
-    return key
 
 
 def _components(row: Ints, column: Ints, rows: int) -> Ints:

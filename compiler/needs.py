@@ -14,7 +14,7 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from ..arch.config import Config
+from ..arch.config import MOST, Config
 from ..arch.program import Layer
 from .emit.addressing import lacking_entries
 from .emit.schedule import addressings
@@ -48,25 +48,32 @@ def check_graph(graph: Graph, config: Config, batch: int) -> None:
     """The same for a canonical graph that is not quantised, where its shapes alone decide."""
     net = _scaled(lower(_quantised(graph, config)))
     if _elements(net, config, batch) > config.rows:
-        needs = _lacking(layouts(split(net, batch, config.codes), config, batch), batch)
+        placed = layouts(split(net, batch, config.codes), config, batch)
+        # the base table is not looked at: sums that read more than it holds are divided later
+        needs = [*lacking_slots(net.layers, net.paths, config), *lacking_memory(placed, batch)]
         if any(need.field == "memory_codes" for need in needs):
             raise too_small(config, [dataclasses.replace(need, sure=need.field == "memory_codes")
                                      for need in needs])
 
 
 def complete(error: CompileError, lowered: Lowered, config: Config, batch: int) -> CompileError:
-    """The refusal of `scale`; for a lack of total_bits with all else that is lacking."""
+    """The refusal of `scale`; for a lack of total_bits or tap_slots with all else that is
+    lacking."""
     wide = config
+    found: dict[str, Need] = {}
     while error.needs:
-        (bits,) = error.needs
-        wide = dataclasses.replace(wide, total_bits=bits.least)
+        (need,) = error.needs
+        if need.least > MOST.get(need.field, need.least):
+            return error
+        found[need.field] = need
+        wide = dataclasses.replace(wide, **{need.field: need.least})  # type: ignore[arg-type]
         try:
             net = scale(lowered, wide, batch)
         except CompileError as more:
             error = more
         else:
             placed = layouts(split(net, batch, wide.codes), wide, batch)
-            return too_small(config, [bits, *_lacking(placed, batch)])
+            return too_small(config, [*found.values(), *_lacking(placed, batch)])
     return error
 
 

@@ -9,15 +9,13 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ...arch.config import Config
+from ...arch.keys import keys
 from ...arch.kind import Kind
 from ...arch.layout import Layout
 from ...arch.program import Layer
 from ..errors import Need, power_of_two
 from ..lower.lowered import Ints
 from ..place.splits import Walk
-
-# kernel offsets of a RUN: those that 5 bits of a position tell apart
-MOST_SLOTS = 32
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -68,12 +66,8 @@ class Addressing:
 
     def _find_keys(self) -> None:
         taps = self.layer.taps
-        columns = (taps.source, taps.dy, taps.dx)
-        number = np.zeros(len(taps.source), np.int64)
-        for column in columns:
-            low = int(column.min(initial=0))
-            number = number * (int(column.max(initial=0)) - low + 1) + column - low
-        _, first, self.key = np.unique(number, return_index=True, return_inverse=True)
+        columns = taps.source, taps.dy, taps.dx
+        _, first, self.key = np.unique(keys(*columns), return_index=True, return_inverse=True)
         self.key_source, self.key_y, self.key_x = (column[first] for column in columns)
 
     # ---- kernel positions ------------------------------------------------------------------
@@ -104,8 +98,9 @@ class Addressing:
                    key=lambda b: (self._entries(b), b.slots * b.channels))
 
     def _all_blocks(self) -> Iterator[_Blocks]:
-        for hy, wx in itertools.product(range(1, MOST_SLOTS + 1), repeat=2):
-            found = self._blocks(hy, wx) if hy * wx <= MOST_SLOTS else None
+        most = self.config.offset_entries
+        for hy, wx in itertools.product(range(1, most + 1), repeat=2):
+            found = self._blocks(hy, wx) if hy * wx <= most else None
             if found is not None:
                 yield found
 
@@ -115,7 +110,8 @@ class Addressing:
         if len({layout.channel for layout in self.layouts}) > 1:
             return blocks
         most = max(kind.channels for kind in self.kinds)
-        return dataclasses.replace(blocks, channels=min(MOST_SLOTS // blocks.slots, most))
+        left = self.config.offset_entries // blocks.slots
+        return dataclasses.replace(blocks, channels=min(left, most))
 
     def _entries(self, blocks: _Blocks) -> int:
         return sum(self.kinds[s].planes * -(-self.kinds[s].channels // blocks.channels)
@@ -128,7 +124,7 @@ class Addressing:
         _, slot = np.unique(vectors, axis=1, return_inverse=True)
         slot = _by_first_use(slot.ravel())
         count = int(slot.max(initial=0)) + 1
-        if count > MOST_SLOTS:
+        if count > self.config.offset_entries:
             return None
         sources = np.arange(len(self.layouts))
         return _Blocks(self.key_source, slot, sources, np.zeros_like(sources),

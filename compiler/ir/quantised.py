@@ -54,6 +54,11 @@ class Radix:
     bits: int
     planes: int
 
+    @property
+    def most(self) -> int:
+        """The greatest integer."""
+        return (1 << (self.bits - 1)) - 1
+
     def __str__(self) -> str:
         return f"{self.bits} bits in {self.planes} planes of {self.scale:.4g}"
 

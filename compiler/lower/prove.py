@@ -24,9 +24,10 @@ def decode_table(value: Value, plane: int, config: Config) -> Ints:
     """What a tap reads for each code of a plane: int64 (2^AB,); 0 for codes that never occur."""
     if not isinstance(value.meaning, Radix):
         return value.meaning.by_code(config.codes)
-    table = fixed.radix_table(plane, value.planes, config.code_bits)
-    limit = 1 << (value.meaning.bits - 1)
-    return np.where((table >= -limit) & (table < limit), table, 0)
+    bits, planes = value.meaning.bits, value.planes
+    part, limit = fixed.radix_table(plane, planes, config.code_bits), 1 << (bits - 1)
+    read = fixed.read_table(plane, planes, bits, config.code_bits, config.value_bits)
+    return np.where((part >= -limit) & (part < limit), read, 0)
 
 
 def tap_ranges(taps: Terms | Taps, sources: Sequence[Value], config: Config) -> tuple[Ints, Ints]:
@@ -110,14 +111,18 @@ def prove(layer: Layer, values: Sequence[Value], config: Config) -> None:
     _prove_fields(layer, config)
 
 
+def most_taps(taps: Taps) -> int:
+    """Of any channel."""
+    return int(np.diff(taps.cluster_taps[taps.channel_clusters]).max(initial=0))
+
+
 def lacking_slots(layers: Sequence[Layer], paths: Sequence[str], config: Config) -> list[Need]:
-    """Is the tap cache too small for a channel of some layer?"""
-    most = [int(np.diff(layer.taps.cluster_taps[layer.taps.channel_clusters]).max(initial=0))
-            for layer in layers]
+    """Is the tap cache too small for a maximum of some layer? Sums are divided where it is."""
+    most = [most_taps(layer.taps) if layer.op == "max" else 0 for layer in layers]
     if max(most) <= config.tap_slots:
         return []
     return [Need("tap_slots", power_of_two(max(most)), paths[most.index(max(most))],
-                 f"an output channel has {max(most)} taps, more than", "prune the layer")]
+                 f"an output channel has {max(most)} taps, more than", "give it a smaller window")]
 
 
 def _bits(x: Ints) -> int:

@@ -15,20 +15,37 @@ import numpy as np
 from ...arch.check import SCALES
 from ...arch.columns import columns, span
 from ...arch.config import Config
-from ...arch.fixed import BIAS_BITS, CLUSTER_BITS, PRODUCT_SHIFT, SCALE_BITS, SHIFTS, U_BITS
+from ...arch.fixed import (
+    BIAS_BITS,
+    CLUSTER_BITS,
+    PRODUCT_SHIFT,
+    SCALE_BITS,
+    SHIFTS,
+    U_BITS,
+    requantize,
+)
 from ...arch.isa import Mode
+from ...arch.keys import keys
 from ...arch.program import Layer, Piece, Source, Taps
 from ..errors import CompileError, InternalError, Need, too_small
 from ..ir.quantised import Codebook, Radix
 from ..quantise.segments import Segments, segments
-from .lowered import Floats, Ints, Lowered, Step, Terms, Value, reading, value_table
-from .prove import prove, split_clusters, tap_ranges
+from .lowered import Area, Floats, Ints, Lowered, Step, Terms, Value, reading, value_table
+from .parts import adding, cut, enough_slots, fits, integers
+from .prove import bounds, prove, split_clusters, tap_ranges
 
 # a skip connection may have the factor of this many clusters (docs/decisions/0008)
 WIDE_RUNS = 4
 # s_k is chosen among this many values, from the largest possible down to this part of it
 GAINS = 64
 LEAST_GAIN = 0.6
+# parts of sums: most clusters that a wide tap becomes, the room that rounded factors are given at
+# first, and how often a coarser unit is tried
+MOST_WIDE = 4 * WIDE_RUNS
+HEADROOM = 1 + 1 / 64
+TRIES = 8
+# of more taps than this many times the cache's slots rounding leaves too many, whatever they are
+SURELY_TOO_MANY = 2
 # below this largest factor (narrow fields: half of what they hold) weights are no longer told apart
 LEAST_FACTOR = 8
 TOTAL_BITS_MAX = 32
@@ -72,17 +89,35 @@ class Scaled:
 def scale(lowered: Lowered, config: Config, batch: int) -> Scaled:
     """All steps as proven integer layers; raises CompileError where a width is too small."""
     values = list(lowered.values)
-    layers = []
+    layers: list[Layer] = []
+    paths: list[str] = []
     for step in lowered.steps:
+        for layer in _layers(step, values, config):
+            layers.append(dataclasses.replace(layer, dense_macs=layer.dense_macs * batch,
+                                              macs=layer.macs * batch))
+            paths.append(step.path)
+    return Scaled(tuple(values), tuple(layers), tuple(paths), lowered.inputs, lowered.outputs)
+
+
+def _layers(step: Step, values: list[Value], config: Config) -> list[Layer]:
+    """The layer of a step, or those of its parts and their sum. values: their outputs get units,
+    and those of parts are added."""
+    reads = [values[read.value] for read in step.reads]
+    counts = np.bincount(step.terms.k, minlength=1)
+    if step.op == "max" or counts.max() <= SURELY_TOO_MANY * config.tap_slots:
         layer, unit = scale_step(step, values, config)
-        meaning = values[step.output].meaning
-        if isinstance(meaning, Radix) and unit:
-            values[step.output] = dataclasses.replace(
-                values[step.output], meaning=dataclasses.replace(meaning, scale=unit))
-        layers.append(dataclasses.replace(layer, dense_macs=step.dense_macs * batch,
-                                          macs=step.macs * batch))
-    return Scaled(tuple(values), tuple(layers), tuple(step.path for step in lowered.steps),
-                  lowered.inputs, lowered.outputs)
+        if step.op == "max" or fits(layer.taps, reads, config):
+            _set_unit(values, step.output, unit)
+            return [layer]
+    return _divided(step, values, config)
+
+
+def _set_unit(values: list[Value], number: int, unit: float) -> None:
+    """unit: 0 where the value has no planes."""
+    meaning = values[number].meaning
+    if isinstance(meaning, Radix) and unit:
+        values[number] = dataclasses.replace(values[number],
+                                             meaning=dataclasses.replace(meaning, scale=unit))
 
 
 def scale_step(step: Step, values: list[Value], config: Config) -> tuple[Layer, float]:
@@ -90,9 +125,15 @@ def scale_step(step: Step, values: list[Value], config: Config) -> tuple[Layer, 
     layer, unit = (_sum_layer(step, values, config) if step.op == "sum" else
                    (passing(step.name, step.kind, sources(step), step.output, step.terms,
                             values[step.output].shape[0]), 0.0))
-    layer = dataclasses.replace(layer, taps=split_clusters(layer, values, config))
+    return _proven(layer, step, values, config), unit
+
+
+def _proven(layer: Layer, step: Step, values: list[Value], config: Config) -> Layer:
+    """The layer with clusters whose S fits, and its work."""
+    layer = dataclasses.replace(layer, taps=split_clusters(layer, values, config),
+                                dense_macs=step.dense_macs, macs=step.macs)
     prove(layer, values, config)
-    return layer, unit
+    return layer
 
 
 def group(terms: Terms, factor: Ints, channels: int) -> Taps:
@@ -100,19 +141,19 @@ def group(terms: Terms, factor: Ints, channels: int) -> Taps:
 
     Taps of factor 0 are left out; the second tap of a place and factor goes to a further cluster.
     """
-    terms, factor = terms.take(factor != 0), factor[factor != 0]
+    if not factor.all():
+        terms, factor = terms.take(factor != 0), factor[factor != 0]
     if not len(factor):
         zeros = np.zeros(0, np.int64)
         return Taps.of(np.zeros(channels + 1, np.int64), zeros, np.zeros(1, np.int64),
                        *[zeros] * 6)
-    place = (terms.dx, terms.dy, terms.plane, terms.channel, terms.source)
-    order = np.lexsort((*place, -factor, terms.k))
+    key = keys(terms.k, -factor, terms.source, terms.channel, terms.plane, terms.dy, terms.dx)
+    order = np.argsort(key, kind="stable")
+    again = _repetition(np.diff(key[order]) == 0)
+    if again.any():
+        moved = np.argsort(keys(terms.k[order], -factor[order], again), kind="stable")
+        order, again = order[moved], again[moved]
     terms, factor = terms.take(order), factor[order]
-    columns = np.stack([terms.k, factor, terms.source, terms.channel, terms.plane, terms.dy,
-                        terms.dx])
-    again = _repetition(np.all(columns[:, 1:] == columns[:, :-1], axis=0))
-    order = np.lexsort((again, -factor, terms.k))
-    terms, factor, again = terms.take(order), factor[order], again[order]
     new = np.ones(len(factor), bool)
     new[1:] = (np.diff(terms.k) != 0) | (np.diff(factor) != 0) | (np.diff(again) != 0)
     starts = np.flatnonzero(new)
@@ -146,27 +187,126 @@ def sources(step: Step) -> tuple[Source, ...]:
 
 # ---- sums --------------------------------------------------------------------------------------
 def _sum_layer(step: Step, values: list[Value], config: Config) -> tuple[Layer, float]:
-    terms = step.terms
-    source_scale = np.array([values[r.value].meaning.scale for r in step.reads])
-    terms = dataclasses.replace(terms, coefficient=terms.coefficient * source_scale[terms.source])
-    low, high = tap_ranges(terms, [values[r.value] for r in step.reads], config)
+    terms, low, high = _real(step, values, config)
     channels = values[step.output].shape[0]
-    reach = _reach(terms, low, high, channels)
-    worst = _largest(reach)
     gain = _rounded_best(terms, _gains(step, terms, low, high, channels, config))
+    numbers = _numbers(step, values, gain, _reach(terms, low, high, channels), config)
+    factor = np.rint(terms.coefficient * numbers.gain[terms.k]).astype(np.int64)
+    terms, factor = _widen(terms, factor, (1 << (config.factor_bits - 1)) - 1)
+    layer = _summing(step, values, sources(step), group(terms, factor, channels), numbers)
+    return layer, numbers.target.unit if layer.mode == Mode.RADIX else 0.0
+
+
+def _real(step: Step, values: list[Value], config: Config) -> tuple[Terms, Ints, Ints]:
+    """The taps with coefficients of integers read, and the least and greatest of these times the
+    sign."""
+    reads = [values[read.value] for read in step.reads]
+    scale = np.array([value.meaning.scale for value in reads])
+    terms = step.terms
+    return (dataclasses.replace(terms, coefficient=terms.coefficient * scale[terms.source]),
+            *tap_ranges(terms, reads, config))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Numbers:
+    """gain: s_k, (K,); shift: t."""
+
+    gain: Floats
+    target: _Target
+    shift: int
+
+
+def _numbers(step: Step, values: list[Value], gain: Floats, reach: Reach, config: Config
+             ) -> _Numbers:
+    """What sums of these s_k, at most, are divided by and compared with."""
     target = _target(step, values[step.output].meaning, gain, reach, config)
     shift = _shift(gain, target.unit, step)
-    gain = _keep_unsaturated(gain, worst, target, shift)
-    factor = np.rint(terms.coefficient * gain[terms.k]).astype(np.int64)
-    terms, factor = _widen(terms, factor, (1 << (config.factor_bits - 1)) - 1)
-    meaning = values[step.output].meaning
-    radix = isinstance(meaning, Radix)
+    return _Numbers(_keep_unsaturated(gain, _largest(reach), target, shift), target, shift)
+
+
+def _summing(step: Step, values: list[Value], read: tuple[Source, ...], taps: Taps,
+             numbers: _Numbers) -> Layer:
+    meaning, target = values[step.output].meaning, numbers.target
+    planes, bits = (meaning.planes, meaning.bits) if isinstance(meaning, Radix) else (1, 0)
     return Layer(
-        step.name, step.kind, "sum", sources(step), step.output, group(terms, factor, channels),
-        _pieces(step, gain, target, shift), int(Mode.RADIX if radix else Mode.CODE), shift,
-        digits=meaning.planes if isinstance(meaning, Radix) else 1,
-        radix_width=meaning.bits if isinstance(meaning, Radix) else 0,
-        thresholds=target.thresholds, codes=target.codes), target.unit if radix else 0.0
+        step.name, step.kind, "sum", read, step.output, taps,
+        _pieces(step, numbers.gain, target, numbers.shift),
+        int(Mode.RADIX if bits else Mode.CODE), numbers.shift, digits=planes, radix_width=bits,
+        thresholds=target.thresholds, codes=target.codes)
+
+
+# ---- sums in parts -----------------------------------------------------------------------------
+def _divided(step: Step, values: list[Value], config: Config) -> list[Layer]:
+    """Layers that write parts of a step's sums, and one that adds them."""
+    reads = [values[read.value] for read in step.reads]
+    room = config.tap_slots - MOST_WIDE * bool(step.terms.wide.any())
+    parts = [_part(step, number, index, len(values) + number) for number, index
+             in enumerate(cut(step.terms, reads, max(room, 1), config))]
+    channels = values[step.output].shape[0]
+    reaches = [_reach(*_real(part, values, config), channels) for part in parts]
+    digits = integers(config, len(parts))
+    if digits is None:
+        most = int(np.bincount(step.terms.k).max())
+        raise too_small(config, [Need("tap_slots", enough_slots(most, config), step.path,
+                                      f"an output channel has {most} taps, too many to be "
+                                      "computed in parts with", "prune the layer")])
+    unit = HEADROOM * max(_size(_largest(reach)) for reach in reaches) / digits.most
+    first = len(values)
+    values += [Value(part.name, "", values[step.output].shape, dataclasses.replace(
+        digits, scale=max(unit, SCALES[0]))) for part in parts]
+    layers = _in_one_unit(parts, values, config)
+    done = sum(part.macs for part in parts)
+    rest = dataclasses.replace(step, dense_macs=step.dense_macs - done, macs=step.macs - done)
+    reach = np.sum([low for low, _ in reaches], 0), np.sum([high for _, high in reaches], 0)
+    return [*layers, _sum_of_parts(rest, values, range(first, len(values)), reach, config)]
+
+
+def _part(step: Step, number: int, index: Ints, output: int) -> Step:
+    """Some of the taps of a step; bias, divisors and function are left to the last layer."""
+    terms, area = step.terms.take(index), step.areas
+    height, width = (max(getattr(a, at) + getattr(a, size) for a in area)
+                     for at, size in (("y", "height"), ("x", "width")))
+    macs = len(terms) * height * width
+    return dataclasses.replace(
+        step, name=f"{step.name}.part{number + 1}", terms=terms, output=output,
+        bias=np.zeros_like(step.bias), areas=(Area(0, 0, height, width),), function="identity",
+        dense_macs=macs, macs=macs)
+
+
+def _in_one_unit(parts: list[Step], values: list[Value], config: Config) -> list[Layer]:
+    """The parts with the finest unit in which no integer of any of them is cut off."""
+    for _ in range(TRIES):
+        made = [scale_step(part, values, config) for part in parts]
+        unit = max(own * _excess(layer, config, values) for layer, own in made)
+        if unit == values[parts[0].output].meaning.scale:
+            return [layer for layer, _ in made]
+        for part in parts:
+            _set_unit(values, part.output, unit * (1 + 1e-3))
+    raise InternalError(f"{parts[0].path}: no unit holds the parts of its sums")
+
+
+def _excess(layer: Layer, config: Config, values: list[Value]) -> float:
+    """The largest integer that the layer's sums can make, over the largest that it can write."""
+    *_, low, high = bounds(layer, values, config)
+    (piece,) = layer.pieces
+    made = [requantize(total, layer.shift, np.array(piece.scale), np.array(piece.bias))
+            for total in (low, high)]
+    return max(int(np.abs(made).max()) / ((1 << (layer.radix_width - 1)) - 1), 1.0)
+
+
+def _sum_of_parts(step: Step, values: list[Value], parts: range, reach: Reach, config: Config
+                  ) -> Layer:
+    """The layer that adds the integers of parts and does all that the step does with sums."""
+    unit, channels = values[parts[0]].meaning.scale, values[step.output].shape[0]
+    lost = len(parts) * unit                  # by rounding: less than one unit a part
+    gain = np.full(channels, 1 / unit)
+    numbers = _numbers(step, values, gain, (reach[0] - lost, reach[1] + lost), config)
+    numbers = dataclasses.replace(numbers, gain=gain)
+    taps = group(*adding([values[part] for part in parts], config), channels)
+    layer = _summing(step, values, tuple(map(Source, parts)), taps, numbers)
+    if layer.mode == Mode.RADIX:
+        _set_unit(values, step.output, numbers.target.unit)
+    return _proven(layer, step, values, config)
 
 
 def _per_channel(k: Ints, x: Floats, channels: int) -> Floats:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from kcnn.compiler import pipeline
 from kcnn.compiler.emit.schedule import schedule
 from kcnn.compiler.errors import CompileError
+from kcnn.compiler.ir import graph as ir
 from kcnn.compiler.lower.lower import lower
 from kcnn.compiler.lower.scaling import scale
 from kcnn.compiler.place.layouts import layouts
@@ -134,12 +135,13 @@ def test_output_channels_are_split_where_all_channels_do_not_fit_the_base_table(
 
 
 def test_refuses_a_channel_that_reads_more_than_the_base_table_holds():
+    """A maximum: sums are divided."""
     machine = canonical.config(base_entries=16)
-    net = canonical.Builder(machine, (1, 4, 4))
-    first = net.conv("x", 600, (1, 1))
-    net.output(net.conv(first, 2, (1, 1), density=1.0))
-    with pytest.raises(CompileError, match="layer net.conv2: an output channel reads 19 blocks of "
-                                           "channels and kernel rows, more than base_entries = 16 "
-                                           "of configuration 'test'; it needs base_entries = 32"):
+    net = canonical.Builder(machine, (1, 40, 40))
+    net.output(net.pool(net.conv("x", 1, (1, 1)), ir.MaxPool((40, 40), (1, 1))))
+    with pytest.raises(CompileError, match="layer net.maxpool2: an output channel reads 50 blocks "
+                                           "of channels and kernel rows, more than base_entries = "
+                                           "16 of configuration 'test'; it needs base_entries = "
+                                           "64"):
         planned(net.quantised(), machine=machine)
-    planned(net.quantised(), machine=canonical.config(base_entries=32))
+    planned(net.quantised(), machine=canonical.config(base_entries=64))

@@ -12,7 +12,7 @@ from kcnn.arch import fixed
 from kcnn.arch.program import Layer, Piece, Source
 from kcnn.compiler import pipeline
 from kcnn.compiler.errors import CompileError, InternalError, Need
-from kcnn.compiler.ir.graph import AvgPool
+from kcnn.compiler.ir.graph import AvgPool, MaxPool
 from kcnn.compiler.ir.quantised import Codebook, Radix
 from kcnn.compiler.lower.lower import lower, over_planes, taps
 from kcnn.compiler.lower.lowered import Value
@@ -141,10 +141,10 @@ def test_a_global_average_of_a_large_map_is_cut():
 def test_refuses_more_taps_than_the_cache_holds():
     machine = dataclasses.replace(MACHINE, tap_slots=64)
     net = canonical.Builder(machine, (1, 9, 9))
-    net.output(net.conv(net.conv("x", 8), 2, density=1.0))
-    with pytest.raises(CompileError, match="layer net.conv2: an output channel has 72 taps, more "
-                                           "than tap_slots = 64 of configuration 'test'; it needs "
-                                           "tap_slots = 128"):
+    net.output(net.pool(net.conv("x", 2, (1, 1)), MaxPool((9, 8), (1, 1))))
+    with pytest.raises(CompileError, match="layer net.maxpool2: an output channel has 72 taps, "
+                                           "more than tap_slots = 64 of configuration 'test'; it "
+                                           "needs tap_slots = 128"):
         pipeline.back(net.quantised(), machine, 1)
     pipeline.back(net.quantised(), dataclasses.replace(machine, tap_slots=128), 1)
 
@@ -193,16 +193,19 @@ def test_scale_and_bias_fit_the_stream(scale_, bias, fits, at):
         prove(layer, [x], MACHINE)
 
 
-def test_a_channel_may_fill_the_cache_exactly():
-    layer, _ = constant_layer(1, MACHINE.tap_slots, 1)
+def test_a_maximum_may_fill_the_cache_exactly():
+    def maximum(count):
+        return dataclasses.replace(constant_layer(1, count, 1)[0], op="max")
+
+    layer = maximum(MACHINE.tap_slots)
     assert lacking_slots([layer], ["net.conv"], MACHINE) == []
     for count, needed in ((MACHINE.tap_slots + 1, 2048), (2048, 2048), (2049, 4096)):
-        long, _ = constant_layer(1, count, 1)
-        assert lacking_slots([layer, long, layer], ["a", "b", "c"], MACHINE) == [Need(
+        assert lacking_slots([layer, maximum(count), layer], ["a", "b", "c"], MACHINE) == [Need(
             "tap_slots", needed, "b", f"an output channel has {count} taps, more than",
-            "prune the layer")]
+            "give it a smaller window")]
         enough = dataclasses.replace(MACHINE, tap_slots=needed)
-        assert lacking_slots([long], ["b"], enough) == []
+        assert lacking_slots([maximum(count)], ["b"], enough) == []
+    assert lacking_slots([constant_layer(1, 2049, 1)[0]], ["a"], MACHINE) == []
 
 
 def test_a_maximum_adds_nothing_up():
