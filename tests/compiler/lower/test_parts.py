@@ -80,7 +80,7 @@ def test_no_sum_of_a_part_is_cut_off(machine):
         codes[:] = book.argmax()
         taps = layer.taps
         mine = slice(0, int(taps.cluster_taps[taps.channel_clusters[1]]))
-        low = taps.negative[mine] == 1
+        low = taps.negative[mine]
         codes[0, 0, taps.channel[mine][low], taps.dy[mine][low], taps.dx[mine][low]] = book.argmin()
         made = reference._layer(program, layer, {layer.sources[0].tensor: codes})
         most = (1 << (layer.radix_width - 1)) - 1
