@@ -120,19 +120,21 @@ class Moves:
             self.layer, self.open = bands.number, {}
         for value in reversed(bands.outside):      # its output first, whose FILL leads to LOADs
             part = bands.part(value, band)
+            if value in self.open and self.open[value].part.span == part.span:
+                continue
             if value == bands.layer.output:
                 self._make(value, part, first)
-            elif value not in self.open or self.open[value].part.span != part.span:
+            else:
                 self._bring(value, part)
 
     def end(self, bands: Bands, band: Box) -> None:
-        """What a band made is outside."""
+        """What a band made is outside, or stays until its window is complete."""
         last = len(self.steps) - 1
         for value in bands.outside:
-            if value == bands.layer.output:
-                self._store(value, last)
-            else:
+            if value != bands.layer.output:
                 self._note(value, self.open[value].since, last)
+            elif bands.completes(band):
+                self._store(value, last)
 
     def _opened(self, value: int, part: Part) -> _Open:
         window = self.placed.windows[self.layer][value]

@@ -151,6 +151,12 @@ class Bands:
             return tuple(Box(y, min(size, height - y), 0, channels) for y in firsts)
         return tuple(Box(0, height, k, min(size, channels - k)) for k in firsts)
 
+    def completes(self, band: Box) -> bool:
+        """Is what the window of the output holds complete behind this band? Planes that come in
+        lines are with the last one."""
+        whole = self.placed.homes[self.layer.output] == Home.PLANES and self.along_lines
+        return not whole or band.y + band.height == self._count
+
     def part(self, value: int, band: Box) -> Part:
         """What a band has of a value outside."""
         home, span = self.placed.layouts[value], self._span(value, band)
@@ -164,10 +170,14 @@ class Bands:
                     self._tail(value))
 
     def _span(self, value: int, band: Box) -> Span:
-        """The lines or channels of a value that a band reads or makes."""
+        """The lines or channels of a value that a band reads or makes, at least one that is no
+        pad."""
         made = value == self.layer.output
         if self.placed.homes[value] == Home.LINES:
-            return (band.y, band.y + band.height) if made else self.reads.lines(value, band)
+            if made:
+                return band.y, band.y + band.height
+            first, end = self.reads.lines(value, band)
+            return min(first, self.placed.kinds[value].height - 1), max(end, 1)
         if made:
             return band.channel, band.channel + band.channels
         return self._groups(value, self.reads.channels(value, band))
