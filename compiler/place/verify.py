@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
-from ...arch.kind import Kind
-from ...arch.layout import Layout
 from ..errors import InternalError
 from .homes import Home
 from .layouts import Placed
@@ -20,7 +16,7 @@ def verify_layouts(placed: Placed) -> None:
     for value, kind, layout in zip(placed.split.net.values, placed.kinds, placed.layouts,
                                    strict=True):
         first = layout.first_row * codes
-        low, high = _reach(kind, layout)
+        low, high = layout.ends(kind.codes)
         if low < first or high >= first + layout.rows * codes:
             raise InternalError(f"{value.name} has elements outside its {layout.rows} rows")
 
@@ -56,13 +52,3 @@ def _taken(placed: Placed) -> Iterator[tuple[str, int, int, Life]]:
         for value, window in windows.items():
             life = Life(number, number, window.rows)
             yield f"the window of {names[value]}", window.first_row, window.end, life
-
-
-def _reach(kind: Kind, layout: Layout) -> tuple[int, int]:
-    """Lowest and highest address of an element; every axis adds its own part."""
-    planes, images, channels, height, width = kind.codes
-    axes = (np.arange(planes) * layout.plane, np.arange(images) * layout.image,
-            np.arange(channels) * layout.channel, layout.offset(np.arange(height), 0),
-            layout.offset(0, np.arange(width)))
-    return (layout.base + sum(int(axis.min()) for axis in axes),
-            layout.base + sum(int(axis.max()) for axis in axes))
