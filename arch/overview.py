@@ -15,7 +15,10 @@ from .columns import columns
 from .cost import Shape
 from .estimate import drain_clocks, estimate
 from .isa import Run
+from .moved import kept, moved
 from .program import Layer, Program
+
+MOVES = ("layer", "makes", "bands", "bytes loaded", "bytes stored", "clocks without RUN")
 
 CAUSES = tuple(dict.fromkeys(BOUNDS.values()))
 HEAD = ("layer", "RUNs", "channels", "chunks", "taps", "issue", "drain", "clocks",
@@ -32,9 +35,24 @@ def overview(program: Program) -> str:
     clocks = layer_clocks(program, found)
     rows = [_row(program, layer, clocks[number], [by_index[index] for index in layer.runs])
             for number, layer in enumerate(program.layers)]
-    return (f"{columns(HEAD, rows)}\n\n{MEANING}\n\n{len(program.instructions):,} instructions, "
+    return (f"{columns(HEAD, rows)}\n\n{MEANING}\n\n{_outside(program, clocks)}{len(program.instructions):,} instructions, "
             f"{len(program.streams):,} bytes of streams, {len(program.tables):,} of tables; "
             f"about {found.cycles:,} cycles a batch of {program.batch}")
+
+
+def _outside(program: Program, clocks: dict[int, LayerClocks]) -> str:
+    """A line a layer that moves data, where tensors are kept outside; else nothing."""
+    outside = [tensor for tensor in program.tensors if tensor.home]
+    if not outside:
+        return ""
+    rows = []
+    for number, (layer, moves) in enumerate(zip(program.layers, moved(program), strict=True)):
+        if moves.loaded or moves.stored:
+            rows.append((layer.name, kept(program.tensors[layer.output]), moves.bands,
+                         moves.loaded, moves.stored, clocks[number].waiting))
+    return (f"{columns(MOVES, rows)}\n\n{len(outside)} of {len(program.tensors)} tensors are kept "
+            "outside, in areas of external memory; the others stay on chip as long as they are "
+            "read\n\n")
 
 
 def _row(program: Program, layer: Layer, clocks: LayerClocks, runs: list[RunClocks]
