@@ -19,8 +19,8 @@ class Moved:
 
 
 def moved(program: Program) -> list[Moved]:
-    """Of every layer. A LOAD is for the layer of the next RUN, a STORE of that of the last one, or of
-    the first layer where none has been."""
+    """Of every layer. A LOAD is for the layer of the next RUN, a STORE of that of the last one, or
+    of the first layer where none has been."""
     owner = {index: number for number, layer in enumerate(program.layers) for index in layer.runs}
     found = [Moved() for _ in program.layers]
     loaded, last, between = 0, -1, True

@@ -35,9 +35,10 @@ def overview(program: Program) -> str:
     clocks = layer_clocks(program, found)
     rows = [_row(program, layer, clocks[number], [by_index[index] for index in layer.runs])
             for number, layer in enumerate(program.layers)]
-    return (f"{columns(HEAD, rows)}\n\n{MEANING}\n\n{_outside(program, clocks)}{len(program.instructions):,} instructions, "
-            f"{len(program.streams):,} bytes of streams, {len(program.tables):,} of tables; "
-            f"about {found.cycles:,} cycles a batch of {program.batch}")
+    return (f"{columns(HEAD, rows)}\n\n{MEANING}\n\n{_outside(program, clocks)}"
+            f"{len(program.instructions):,} instructions, {len(program.streams):,} bytes of "
+            f"streams, {len(program.tables):,} of tables; about {found.cycles:,} cycles a batch "
+            f"of {program.batch}")
 
 
 def _outside(program: Program, clocks: dict[int, LayerClocks]) -> str:

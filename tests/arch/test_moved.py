@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bands
 from kcnn.arch.moved import kept, moved
-from kcnn.arch.overview import overview
 from kcnn.compiler.emit.assemble import assemble
 
 PROGRAM = assemble(bands.Bands(9, 3).plan())
