@@ -61,10 +61,12 @@ test-long: lint tools
 mutants: $(STAMP)
 	nice -n 15 $(BIN)/python bench/mutation/survivors.py --jobs $(JOBS) $(FILES)
 
-## make fuzz       1,000 random networks on random machines; 50 of them as Verilog, on three machines
+## make fuzz       1,000 random networks on random machines; 50 of them as Verilog, on three machines;
+##                 300 on ever smaller memories
 fuzz: $(STAMP) tools
 	$(BIN)/python tests/fuzz.py --jobs $(JOBS)
 	$(BIN)/python tests/fuzz.py --jobs $(JOBS) --count 50 --verilator
+	$(BIN)/python tests/tiled.py --count 300
 
 ## make lint       ruff, mypy and the import contract
 lint: $(STAMP)
