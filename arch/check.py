@@ -368,7 +368,8 @@ def _layout_rules(program: Program, kind: Kind, place: Place) -> Rules:
 
 
 def _element_rules(program: Program, kind: Kind, place: Place) -> Rules:
-    """Elements of a home lie in external memory; those on chip in their rows, apart."""
+    """Elements of a home lie in external memory; those on chip in their rows, apart, which
+    `agree.py` sees of windows by what they hold."""
     config, layout, shape = program.config, place.layout, place.shape(kind)
     low, high = layout.ends(shape)
     if place.space == Space.EXTERNAL:
@@ -377,7 +378,8 @@ def _element_rules(program: Program, kind: Kind, place: Place) -> Rules:
                  f"its elements do not lie between the bytes {program.data_base} and {end}")]
     first = layout.base - (layout.base - layout.first_row * config.row_codes) % config.memory_codes
     inside = first <= low and high < first + layout.rows * config.row_codes
-    apart = inside and int(np.bincount((layout.addresses(shape) - low).ravel()).max()) == 1
+    apart = inside and (place.box is not None
+                        or int(np.bincount((layout.addresses(shape) - low).ravel()).max()) == 1)
     return [(inside, "an element lies outside its rows"), (apart, "two elements share an address")]
 
 
@@ -406,9 +408,9 @@ def _check_port(program: Program, port: Port, kind: type[Load] | type[Store],
     place = f"{'input' if kind is Load else 'output'} {port.name!r}"
     _refuse_unless(0 <= port.tensor < len(program.tensors), place,
                    f"tensor {port.tensor} does not exist")
-    tensor, config = program.tensors[port.tensor], program.config
-    outside, images = tensor.outside(port.address, config), tensor.kind.images
-    end = port.address + outside.layout.rows * config.row_bytes
+    tensor = program.tensors[port.tensor]
+    outside, images = tensor.outside(port.address, program.config), tensor.kind.images
+    end = port.address + outside.layout.rows * program.config.row_bytes
     _refuse_unless(images == program.batch, place,
                    f"it has {images} images, the first input {program.batch}")
     _refuse_unless(port.address % isa.UNIT_BYTES == 0 and program.data_base <= port.address
@@ -419,12 +421,19 @@ def _check_port(program: Program, port: Port, kind: type[Load] | type[Store],
         _refuse_unless(end <= first or last <= port.address, place,
                        f"address={port.address} overlaps {name}")
     taken.append((port.address, end, place))
+    _refuse_unless(*_reached(program, port, kind, place))
+
+
+def _reached(program: Program, port: Port, kind: type[Load] | type[Store], place: str
+             ) -> tuple[bool, str, str]:
+    """A port has its tensor's home, or transfers move all rows of the tensor."""
+    tensor, size = program.tensors[port.tensor], program.config.codes_per_byte
     if tensor.home:
-        low, high = outside.layout.ends(tensor.kind.codes)
-        size = config.codes_per_byte
-        _refuse_unless(port.address * size <= low and high < end * size, place,
-                       f"its tensor's home does not lie in the bytes {port.address} to {end}")
-        return
-    layout = tensor.layout
-    _refuse_unless(moved_by(program, port, kind) is not None, place,
-                   f"no {kind.OP.name} moves its {layout.rows} rows from row {layout.first_row}")
+        layout, start = tensor.home.layout, port.address * size
+        low, high = layout.ends(tensor.kind.codes)
+        end = start + layout.rows * program.config.row_codes
+        return (start <= low and high < end, place, "its tensor's home does not lie in the bytes "
+                                                    f"{port.address} to {end // size}")
+    return (moved_by(program, port, kind) is not None, place,
+            f"no {kind.OP.name} moves its {tensor.layout.rows} rows from row "
+            f"{tensor.layout.first_row}")

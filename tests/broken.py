@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import bands
 import numpy as np
 import pytest
 import strategies
@@ -9,11 +10,13 @@ from kcnn.arch import check, isa, stream
 from kcnn.arch.errors import FormatError
 from kcnn.arch.isa import Mode
 from kcnn.arch.stream import ChannelStream, Cluster
+from kcnn.compiler.emit.assemble import assemble
 from tensors import changed
 
 CODE = strategies.small_program()
 RADIX = strategies.small_program(strategies.Shape(mode=Mode.RADIX))
 PASS = strategies.small_program(strategies.Shape(mode=Mode.PASS))
+BANDS = assemble(bands.Bands(10, 4).plan())
 # indices of CODE's instructions
 BASE, OFFSET, DECODE, CLUSTER, LOAD, FILL, RUN, STORE, END = 0, 1, 2, 4, 5, 6, 7, 8, 9
 
@@ -61,6 +64,23 @@ def with_tensor(program, index, **changes):
     tensors = list(program.tensors)
     named = dataclasses.replace(tensors[index], name=changes.pop("name", tensors[index].name))
     tensors[index] = changed(named, **changes)
+    return dataclasses.replace(program, tensors=tuple(tensors))
+
+
+def with_place(program, tensor, number, base=0, rows=0, **changes):
+    """The program with another window of a tensor, or its home for number 0; base and rows are
+    added to what its layout has."""
+    places = list(program.tensors[tensor].places)
+    old = places[number].layout
+    layout = dataclasses.replace(old, base=old.base + base, rows=old.rows + rows)
+    places[number] = dataclasses.replace(places[number], layout=layout, **changes)
+    return with_places(program, tensor, *places)
+
+
+def with_places(program, tensor, *places):
+    """The program with other places of a tensor."""
+    tensors = list(program.tensors)
+    tensors[tensor] = dataclasses.replace(tensors[tensor], places=places)
     return dataclasses.replace(program, tensors=tuple(tensors))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import strategies
 from broken import (
+    BANDS,
     BASE,
     CLUSTER,
     CODE,
@@ -26,6 +27,8 @@ from broken import (
     with_layer,
     with_layout,
     with_order,
+    with_place,
+    with_places,
     with_port,
     with_stream,
     with_taps,
@@ -37,10 +40,13 @@ from kcnn.arch import check, isa
 from kcnn.arch.config import Config
 from kcnn.arch.errors import ConfigError
 from kcnn.arch.isa import Fill, Table
+from kcnn.arch.place import Box
 from kcnn.arch.program import Piece, Source
+from kcnn.arch.region import Space
 from kcnn.arch.stream import Cluster
 from tensors import changed
 
+WIDE_NUMBER = "a number of its layout has more than 32 bits"
 WIDE = dataclasses.replace(Config.preset("small"), port_bits=256, name="wide")
 
 
@@ -261,6 +267,48 @@ def test_layout_rules(changes, sentence):
      "output 'y': it has 2 images, the first input 1"),
 ])
 def test_tensor_and_port_rules(program, sentence):
+    refused(program, sentence)
+
+
+# ---- homes and windows -------------------------------------------------------------------------
+HOME, WINDOW, *_ = BANDS.tensors[1].places
+ALONE = "it must lie in the activation memory as a whole, or in a home outside with any number of"
+LAST = len(BANDS.instructions) - 1
+
+
+@pytest.mark.parametrize("program, sentence", [
+    (with_places(BANDS, 1), f"tensor 'mid': {ALONE}"),
+    (with_places(BANDS, 1, WINDOW), ALONE),
+    (with_places(BANDS, 1, HOME, HOME), ALONE),
+    (with_places(CODE, 0, *CODE.tensors[0].places * 2), f"tensor 'x': {ALONE}"),
+    (with_places(CODE, 0, CODE.tensors[0].places[0], WINDOW), ALONE),
+    (with_place(BANDS, 1, 1, space=Space.EXTERNAL), ALONE),
+    (with_place(BANDS, 1, 1, box=Box(7, 4, 0, 1)), "tensor 'mid': its window of lines 7 to 10 of "
+                                                   "channels 0 to 0: it is no part of the tensor"),
+    (with_place(BANDS, 1, 1, box=Box(-1, 4, 0, 1)), "it is no part of the tensor"),
+    (with_place(BANDS, 1, 1, box=Box(0, 0, 0, 1)), "it is no part of the tensor"),
+    (with_place(BANDS, 1, 1, box=Box(0, 4, 1, 1)), "it is no part of the tensor"),
+    (with_place(BANDS, 1, 1, box=Box(0, 4, 0, 2)), "it is no part of the tensor"),
+    (with_place(BANDS, 1, 1, box=Box(0, 4, 0, 1 << 31)), WIDE_NUMBER),
+    (with_place(BANDS, 1, 1, since=12), "since=12 until=11 are no instructions in this order"),
+    (with_place(BANDS, 1, 1, since=-1), "since=-1 until=11 are no instructions in this order"),
+    (with_place(BANDS, 1, 1, until=LAST + 1), f"until={LAST + 1} are no instructions"),
+    (with_place(BANDS, 1, 1, base=-2), "an element lies outside its rows"),
+    (with_place(BANDS, 1, 1, rows=-1), "its elements do not fit its 3 rows"),
+    (with_place(BANDS, 1, 1, rows=1 << 20), "are not in the memory's 2048 rows"),
+    (with_place(BANDS, 1, 0, base=-2 * HOME.layout.base), "tensor 'mid': its home: its elements do "
+     "not lie between the bytes 1216 and 1792"),
+    (with_place(BANDS, 1, 0, base=1 << 34), WIDE_NUMBER),
+    (with_place(BANDS, 2, 0, base=300), "tensor 'y': its home: its elements do not lie between"),
+    (with_place(BANDS, 1, 0, rows=-3), "its elements do not fit its 9 rows"),
+    (with_place(BANDS, 1, 0, rows=1 << 20), "are not in the memory's"),
+    (with_port(BANDS, "inputs", address=1280), "input 'x': its tensor's home does not lie in the "
+                                               "bytes 1280 to 1472"),
+    (with_port(BANDS, "outputs", address=1408), "output 'y': its tensor's home does not"),
+    # no two homes have an element in common
+    (with_place(BANDS, 1, 0, base=32 * 12), "tensor 'mid': external memory does not hold all"),
+])
+def test_place_rules(program, sentence):
     refused(program, sentence)
 
 
