@@ -47,8 +47,7 @@ def _layer(program: Program, layer: Layer) -> dict[str, Any]:
         "name": layer.name, "kind": layer.kind,
         "output": list(program.tensors[layer.output].kind.shape),
         "clusters": len(layer.taps.cluster_factor), "taps": stored,
-        "issued": sum(figures.issued_taps(program, figures.run_of(program, index))
-                      for index in layer.runs),
+        "issued": figures.issued_taps(program, layer),
         "macs": layer.macs, "dense_macs": layer.dense_macs,
     }
 

@@ -7,6 +7,7 @@ millions of taps.
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +31,7 @@ _HEADER, _LONG, _TAP, _END = range(4)
 SCALE_BYTES = 2
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Parsed:
     """A stream of K channels, R clusters, T taps and I items."""
 
@@ -44,6 +45,32 @@ class Parsed:
     channel_items: Ints   # (K + 1,) offsets
     offsets: Ints         # (I,) first byte of each item
     ends: Ints            # (I,) byte behind each item
+
+    @functools.cached_property
+    def read(self) -> tuple[Ints, Ints]:
+        """The positions that taps have, ascending, and which of them each tap has: (T,)."""
+        used = np.zeros(int(self.position.max(initial=-1)) + 1, bool)
+        used[self.position] = True
+        return np.flatnonzero(used), (np.cumsum(used) - 1)[self.position]
+
+    @functools.cached_property
+    def weights(self) -> NDArray[np.float64]:
+        """What each of these positions counts in every channel: (K, positions)."""
+        return self.weights_of(slice(0, len(self.scale)))
+
+    def weights_of(self, channels: slice) -> NDArray[np.float64]:
+        """Those of some channels."""
+        keys, which = self.read
+        bounds = self.channel_clusters[channels.start:channels.stop + 1]
+        clusters, taps = slice(bounds[0], bounds[-1]), self.cluster_taps[bounds]
+        rows = len(bounds) - 1
+        sizes = np.diff(self.cluster_taps[bounds[0]:bounds[-1] + 1])
+        signs = 1.0 - 2.0 * self.negative[taps[0]:taps[-1]]
+        factor = np.repeat(self.factor[clusters], sizes) * signs
+        row = np.repeat(np.arange(rows), np.diff(taps))
+        cells = row * len(keys) + which[taps[0]:taps[-1]]
+        found = np.bincount(cells, factor, rows * len(keys)).astype(np.float64, copy=False)
+        return found.reshape(rows, len(keys))
 
 
 def parse(data: NDArray[np.uint8], channels: int, where: str) -> Parsed:

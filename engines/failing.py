@@ -66,9 +66,7 @@ def candidates(program: Program, outcomes: Mapping[str, Outcome], culprits: Mapp
                 found.add(number)
             if _durations(base.result, layer.runs) != _durations(other.result, layer.runs):
                 found.add(number)
-    return sorted(found, key=lambda number: sum(
-        figures.issued_taps(program, figures.run_of(program, index))
-        for index in program.layers[number].runs))
+    return sorted(found, key=lambda number: figures.issued_taps(program, program.layers[number]))
 
 
 def _durations(result: Result | None, runs: Sequence[int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ def layers(program: Program, times: Timed | None, bounds: dict[int, str] | None 
 
 def _layer(program: Program, number: int, layer: Layer, span: tuple[int, int] | None,
            bound: str | None) -> LayerFigures:
-    taps = sum(issued_taps(program, run_of(program, index)) for index in layer.runs)
+    taps = issued_taps(program, layer)
     if span is None:
         return LayerFigures(layer.name, None, taps, layer.macs, None, None, bound)
     cycles = span[1] - span[0]
@@ -90,9 +91,17 @@ def run_of(program: Program, index: int) -> Run:
     return instruction
 
 
-def issued_taps(program: Program, run: Run) -> int:
-    """Taps that a RUN issues: those of all its channels, for every chunk of P positions."""
-    at = run.stream * UNIT_BYTES - program.stream_base
-    data = np.frombuffer(program.streams, np.uint8, run.stream_units * UNIT_BYTES, at)
-    return len(parse(data, run.channels, "stream").position) * Shape.of(run).chunks(
-        program.config.lanes)
+def issued_taps(program: Program, layer: Layer) -> int:
+    """Taps that a layer's RUNs issue: those of all their channels, for every chunk of P positions.
+    """
+    chunks: dict[tuple[int, int, int], int] = defaultdict(int)       # by stream
+    for run in (run_of(program, index) for index in layer.runs):
+        key = run.stream, run.stream_units, run.channels
+        chunks[key] += Shape.of(run).chunks(program.config.lanes)
+    return sum(_stream_taps(program, *key) * count for key, count in chunks.items())
+
+
+def _stream_taps(program: Program, stream: int, units: int, channels: int) -> int:
+    at = stream * UNIT_BYTES - program.stream_base
+    data = np.frombuffer(program.streams, np.uint8, units * UNIT_BYTES, at)
+    return len(parse(data, channels, "stream").position)

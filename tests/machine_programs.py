@@ -136,6 +136,7 @@ class _Builder(Draw):
         self.sections = {"streams": bytearray(), "tables": bytearray(), "data": bytearray()}
         self.window_rows = min(config.rows, WINDOW_ROWS)
         self.window_row = int(rng.integers(0, config.rows - self.window_rows + 1))
+        self.inputs: list[tuple[int, int, int]] = []             # address, row, rows
         self.last_memory = -1
         self.last_of: dict[isa.Unit, int] = {}
         self.written: dict[tuple[isa.Table, int], int] = {}      # table bank -> its last TABLE
@@ -185,11 +186,12 @@ class _Builder(Draw):
         self.add(isa.Fill, memory=True, row=row, rows=min(rows, 20),
                  code=self.pick(0, self.config.codes - 1))
 
-    def load(self, row: int, rows: int) -> int:
+    def load(self, row: int, rows: int) -> None:
+        """Rows of an input of their own."""
         codes = self.rng.integers(0, self.config.codes, rows * self.config.row_codes)
         at = self.put("data", smudged(pack(codes, self.config), self.config).tobytes())
         self.add(isa.Load, where="data", memory=True, address=at, row=row, rows=rows)
-        return at
+        self.inputs.append((at, row, rows))
 
     def store(self, row: int, rows: int) -> int:
         at = self.put("data", bytes(rows * self.config.row_bytes))
@@ -199,7 +201,7 @@ class _Builder(Draw):
     def prologue(self) -> None:
         """Give every cell of the window a code."""
         first = self.pick(1, self.window_rows)
-        self.input = self.load(self.window_row, first), first
+        self.load(self.window_row, first)
         if first < self.window_rows:
             self.add(isa.Fill, memory=True, row=self.window_row + first,
                      rows=self.window_rows - first, code=self.pick(0, self.config.codes - 1))
@@ -222,7 +224,8 @@ class _Builder(Draw):
 
     def epilogue(self) -> None:
         """Store what was written."""
-        self.output = self.store(self.window_row, self.window_rows), self.window_rows
+        at = self.store(self.window_row, self.window_rows)
+        self.output = at, self.window_row, self.window_rows
 
     # ---- tables
     def table(self, kind: isa.Table, bank: int, first: int, words: Ints) -> None:
@@ -423,12 +426,13 @@ class _Builder(Draw):
         at["data"] = align(at["tables"] + len(self.sections["tables"]))
         instructions = tuple(_resolved(step, at) for step in self.order.steps) + (isa.End(),)
         size = align(at["data"] + len(self.sections["data"]))
-        tensors = tuple(_rows(name, self.config, self.window_row, rows)
-                        for name, (_, rows) in (("in", self.input), ("out", self.output)))
-        ports = [(Port(tensor.name, i, at["data"] + address),) for i, (tensor, (address, _)) in
-                 enumerate(zip(tensors, (self.input, self.output), strict=True))]
+        areas = (*self.inputs, self.output)
+        tensors = tuple(_rows(f"rows{i}", self.config, row, rows)
+                        for i, (_, row, rows) in enumerate(areas))
+        ports = tuple(Port(f"rows{i}", i, at["data"] + address)
+                      for i, (address, _, _) in enumerate(areas))
         program = Program(self.config, instructions, bytes(self.sections["streams"]),
-                          bytes(self.sections["tables"]), tensors, *ports, (), size)
+                          bytes(self.sections["tables"]), tensors, ports[:-1], ports[-1:], (), size)
         memory = np.zeros(size, np.uint8)
         for first, data in ((0, isa.encode(list(instructions))),
                             *((at[name], bytes(self.sections[name])) for name in at)):

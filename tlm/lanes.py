@@ -58,25 +58,15 @@ def _reads(run: Run, position: Ints, raster: Ints, memory: ActivationMemory, tab
 def _sums(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory,
           tables: Tables) -> None:
     """Sum clusters: a product of matrices, exact in float64."""
-    key, which = np.unique(stream.position, return_inverse=True)
+    key, _ = stream.read
+    small = run.channels * len(key) <= BLOCK
     for block in _blocks(len(raster), len(key)):
         values = _reads(run, key, raster[block], memory, tables).astype(np.float64)
+        if small:
+            out[:, block] = stream.weights @ values
+            continue
         for channels in _blocks(run.channels, len(key)):
-            out[channels, block] = _weights(stream, which, len(key), channels) @ values
-
-
-def _weights(stream: Parsed, which: Ints, keys: int, channels: slice) -> NDArray[np.float64]:
-    """Coefficient of every key in every channel, (channels, keys); which: the key of each tap."""
-    bounds = stream.channel_clusters[channels.start:channels.stop + 1]
-    clusters, taps = slice(bounds[0], bounds[-1]), stream.cluster_taps[bounds]
-    rows = len(bounds) - 1
-    sizes = np.diff(stream.cluster_taps[bounds[0]:bounds[-1] + 1])
-    signs = 1.0 - 2.0 * stream.negative[taps[0]:taps[-1]]
-    factor = np.repeat(stream.factor[clusters], sizes) * signs
-    row = np.repeat(np.arange(rows), np.diff(taps))
-    cells = row * keys + which[taps[0]:taps[-1]]
-    weights = np.bincount(cells, factor, rows * keys).astype(np.float64, copy=False)
-    return weights.reshape(rows, keys)
+            out[channels, block] = stream.weights_of(channels) @ values
 
 
 def _maxima(out: Ints, run: Run, stream: Parsed, raster: Ints, memory: ActivationMemory,

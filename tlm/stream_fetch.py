@@ -24,9 +24,11 @@ from ..arch.timing import (
     pop_items,
 )
 from .channel import Channel, Event, Wait, until
+from .lanes import BLOCK
 from .port import Port
 
 NEVER = 1 << 60
+KEPT = 1 << 25           # numbers of the streams that are kept parsed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,18 +40,35 @@ class CachedChannel:
     channel: int
 
 
+class _Stream:
+    """What the bytes of a stream say, whenever they come."""
+
+    def __init__(self, config: Config, data: NDArray[np.uint8], parsed: Parsed) -> None:
+        self.data, self.parsed = data.copy(), parsed
+        self.lengths = lengths(parsed.channel_clusters, parsed.cluster_taps, config.share)
+        self.beats = -(-len(data) // config.port_bytes)
+        self.needed = needed_beats(parsed.offsets, config.port_bytes)
+        self.makes_room = pop_items(parsed.ends, self.beats, config.port_bytes)
+        self.highest = int(parsed.position.max(initial=0))
+
+    @property
+    def numbers(self) -> int:
+        """About how many it keeps, those that `lanes` adds among them."""
+        parsed = self.parsed
+        matrix = len(parsed.scale) * self.highest
+        return 6 * len(parsed.offsets) + (matrix if matrix <= BLOCK else 0)
+
+
 class _Progress:
     """One stream on its way: which beats have come and been popped, which items have fired."""
 
-    def __init__(self, config: Config, run: Run, stream: Parsed) -> None:
-        self.stream = stream
-        self.lengths = lengths(stream.channel_clusters, stream.cluster_taps, config.share)
-        self.beats = -(-run.stream_units * UNIT_BYTES // config.port_bytes)
-        self.needed = needed_beats(stream.offsets, config.port_bytes)
-        self.makes_room = pop_items(stream.ends, self.beats, config.port_bytes)
+    def __init__(self, stream: _Stream) -> None:
+        self.stream, self.lengths = stream.parsed, stream.lengths
+        self.beats, self.needed = stream.beats, stream.needed
+        self.makes_room = stream.makes_room
         self.arrival = np.zeros(self.beats, np.int64)
         self.pop = np.zeros(self.beats, np.int64)
-        self.fire = np.zeros(len(stream.offsets) + 1, np.int64)
+        self.fire = np.zeros(len(self.needed) + 1, np.int64)
         self.fire[-1] = -1                 # of the item before the first, and of item -1
         self.arrived = self.popped = self.fired = 0
 
@@ -93,6 +112,7 @@ class StreamFetch:
         self.mailbox = Channel(1)
         self.cache = Channel(2)
         self._progress: _Progress | None = None
+        self._known: dict[tuple[int, int, int], _Stream] = {}      # the last one read comes last
         self._changed = Event()
         self._idle = 0
         self._given = self._done = 0
@@ -116,7 +136,7 @@ class StreamFetch:
             run, since = yield from self.mailbox.first()
             yield from until(max(since, self._idle))
             self.mailbox.take(now() + 1)
-            progress = self._progress = _Progress(config, run, self._parse(run))
+            progress = self._progress = _Progress(self._stream(run))
             self._changed.tell()
             request = now() + STREAM_REQUEST
             while progress.arrived < progress.beats:
@@ -156,19 +176,31 @@ class StreamFetch:
                 full = int(progress.fire[progress.fired - 1]) + 1
                 self.cache.put(CachedChannel(progress.stream, progress.lengths, channel), full)
 
-    def _parse(self, run: Run) -> Parsed:
+    def _stream(self, run: Run) -> _Stream:
+        """The RUN's stream; bands of a layer read the same ones again and again."""
         config, at = self._config, run.stream * UNIT_BYTES
         where = f"stream at byte {at}"
         data = self._external[at:at + run.stream_units * UNIT_BYTES]
+        key = run.stream, run.stream_units, run.channels
+        found = self._known.pop(key, None)
+        if found is None or not np.array_equal(found.data, data):
+            found = _Stream(config, data, self._parse(data, run, where))
+        self._known[key] = found
+        while len(self._known) > 1 and sum(s.numbers for s in self._known.values()) > KEPT:
+            del self._known[next(iter(self._known))]
+        high = found.highest >> run.kernel_bits
+        if high >= config.base_entries:
+            raise FormatError(f"{where}: names base entry {high}, the configuration has "
+                              f"{config.base_entries}; recompile the network")
+        return found
+
+    def _parse(self, data: NDArray[np.uint8], run: Run, where: str) -> Parsed:
+        config = self._config
         stream = parse(data, run.channels, where)
         slots = np.diff(stream.cluster_taps[stream.channel_clusters])
         if slots.max() > config.tap_slots:
             raise FormatError(f"{where}: channel {slots.argmax()} has {slots.max()} taps, the "
                               f"configuration holds {config.tap_slots}; recompile the network")
-        high = int(stream.position.max(initial=0)) >> run.kernel_bits
-        if high >= config.base_entries:
-            raise FormatError(f"{where}: names base entry {high}, the configuration has "
-                              f"{config.base_entries}; recompile the network")
         if stream.ends[-1] + SLACK > len(data):
             raise FormatError(f"{where}: no bytes follow the last END; recompile the network")
         return stream

@@ -106,3 +106,20 @@ def test_refuses_what_decode_refuses(body, count):
     assert parsed.ends[-1] == used
     assert parsed.position.tolist() == [p for c in found for r in c.clusters
                                         for p in r.positions.tolist()]
+
+
+@given(channels())
+def test_weights_add_what_taps_count(found):
+    parsed = parse(array(stream.encode_stream(found)), len(found), "stream")
+    positions, which = parsed.read
+    assert positions.tolist() == sorted({int(p) for c in found for r in c.clusters
+                                         for p in r.positions})
+    assert np.array_equal(positions[which], parsed.position)
+    expected = np.zeros((len(found), len(positions)))
+    for k, channel in enumerate(found):
+        for cluster in channel.clusters:
+            for position, negative in zip(cluster.positions, cluster.negative, strict=True):
+                expected[k, positions.searchsorted(position)] += cluster.factor * (
+                    -1 if negative else 1)
+    assert np.array_equal(parsed.weights, expected)
+    assert np.array_equal(parsed.weights_of(slice(1, 3)), expected[1:3])

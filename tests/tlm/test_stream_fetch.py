@@ -10,6 +10,7 @@ from kcnn.arch import stream
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.errors import FormatError
 from kcnn.arch.isa import Run
+from kcnn.tlm import stream_fetch
 from kcnn.tlm.channel import own_signals, simulate
 from kcnn.tlm.port import Port
 from kcnn.tlm.stream_fetch import StreamFetch
@@ -109,6 +110,23 @@ def test_full_buffers_and_credits(name, seed, slow):
     expected = clocked(config, model, external, runs, delays)
     found = transactions(config, model, external, runs, delays)
     assert found == expected
+
+
+def test_streams_that_runs_share_are_parsed_once(monkeypatch):
+    config, parsed = CONFIGS["m1"], []
+    real = stream_fetch.parse
+    monkeypatch.setattr(stream_fetch, "parse", lambda *what: parsed.append(what) or real(*what))
+    external, runs = streams(np.random.default_rng(3), config, 2)
+    external = external.copy()
+    fetch = StreamFetch(config, None, external)
+    first, second = (fetch._stream(run) for run in runs)
+    assert fetch._stream(runs[0]) is first and fetch._stream(runs[1]) is second
+    assert len(parsed) == 2
+    monkeypatch.setattr(stream_fetch, "KEPT", 0)           # the last one stays
+    assert fetch._stream(runs[0]) is first and fetch._stream(runs[1]) is not second
+    assert len(parsed) == 3
+    external[16 * runs[1].stream] ^= 1                     # a scale
+    assert fetch._stream(runs[1]).parsed.scale[0] == second.parsed.scale[0] ^ 1
 
 
 def broken(change, config=CONFIGS["m1"], taps=4):
