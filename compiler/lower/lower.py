@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ...arch.program import Points
 from ..errors import CompileError, InternalError
 from ..ir import graph as ir
 from ..ir.layers import divisors
@@ -40,19 +41,21 @@ def taps(k: Ints, channel: Ints, dy: Ints | int = 0, dx: Ints | int = 0,
     def full(values: object, kind: type) -> np.ndarray:
         return np.broadcast_to(np.asarray(values, kind), n).copy()
 
-    return Terms(full(k, np.int64), full(coefficient, np.float64), full(source, np.int64),
-                 full(channel, np.int64), full(plane, np.int64), full(dy, np.int64),
-                 full(dx, np.int64), full(negative, np.int64), full(wide, bool))
+    points = Points(*(full(column, np.int64) for column in (source, channel, plane, dy, dx)))
+    return Terms(full(k, np.int32), full(coefficient, np.float64), points,
+                 np.arange(n, dtype=np.uint32), full(negative, bool), full(wide, bool))
 
 
 def over_planes(terms: Terms, planes: Ints) -> Terms:
     """Every tap repeated for each plane of its source. planes: per source."""
+    if planes.max(initial=1) == 1:
+        return terms
     n = planes[terms.source]
     parts = []
     for plane in range(int(planes.max(initial=1))):
-        part = terms.take(n > plane)
-        parts.append(dataclasses.replace(part, plane=np.full(len(part), plane)))
-    return Terms.join(parts)
+        points = dataclasses.replace(terms.points, plane=np.full(len(terms.points), plane))
+        parts.append(dataclasses.replace(terms, points=points).take(n > plane))
+    return Terms.join(parts).sorted()
 
 
 def inside(terms: Terms, reads: list[tuple[tuple[int, int], tuple[int, int, int]]],
@@ -61,16 +64,17 @@ def inside(terms: Terms, reads: list[tuple[tuple[int, int], tuple[int, int, int]
 
     reads: (stride, shape) per source.
     """
-    keep = np.ones(len(terms), bool)
+    points = terms.points
+    keep = np.ones(len(points), bool)
     for i, (stride, shape) in enumerate(reads):
-        mine = terms.source == i
+        mine = points.source == i
         for offsets, step, size, count in (
-                (terms.dy, stride[0], shape[1], output[1]),
-                (terms.dx, stride[1], shape[2], output[2])):
+                (points.dy, stride[0], shape[1], output[1]),
+                (points.dx, stride[1], shape[2], output[2])):
             first = np.maximum(0, -(offsets // step))     # the first output with y*step + d >= 0
             hit = (first < count) & (first * step + offsets < size)
             keep &= hit | ~mine
-    return terms.take(keep)
+    return terms if keep.all() else terms.take(keep[terms.point])
 
 
 class _Lowering:
@@ -220,15 +224,19 @@ class _Lowering:
 
 def _conv_taps(op: ir.Conv, weight: ClusteredWeight, source: Ints, channel: Ints) -> Terms:
     """One tap for each weight that is left. source, channel: of every input channel."""
-    k, c, y, x = (i.astype(np.int64) for i in np.nonzero(weight.index))
-    per_group = weight.index.shape[0] // op.groups
-    c = c + (k // per_group) * weight.index.shape[1]
+    outputs, inputs, height, width = weight.index.shape
+    index = weight.index.reshape(outputs, -1)
+    at = np.flatnonzero(index)
+    k, column = np.divmod(at, index.shape[1])
+    c, y, x = (n.ravel() for n in np.indices((inputs * op.groups, height, width)))
+    points = Points(source[c], channel[c], np.zeros_like(c), y * op.dilation[0] - op.padding[0],
+                    x * op.dilation[1] - op.padding[1])
+    if op.groups > 1:
+        column += k // (outputs // op.groups) * index.shape[1]
     factor = weight.channel_scale[k]
-    at = np.nonzero(weight.index)
-    return taps(k, channel[c], y * op.dilation[0] - op.padding[0],
-                x * op.dilation[1] - op.padding[1], source=source[c],
-                coefficient=weight.magnitudes[weight.index[at] - 1] * np.abs(factor),
-                negative=weight.negative[at] ^ (factor < 0))
+    return Terms(k.astype(np.int32), weight.magnitudes[index.ravel()[at] - 1] * np.abs(factor),
+                 points, column.astype(np.uint32), weight.negative.ravel()[at] ^ (factor < 0),
+                 np.zeros(len(at), bool))
 
 
 def _skip_taps(skip: ir.Skip, channels: int, source: Ints, channel: Ints) -> Terms:

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...arch.columns import columns, dims, span
+from ...arch.keys import keys
+from ...arch.program import Points, narrow
 from ..ir.quantised import Codebook, Radix
 
 Ints = NDArray[np.int64]
@@ -59,33 +61,70 @@ class Read:
 class Terms:
     """The taps of a step with real coefficients; one entry each, in no particular order.
 
-    Output (k, y, x) gets the sum of +-coefficient * the real value of element (channel, y*sy + dy,
-    x*sx + dx) of plane `plane` of reads[source]. wide: the coefficient may become several clusters
-    (skip connections).
+    Output (k, y, x) gets the sum of +-coefficient * the real value of what the tap's point reads.
+    Points may repeat, or be read by nobody. wide: the coefficient may become several clusters (skip
+    connections).
     """
 
-    k: Ints
+    k: NDArray[np.int32]
     coefficient: Floats
-    source: Ints
-    channel: Ints
-    plane: Ints
-    dy: Ints
-    dx: Ints
-    negative: Ints
+    points: Points
+    point: NDArray[np.unsignedinteger]
+    negative: NDArray[np.bool_]
     wide: NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.k)
 
-    def take(self, index: Ints | NDArray[np.bool_]) -> Terms:
+    @property
+    def source(self) -> Ints:
+        return self.points.source[self.point]
+
+    @property
+    def channel(self) -> Ints:
+        return self.points.channel[self.point]
+
+    @property
+    def plane(self) -> Ints:
+        return self.points.plane[self.point]
+
+    @property
+    def dy(self) -> Ints:
+        return self.points.dy[self.point]
+
+    @property
+    def dx(self) -> Ints:
+        return self.points.dx[self.point]
+
+    def take(self, index: NDArray) -> Terms:
         """Some of the taps."""
-        return Terms(*(getattr(self, f.name)[index] for f in dataclasses.fields(self)))
+        return Terms(self.k[index], self.coefficient[index], self.points, self.point[index],
+                     self.negative[index], self.wide[index])
+
+    def sorted(self) -> Terms:
+        """The same with points that are all read, ascending by columns, each once."""
+        used = np.bincount(self.point, minlength=len(self.points)) > 0
+        points = self.points.take(np.flatnonzero(used))
+        _, first, to = np.unique(keys(*vars(points).values()), return_index=True,
+                                 return_inverse=True)
+        table = np.zeros(len(self.points), np.int64)
+        table[used] = to
+        return dataclasses.replace(self, points=points.take(first),
+                                   point=narrow(table)[self.point])
 
     @staticmethod
-    def join(parts: list[Terms]) -> Terms:
+    def join(parts: Sequence[Terms]) -> Terms:
         """The taps of all parts."""
-        return Terms(*(np.concatenate([getattr(p, f.name) for p in parts])
-                       for f in dataclasses.fields(Terms)))
+        def column(name: str) -> NDArray:
+            return np.concatenate([getattr(part, name) for part in parts])
+
+        first = np.cumsum([0, *(len(part.points) for part in parts)]).tolist()
+        point = np.concatenate([part.point + start for part, start in
+                                zip(parts, first, strict=False)])
+        points = Points(*(np.concatenate([vars(part.points)[name] for part in parts])
+                          for name in vars(parts[0].points)))
+        return Terms(column("k"), column("coefficient"), points, point, column("negative"),
+                     column("wide"))
 
 
 @dataclasses.dataclass(frozen=True)

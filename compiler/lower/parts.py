@@ -16,7 +16,7 @@ import numpy as np
 
 from ...arch.config import Config
 from ...arch.keys import keys
-from ...arch.program import Taps
+from ...arch.program import Points, Taps
 from ..errors import power_of_two
 from ..ir.quantised import Radix
 from .lowered import Ints, Terms, Value
@@ -61,7 +61,8 @@ def adding(values: Sequence[Value], config: Config) -> tuple[Terms, Ints]:
     source, plane, factor = (np.tile(column, channels) for column in np.array(reads).T)
     k = np.repeat(np.arange(channels), len(reads))
     zero = np.zeros_like(k)
-    return Terms(k, np.ones(len(k)), source, k, plane, zero, zero, zero, zero != 0), factor
+    return Terms(k.astype(np.int32), np.ones(len(k)), Points(source, k, plane, zero, zero),
+                 np.arange(len(k), dtype=np.uint32), zero != 0, zero != 0), factor
 
 
 def fits(taps: Taps, values: Sequence[Value], config: Config) -> bool:
@@ -71,23 +72,32 @@ def fits(taps: Taps, values: Sequence[Value], config: Config) -> bool:
     if counts.max(initial=0) > config.tap_slots:
         return False
     return (_at_most(taps, values, config) <= config.base_entries
-            or _entries_fit(taps, np.repeat(np.arange(len(counts)), counts), config))
+            or _entries_fit(taps, config))
 
 
 def cut(terms: Terms, values: Sequence[Value], slots: int, config: Config) -> list[Ints]:
     """The taps of each of as few parts as possible, as indices: in each, no channel has more than
     `slots` taps, or reads more than the base table holds."""
-    order = np.argsort(keys(terms.k, terms.source, terms.channel, terms.plane, terms.dy, terms.dx))
-    k = terms.k[order]
-    counts = np.bincount(k)
-    rank = np.arange(len(k)) - (np.cumsum(counts) - counts)[k]
+    terms = terms.sorted()
+    order = np.argsort(keys(terms.k, terms.point), kind="stable")
+    counts = np.bincount(terms.k)
     parts = max(2, -(-int(counts.max()) // slots))
     few = _at_most(terms, values, config) <= config.base_entries
     while True:
-        part = rank * parts // counts[k]
-        if few or _entries_fit(terms.take(order), k * parts + part, config):
-            return [order[part == number] for number in range(parts)]
+        found = list(_stretches(counts, parts))
+        if few or all(_entries_fit(terms.take(order[part]), config) for part in found):
+            return [order[part] for part in found]
         parts += 1
+
+
+def _stretches(counts: Ints, parts: int) -> Iterator[Ints]:
+    """Of rows of so many numbers one behind the other, part by part what each row gives to it."""
+    starts = np.cumsum(counts) - counts
+    for number in range(parts):
+        first, end = (-(-counts * n // parts) for n in (number, number + 1))
+        length = end - first
+        at = np.cumsum(length) - length
+        yield np.arange(int(length.sum())) + np.repeat(starts + first - at, length)
 
 
 # ---- base entries --------------------------------------------------------------------------------
@@ -96,7 +106,7 @@ def _ways(lines: Ints, columns: Ints, config: Config) -> Iterator[tuple[Ints, in
     has. lines, columns: of the positions, counted from 0 without gaps."""
     offsets, count = config.offset_entries, len(np.unique(keys(lines, columns)))
     if count <= offsets:
-        yield np.zeros_like(lines), offsets // count
+        yield np.zeros_like(lines), offsets // max(1, count)
     for height, width in itertools.product(range(1, offsets + 1), repeat=2):
         if height * width <= offsets:
             across = -(-(int(columns.max(initial=0)) + 1) // width)
@@ -105,25 +115,28 @@ def _ways(lines: Ints, columns: Ints, config: Config) -> Iterator[tuple[Ints, in
 
 def _counted(numbers: Ints) -> Ints:
     """Numbers as the places of these among those that occur."""
-    low = int(numbers.min(initial=0))
-    return (np.cumsum(np.bincount(numbers - low) > 0) - 1)[numbers - low]
+    return np.unique(numbers, return_inverse=True)[1]
 
 
 def _at_most(taps: Taps | Terms, values: Sequence[Value], config: Config) -> int:
     """Base entries that are enough for all channels of a layer."""
-    sizes = (int(_counted(d).max(initial=0)) + 1 for d in (taps.dy, taps.dx))
-    lines, columns = (d.ravel() for d in np.indices(tuple(sizes)))
-    return min((int(group.max()) + 1)
+    points = taps.points
+    return min((int(group.max(initial=0)) + 1)
                * sum(value.planes * -(-value.shape[0] // channels) for value in values)
-               for group, channels in _ways(lines, columns, config))
+               for group, channels in _ways(_counted(points.dy), _counted(points.dx), config))
 
 
-def _entries_fit(taps: Taps | Terms, owner: Ints, config: Config) -> bool:
-    """Is there a way to share base entries by which no owner reads more than there are? owner: who
-    has each tap."""
-    for group, channels in _ways(_counted(taps.dy), _counted(taps.dx), config):
-        block = keys(owner, taps.source, taps.plane, taps.channel // channels, group)
-        _, first = np.unique(block, return_index=True)
-        if np.bincount(owner[first]).max(initial=0) <= config.base_entries:
+def _entries_fit(taps: Taps | Terms, config: Config) -> bool:
+    """Is there a way to share base entries by which no channel reads more than there are?"""
+    points = taps.points
+    k = (taps.k if isinstance(taps, Terms) else
+         np.repeat(np.arange(len(taps.channel_clusters) - 1),
+                   np.diff(taps.cluster_taps[taps.channel_clusters])))
+    for group, channels in _ways(_counted(points.dy), _counted(points.dx), config):
+        block = _counted(keys(points.source, points.plane, points.channel // channels, group))
+        if int(block.max(initial=0)) < config.base_entries:
+            return True
+        _, read = np.unique(keys(k, block[taps.point]), return_index=True)
+        if np.bincount(k[read]).max(initial=0) <= config.base_entries:
             return True
     return False

@@ -33,15 +33,14 @@ def decode_table(value: Value, plane: int, config: Config) -> Ints:
 def tap_ranges(taps: Terms | Taps, sources: Sequence[Value], config: Config) -> tuple[Ints, Ints]:
     """Smallest and largest number that each tap can add to S."""
     planes = max(value.planes for value in sources)
-    low, high = (np.zeros((len(sources), planes), np.int64) for _ in range(2))
+    low, high = (np.zeros((len(sources), planes), np.int16) for _ in range(2))
     for i, value in enumerate(sources):
         for plane in range(value.planes):
             table = decode_table(value, plane, config)
             low[i, plane], high[i, plane] = table.min(), table.max()
-    positive = low[taps.source, taps.plane], high[taps.source, taps.plane]
-    negative = taps.negative != 0
-    return (np.where(negative, -positive[1], positive[0]),
-            np.where(negative, -positive[0], positive[1]))
+    points = taps.points
+    least, most = (of[points.source, points.plane][taps.point] for of in (low, high))
+    return np.where(taps.negative, -most, least), np.where(taps.negative, -least, most)
 
 
 def _layer_ranges(layer: Layer, values: Sequence[Value], config: Config) -> tuple[Ints, Ints]:

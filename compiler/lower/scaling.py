@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...arch.check import SCALES
 from ...arch.columns import columns, span
@@ -147,7 +148,8 @@ def group(terms: Terms, factor: Ints, channels: int) -> Taps:
         zeros = np.zeros(0, np.int64)
         return Taps.of(np.zeros(channels + 1, np.int64), zeros, np.zeros(1, np.int64),
                        *[zeros] * 6)
-    key = keys(terms.k, -factor, terms.source, terms.channel, terms.plane, terms.dy, terms.dx)
+    terms = terms.sorted()
+    key = keys(terms.k, -factor, terms.point)
     order = np.argsort(key, kind="stable")
     again = _repetition(np.diff(key[order]) == 0)
     if again.any():
@@ -157,11 +159,8 @@ def group(terms: Terms, factor: Ints, channels: int) -> Taps:
     new = np.ones(len(factor), bool)
     new[1:] = (np.diff(terms.k) != 0) | (np.diff(factor) != 0) | (np.diff(again) != 0)
     starts = np.flatnonzero(new)
-    return Taps.of(
-        channel_clusters=np.searchsorted(terms.k[starts], np.arange(channels + 1)),
-        cluster_factor=factor[starts], cluster_taps=np.append(starts, len(factor)),
-        source=terms.source, channel=terms.channel, plane=terms.plane, dy=terms.dy, dx=terms.dx,
-        negative=terms.negative)
+    return Taps(np.searchsorted(terms.k[starts], np.arange(channels + 1)), factor[starts],
+                np.append(starts, len(factor)), terms.points, terms.point, terms.negative)
 
 
 def _repetition(same: np.ndarray) -> Ints:
@@ -203,7 +202,8 @@ def _real(step: Step, values: list[Value], config: Config) -> tuple[Terms, Ints,
     reads = [values[read.value] for read in step.reads]
     scale = np.array([value.meaning.scale for value in reads])
     terms = step.terms
-    return (dataclasses.replace(terms, coefficient=terms.coefficient * scale[terms.source]),
+    coefficient = terms.coefficient * scale[terms.points.source][terms.point]
+    return (dataclasses.replace(terms, coefficient=coefficient),
             *tap_ranges(terms, reads, config))
 
 
@@ -309,7 +309,7 @@ def _sum_of_parts(step: Step, values: list[Value], parts: range, reach: Reach, c
     return _proven(layer, step, values, config)
 
 
-def _per_channel(k: Ints, x: Floats, channels: int) -> Floats:
+def _per_channel(k: NDArray[np.int32], x: Floats, channels: int) -> Floats:
     out = np.zeros(channels)
     np.maximum.at(out, k, x)
     return out
@@ -365,12 +365,10 @@ def _bounded(terms: Terms, low: Ints, high: Ints, channels: int, bits: int, conf
 
 def _rounded_best(terms: Terms, gain: Floats) -> Floats:
     """For each channel a slightly smaller s_k if its coefficients lose less by rounding then."""
-    order = np.lexsort((terms.coefficient, terms.k))
-    k, coefficient = terms.k[order], terms.coefficient[order]
-    new = np.ones(len(k), bool)
-    new[1:] = (np.diff(k) != 0) | (np.diff(coefficient) != 0)
-    first = np.flatnonzero(new)
-    k, coefficient, count = k[first], coefficient[first], np.diff(np.append(first, len(k)))
+    distinct = np.unique(terms.coefficient)
+    key, count = np.unique(terms.k.astype(np.int64) * len(distinct)
+                           + np.searchsorted(distinct, terms.coefficient), return_counts=True)
+    k, coefficient = key // max(1, len(distinct)), distinct[key % max(1, len(distinct))]
     tried = np.linspace(1, LEAST_GAIN, GAINS)
     loss = np.empty((GAINS, len(gain)))
     for i, part in enumerate(tried):

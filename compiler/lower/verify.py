@@ -8,7 +8,7 @@ import numpy as np
 
 from ...arch.program import Layer, Piece, Points
 from ..errors import require
-from .lowered import Area, Lowered, Step, Terms, Value
+from .lowered import Area, Lowered, Step, Value
 from .scaling import Scaled
 
 NUMBERS = ("source", "channel", "plane", "dy", "dx")
@@ -20,10 +20,11 @@ def verify_steps(net: Lowered) -> None:
         channels = net.values[step.output].shape[0]
         reads = [net.values[read.value] for read in step.reads]
         terms = step.terms
-        _check_points(step.name, terms, reads)
-        require(len(terms.negative) == len(terms.source) and _within(terms.negative, 2), step.name,
-                "has signs that are none")
-        require(len(terms.k) == len(terms.coefficient) == len(terms.source)
+        _check_points(step.name, terms.points, reads)
+        require(len(terms.negative) == len(terms.point)
+                and _within(terms.point, len(terms.points)), step.name,
+                "has taps of no point or without a sign")
+        require(len(terms.k) == len(terms.coefficient) == len(terms.point)
                 and _within(terms.k, channels), step.name, "has taps of no channel")
         require(step.bias.shape == (channels,), step.name, "has a bias of another size")
         _check_areas(step, step.areas, net.values)
@@ -47,7 +48,7 @@ def verify_layers(net: Scaled) -> None:
                   for layer in net.layers], net.inputs, net.outputs)
 
 
-def _check_points(name: str, points: Terms | Points, reads: Sequence[Value]) -> None:
+def _check_points(name: str, points: Points, reads: Sequence[Value]) -> None:
     arrays = [getattr(points, field) for field in NUMBERS]
     require(all(a.dtype == np.int64 and len(a) == len(points) for a in arrays), name,
             "has lists of taps that differ in length or are not int64")

@@ -26,14 +26,23 @@ def layers() -> Scaled:
 
 
 def with_terms(**fields: int) -> Lowered:
-    """The first step with another number in the last tap."""
+    """The first step with another number in the last tap, or in the point that it reads."""
     net = steps()
     terms = net.steps[0].terms
     for name, number in fields.items():
-        values = getattr(terms, name).copy()
-        values[-1] = number
-        terms = dataclasses.replace(terms, **{name: values})
+        if name in ("k", "point"):
+            terms = dataclasses.replace(terms, **{name: _changed(getattr(terms, name), number)})
+        else:
+            point = _changed(getattr(terms.points, name), number, int(terms.point[-1]))
+            terms = dataclasses.replace(
+                terms, points=dataclasses.replace(terms.points, **{name: point}))
     return with_step(terms=terms)
+
+
+def _changed(values: np.ndarray, number: int, at: int = -1) -> np.ndarray:
+    values = values.copy()
+    values[at] = number
+    return values
 
 
 def with_step(**fields: Any) -> Lowered:
@@ -64,15 +73,15 @@ def test_what_lower_and_scale_make_passes() -> None:
     (with_terms(source=1), "conv1 has taps of no source"),
     (with_terms(channel=2), "conv1 has taps of a channel that its source does not have"),
     (with_terms(plane=2), "conv1 has taps of a plane that its source does not have"),
-    (with_terms(negative=2), "conv1 has signs that are none"),
+    (with_terms(point=255), "conv1 has taps of no point or without a sign"),
     (with_step(bias=np.zeros(3)), "conv1 has a bias of another size"),
     (with_step(areas=(Area(0, 0, 3, 2),)), "conv1 does not compute every output once"),
     (with_step(areas=(Area(0, 0, 3, 3),) * 2), "conv1 does not compute every output once"),
     (with_step(reads=(Read(2),)), "conv1 has taps|conv1 reads a value before it is there"),
     (with_step(output=0), "conv1 has taps|conv1 has a bias|writes a value that is there already"),
     (dataclasses.replace(steps(), outputs=(("y", 2), ("z", 5))), "z is computed by nothing"),
-    (with_step(terms=dataclasses.replace(steps().steps[0].terms, dy=np.zeros(1, np.int64))),
-     "conv1 has lists of taps that differ in length"),
+    (with_step(terms=dataclasses.replace(steps().steps[0].terms, negative=np.zeros(1, bool))),
+     "conv1 has taps of no point or without a sign"),
 ])
 def test_broken_steps_are_refused(net: Lowered, sentence: str) -> None:
     with pytest.raises(InternalError, match=sentence):
