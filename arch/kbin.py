@@ -21,6 +21,7 @@ import os
 import zlib
 from enum import IntEnum
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,7 @@ HASH = slice(32, 64)
 ENTRY = np.dtype([("section", "<u4"), ("crc", "<u4"), ("offset", "<u8"), ("bytes", "<u8")])
 AGAIN = "copy or compile the file again"
 MOST_BYTES = 1 << 30             # of a file; a dense VGG-16 has some 300 million
+CHUNK = 1 << 20                  # bytes read at once
 MOST_INSTRUCTIONS = 1 << 20      # of the short ones
 
 
@@ -272,13 +274,22 @@ def write(path: str | os.PathLike[str], program: Program, strip: bool = False) -
     write_bytes(path, save(program, strip))
 
 
+def _contents(file: IO[bytes]) -> bytes:
+    """The bytes of a file, a few too many of one that is too large; only the first ones of what is
+    no .kbin file. Takes room for what there is, not for what there could be."""
+    parts = [file.read(HEADER.itemsize)]
+    size = len(parts[0]) if parts[0].startswith(MAGIC) else MOST_BYTES + 1
+    while size <= MOST_BYTES and (part := file.read(CHUNK)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
 def read(path: str | os.PathLike[str]) -> Program:
     """Load a program from a file."""
     try:
         with open(path, "rb") as file:
-            data = file.read(HEADER.itemsize)
-            if data.startswith(MAGIC):
-                data += file.read(MOST_BYTES)
+            data = _contents(file)
     except OSError as error:
         raise KcnnError(f"{path}: cannot be read ({error.strerror}); "
                         "give the path of a .kbin file") from None
