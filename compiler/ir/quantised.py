@@ -84,8 +84,9 @@ class ClusteredWeight:
     def dense(self) -> Floats:
         """The clustered weights as a dense array (K, C/g, kh, kw)."""
         values = np.concatenate([[0.0], self.magnitudes])[self.index]
-        values = np.where(self.negative, -values, values)
-        return values * self.channel_scale[:, None, None, None]
+        np.negative(values, out=values, where=self.negative)
+        values *= self.channel_scale[:, None, None, None]
+        return values
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

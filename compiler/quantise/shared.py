@@ -38,6 +38,11 @@ def shared_magnitudes(weight: Floats, clusters: int) -> ClusteredWeight | None:
     return None if found is None else _clustered(weight, found, channels)
 
 
+def magnitudes_of(weight: Floats) -> int:
+    """How many magnitudes weights have that are not almost equal."""
+    return len(_distinct(np.log(np.unique(np.abs(weight[weight != 0])))))
+
+
 def _distinct(logs: Floats) -> Floats:
     """Ascending numbers without those that are almost the one before."""
     return logs[np.append(True, np.diff(logs) > TOLERANCE)] if len(logs) else logs

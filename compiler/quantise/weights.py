@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from ..ir.quantised import ClusteredWeight, Floats
 from .cluster import Clusterings, Points, nearest
-from .shared import shared_magnitudes
+from .shared import magnitudes_of, shared_magnitudes
 
 # Alternations between magnitudes and scales, and the steps in which a scale may move in each. The
 # layers of the two example networks gain 0.4 to 3.2 dB over scales that stay at the rms; a fourth
@@ -41,8 +43,7 @@ def cluster_weights(weight: Floats, clusters: int) -> ClusteredWeight:
         points = Points.of((relative / scale[:, None])[used])
         magnitudes = Clusterings(points, clusters).centroids(clusters)
         scale, assigned = _best_scales(relative, used, magnitudes, scale, sizes)
-    size = np.abs(weight) / _wide(rms) / _wide(assigned)
-    return _clustered(weight, size, magnitudes, scale * rms)
+    return _clustered(weight, (rms, assigned), magnitudes, scale * rms)
 
 
 def _rows(size: Floats) -> Floats:
@@ -60,21 +61,25 @@ def _rows(size: Floats) -> Floats:
 
 def kept(weight: Floats, clusters: int) -> ClusteredWeight | None:
     """The weights (K, C/g, kh, kw) as they are, if they have no more magnitudes; else None."""
-    size = np.abs(weight)
-    distinct = np.unique(size[weight != 0])
+    if magnitudes_of(weight[:1]) > clusters:
+        return None
+    distinct = np.unique(np.abs(weight[weight != 0]))
     if len(distinct) <= clusters:
         magnitudes = distinct if len(distinct) else np.ones(1)
-        return _clustered(weight, size, magnitudes, np.ones(len(weight)))
+        return _clustered(weight, (), magnitudes, np.ones(len(weight)))
     return shared_magnitudes(weight, clusters)
 
 
-def _clustered(weight: Floats, size: Floats, magnitudes: Floats, scale: Floats) -> ClusteredWeight:
-    index = np.where(weight != 0, nearest(magnitudes, size) + 1, 0)
-    return ClusteredWeight(magnitudes, index, weight < 0, scale)
-
-
-def _wide(channels: Floats) -> Floats:
-    return channels[:, None, None, None]
+def _clustered(weight: Floats, divisors: Sequence[Floats], magnitudes: Floats, scale: Floats
+               ) -> ClusteredWeight:
+    """Every weight as the magnitude nearest to its size divided by those of its channel."""
+    used = np.flatnonzero(weight)
+    size = np.abs(weight.reshape(-1)[used])
+    for divisor in divisors:
+        size /= np.repeat(divisor, np.count_nonzero(weight.reshape(len(weight), -1), axis=1))
+    index = np.zeros(weight.size, np.min_scalar_type(len(magnitudes)))
+    index[used] = nearest(magnitudes, size) + 1
+    return ClusteredWeight(magnitudes, index.reshape(weight.shape), weight < 0, scale)
 
 
 def _sum(values: NDArray[np.generic]) -> Floats:
