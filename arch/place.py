@@ -26,6 +26,11 @@ class Box:
     channel: int
     channels: int
 
+    def has(self, channel: int, y: int) -> bool:
+        """Is the line of the channel in the box?"""
+        return (0 <= y - self.y < self.height
+                and 0 <= channel - self.channel < self.channels)
+
     @property
     def part(self) -> tuple[slice, ...]:
         """The box in an array (planes, N, C, H, W)."""

@@ -95,9 +95,10 @@ def _difference(program: Program, other: Outcome, tensor: int, name: str, expect
 def written_in(program: Program, result: Result, tensor: int, element: tuple[int, ...]
                ) -> int | None:
     """Cycle of the last write to an element until its tensor was complete."""
-    if result.writes is None:
+    lies = _lies(program, tensor, element)
+    if result.writes is None or lies is None:
         return None
-    address, index = _lies(program, tensor, element)
+    address, index = lies
     row, cell = divmod(address, program.config.row_codes)
     until = int(result.ends[index])
     writes = result.writes
@@ -105,16 +106,14 @@ def written_in(program: Program, result: Result, tensor: int, element: tuple[int
     return int(writes.cycle[hits][-1]) if hits.any() else None
 
 
-def _lies(program: Program, tensor: int, element: tuple[int, ...]) -> tuple[int, int]:
+def _lies(program: Program, tensor: int, element: tuple[int, ...]) -> tuple[int, int] | None:
     """Address of an element where it first lies in the activation memory, and the instruction that
-    completes it there."""
-    kind = program.tensors[tensor].kind
+    completes it there; None for one that never is there."""
+    _, _, channel, y, _ = element
     for index, place in chip_places(program, tensor):
-        where = np.full(kind.codes, -1, np.int64)
-        where[place.part(kind)] = place.addresses(kind, program.config)
-        if where[element] >= 0:
-            return int(where[element]), index
-    raise AssertionError(f"element {element} of tensor {tensor} lies nowhere")
+        if place.box is None or place.box.has(channel, y):
+            return int(place.around(*element)) % program.config.memory_codes, index
+    return None
 
 
 def mistiming(program: Program, base: Result, other: Result) -> Mistiming | None:

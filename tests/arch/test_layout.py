@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import strategies
 from hypothesis import given
+from hypothesis import strategies as st
 from kcnn.arch import layout
 from kcnn.arch.config import Config
 from kcnn.arch.layout import Layout
@@ -30,6 +31,12 @@ def test_addresses_obey_the_formula(case):
         assert addresses[j, n, c, y, x] == (
             at.base + n * at.image + c * at.channel + j * at.plane + y // s * at.row
             + x // s * at.column + y % s * at.phase_y + x % s * at.phase_x)
+
+
+@given(strategies.layouts(), st.tuples(*(st.integers(1, 5),) * 5))
+def test_ends_are_the_lowest_and_the_highest_address(at, shape):
+    addresses = at.addresses(shape)
+    assert at.ends(shape) == (addresses.min(), addresses.max())
 
 
 def test_phase_planes_by_hand():

@@ -52,6 +52,33 @@ def test_a_box_counts_from_its_first_line_and_channel():
     assert int(place.addresses(kind, TINY)[0, 0, 0, 0, 0]) == 0
 
 
+def test_cells_around_a_part_count_from_the_whole_tensor():
+    at = dataclasses.replace(WIDE, base=100, channel=50, plane=7, image=9)
+    place = Place(at, Box(2, 3, 1, 2))
+    kind = Kind(2, 4, 6, 4, planes=2, bits=8)
+    assert int(place.around(0, 0, 1, 2, 0)) == 100
+    assert int(place.around(1, 1, 3, 1, -1)) == 100 + 7 + 9 + 2 * 50 - 4 - 1
+    part = np.indices(place.shape(kind))
+    part[2], part[3] = part[2] + 1, part[3] + 2
+    np.testing.assert_array_equal(place.around(*part), place.addresses(kind, TINY))
+
+
+def test_a_box_has_its_lines_of_its_channels():
+    box = Box(y=2, height=3, channel=1, channels=2)
+    assert [(c, y) for c in range(5) for y in range(7) if box.has(c, y)] == [
+        (c, y) for c in (1, 2) for y in (2, 3, 4)]
+
+
+@pytest.mark.parametrize("place, said, times", [
+    (Place(WIDE), "its rows", [0, 3, 4, 5, 9]),
+    (Place(WIDE, space=Space.EXTERNAL), "its home", []),
+    (Place(WIDE, Box(2, 3, 1, 2), since=3, until=5),
+     "its window of lines 2 to 4 of channels 1 to 2", [4, 5])])
+def test_windows_are_read_behind_what_brings_them(place, said, times):
+    assert place.said == said
+    assert [at for at in (0, 3, 4, 5, 9) if place.in_force(at)] == times
+
+
 @pytest.mark.parametrize("changes, whole", [
     ({}, True), ({"box": Box(0, 6, 0, 4)}, False), ({"space": Space.EXTERNAL}, False),
     ({"since": 3}, False), ({"until": 3}, False)])

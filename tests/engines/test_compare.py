@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import bands
 import hand
 import pytest
+import strategies
+from kcnn.compiler.emit.assemble import assemble
 from kcnn.engines import compare
 from kcnn.engines import execute as engines
 from kcnn.engines.batches import encode
@@ -36,6 +39,22 @@ def test_a_difference_has_its_first_element_and_cycle(pair) -> None:
     assert str(found) == (
         "tlm: tensor 'first' differs in 1 elements, first at image 0, channel 1, row 2, column 3, "
         f"plane 0: code {found.found} instead of {found.expected}, written in cycle {found.cycle}")
+
+
+def test_elements_of_bands_have_the_cycle_of_the_window_that_they_were_written_to() -> None:
+    program = assemble(bands.Bands(10, 4).plan())
+    done = engines.execute("tlm", program, strategies.random_inputs(program),
+                           engines.memory_model(program, None), trace=True).result
+    assert done is not None
+    for tensor, layer in ((1, 0), (2, 1)):
+        for line, run in ((0, 0), (3, 0), (4, 1), (9, 2)):
+            at = program.layers[layer].runs[run]
+            cycle = compare.written_in(program, done, tensor, (0, 0, 0, line, 7))
+            assert cycle is not None and done.starts[at] < cycle <= done.ends[at]
+    assert compare.written_in(program, done, 0, (0, 0, 0, 2, 0)) is not None
+    unread = dataclasses.replace(program, tensors=(dataclasses.replace(
+        program.tensors[0], places=program.tensors[0].places[:1]), *program.tensors[1:]))
+    assert compare.written_in(unread, done, 0, (0, 0, 0, 2, 0)) is None
 
 
 def test_an_output_that_is_wrong_in_external_memory_only_is_a_difference(pair) -> None:
