@@ -295,8 +295,9 @@ def _check_memory(program: Program) -> None:
     place = "external memory"
     _refuse_unless(bool(program.inputs) and bool(program.outputs), "program",
                    "it has no input or no output")
-    rows = program.config.rows + sum(ins.rows for ins in program.instructions
-                                     if isinstance(ins, Load | Store))
+    chip = program.config.rows
+    rows = chip + sum(min(chip, ins.rows) for ins in program.instructions
+                      if isinstance(ins, Load | Store))
     areas = len(program.inputs) + len(program.outputs) + len(program.tensors)
     room = ROOM * rows * program.config.row_bytes + areas * ALIGN
     most = min(program.data_base + room, EXTERNAL_BYTES)

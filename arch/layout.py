@@ -45,9 +45,10 @@ class Layout:
         """The lowest and the highest of `addresses`, without making them all."""
         *counts, height, width = shape
         strides = self.plane, self.image, self.channel
-        lines, columns = np.arange(height), np.arange(width)
-        axes = [np.arange(count) * stride for count, stride in zip(counts, strides, strict=True)]
-        axes += [self.offset(lines, 0), self.offset(0, columns)]
+        axes = [np.array([0, (count - 1) * stride])
+                for count, stride in zip(counts, strides, strict=True)]
+        axes += [self.offset(_ends(height, self.split), 0),
+                 self.offset(0, _ends(width, self.split))]
         return (self.base + sum(int(axis.min()) for axis in axes),
                 self.base + sum(int(axis.max()) for axis in axes))
 
@@ -56,6 +57,12 @@ class Layout:
         plane, image, channel, y, x = np.ogrid[tuple(map(slice, shape))]
         return (self.base + plane * self.plane + image * self.image + channel * self.channel
                 + self.offset(y, x)).astype(np.int64)
+
+
+def _ends(count: int, split: int) -> Ints:
+    """The first and the last of every phase."""
+    return np.unique(np.concatenate([np.arange(min(split, count)),
+                                     np.arange(max(0, count - split), count)]))
 
 
 def pack(codes: Ints, config: Config) -> NDArray[np.uint8]:

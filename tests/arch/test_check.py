@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import bands
 import numpy as np
 import pytest
 import strategies
@@ -38,12 +39,14 @@ from broken import (
 from hypothesis import given, settings
 from kcnn.arch import check, isa
 from kcnn.arch.config import Config
-from kcnn.arch.errors import ConfigError
+from kcnn.arch.errors import ConfigError, FormatError
 from kcnn.arch.isa import Fill, Table
+from kcnn.arch.layers import check_layers
 from kcnn.arch.place import Box
 from kcnn.arch.program import Piece, Source
 from kcnn.arch.region import Space
 from kcnn.arch.stream import Cluster
+from kcnn.compiler.emit.assemble import assemble
 from tensors import changed
 
 WIDE_NUMBER = "a number of its layout has more than 32 bits"
@@ -373,6 +376,23 @@ def first(values, value):
 ])
 def test_layer_rules(program, sentence):
     refused(program, sentence)
+
+
+def test_taps_may_lie_as_far_outside_as_tensors_are_large():
+    """Tensors of nine times the memory, in bands."""
+    program = assemble(bands.Bands(300, 30).plan())
+    small = dataclasses.replace(program.config, memory_codes=1024)
+    check_layers(shifted(program, 30 * 6, small))
+    with pytest.raises(FormatError, match="a tap lies further outside its source than"):
+        check_layers(shifted(program, 30 * 8, small))
+
+
+def shifted(program, dx, config):
+    """On another machine, the taps of the first layer that far to the right."""
+    first, *rest = program.layers
+    points = dataclasses.replace(first.taps.points, dx=first.taps.points.dx + dx)
+    far = dataclasses.replace(first, taps=dataclasses.replace(first.taps, points=points))
+    return dataclasses.replace(program, config=config, layers=(far, *rest))
 
 
 def test_outputs_are_computed_by_a_layer():
