@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
+import canonical
+import numpy as np
 import pytest
 import tiled
 import torch
 from kcnn.arch.config import Config
+from kcnn.arch.engine import MemoryModel
+from kcnn.arch.program import Program, memory_image
 from kcnn.compiler import pipeline
 from kcnn.compiler.stages import Stage
+from kcnn.rtl import hdl, toolchain
+from kcnn.rtl.simulate import simulate as rtl
+from kcnn.tlm.machine import simulate as tlm
+from numpy.typing import NDArray
 from scripts import script
 from strategies import random_inputs
+from tools import need
 
 imagenet = script("bench/compression/imagenet")
 SMALL = Config.preset("small")
+Memory = NDArray[np.uint8]
 
 # bands that read pads alone, planes that are made line by line, additions, three images
 QUICK = (16, 24, 46, 52)
@@ -23,6 +34,37 @@ QUICK = (16, 24, 46, 52)
 @pytest.mark.parametrize("seed", QUICK)
 def test_random_networks_on_ever_smaller_memories(seed: int) -> None:
     assert tiled.agree(tiled.case(seed)) > 0
+
+
+def in_bands() -> tuple[Program, MemoryModel, Memory]:
+    """A program of bands, random waits of its memory, and the memory before the start."""
+    machine = canonical.config(memory_codes=256)
+    net = canonical.Builder(machine, (1, 12, 7))
+    first = net.conv("x", 4, padding=(1, 1, 1, 1))
+    down = net.conv(first, 3, stride=(2, 2), padding=(1, 1, 1, 1))
+    net.output(net.conv(down, 2, (6, 4), radix=True, kind="Linear"))
+    program = pipeline.back(net.quantised(), machine, 1)
+    assert tiled.tiled(program) >= 2
+    return (program, MemoryModel.random(5),
+            memory_image(program, [canonical.random_codes(program, 3)]))
+
+
+ENGINES = {"myhdl": rtl, **{name: functools.partial(hdl.simulate, engine=name)
+                            for name in hdl.ENGINES}}
+
+
+@pytest.mark.parametrize("name", [name if name in ("myhdl", "ghdl") else
+                                  pytest.param(name, marks=pytest.mark.long) for name in ENGINES])
+def test_every_engine_computes_bands_in_the_same_cycles(name: str) -> None:
+    if name in hdl.ENGINES:
+        need(*toolchain.TOOLS[name].programs)
+    program, waits, memory = in_bands()
+    expected, found = tlm(program, memory, waits), ENGINES[name](program, memory, waits)
+    assert found.cycles == expected.cycles
+    np.testing.assert_array_equal(found.ends, expected.ends)
+    np.testing.assert_array_equal(found.memory, expected.memory)
+    for index, tensor in expected.tensors.items():
+        np.testing.assert_array_equal(found.tensors[index], tensor)
 
 
 @pytest.mark.long
