@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rich import progress as bars
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
@@ -99,11 +100,18 @@ def _printable(text: str) -> str:
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[str], None]]:
     """Show on standard error, if that is a terminal, what is going on; yields a function that
-    names the step."""
+    names the step, and of compiler.stages.Work shows how much is done."""
     screen = Console(stderr=True)
     if not screen.is_terminal:
         yield lambda step: None
         return
     what = names.printable(what)
-    with screen.status(escape(what)) as status:
-        yield lambda step: status.update(escape(f"{what}: {step}"))
+    columns = (bars.SpinnerColumn(), bars.TextColumn("{task.description}", markup=False),
+               bars.BarColumn(), bars.TimeElapsedColumn())
+    with bars.Progress(*columns, console=screen, transient=True) as shown:
+        task = shown.add_task(what, total=None)
+
+        def tell(step: str) -> None:
+            shown.update(task, description=f"{what}: {names.printable(step)}",
+                         completed=getattr(step, "done", 0), total=getattr(step, "of", None))
+        yield tell

@@ -49,7 +49,7 @@ from .place.tile import tile
 from .place.verify import verify_layouts, verify_memory, verify_tiled
 from .quantise.quantise import check_clusters, quantise
 from .quantise.verify import verify as verify_quantised
-from .stages import Stage
+from .stages import At, Stage, Work, nowhere
 
 Floats = NDArray[np.floating]
 Network = torch.nn.Module | ExportedProgram | Graph | Quantised
@@ -64,7 +64,7 @@ class Settings:
 
     calibration: (n, C, H, W) like what the network will see, needed from equalise on; held_back:
     more of it, see quantise. batch: N images at once. equalise: scale channels of unequal range
-    where that gains.
+    where that gains. at: is told the layer at hand.
     """
 
     config: Config
@@ -74,6 +74,7 @@ class Settings:
     batch: int = 1
     clusters: int = 16
     equalise: bool = True
+    at: At = nowhere
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -98,8 +99,8 @@ def compile(model: torch.nn.Module | ExportedProgram | Graph,
             held_back: Floats | None = None, watch: Watch | None = None) -> Compiled:
     """Compile a network (or a canonical graph) for a configuration; see Settings.
 
-    name: what info shows. progress is called with every stage before it, watch with it and what
-    it has made. Raises CompileError.
+    name: what info shows. progress is called with every stage before it, and in long ones with Work
+    for every layer; watch with a stage and what it has made. Raises CompileError.
     """
     settings = Settings(config, example_inputs, calibration, held_back, batch, clusters, equalise)
     made: dict[Stage, Form] = {}
@@ -128,9 +129,14 @@ def walk(form: Network, settings: Settings, progress: Progress | None = None
     for stage in _stages_of(form):
         if progress:
             progress(stage)
+            settings = dataclasses.replace(settings, at=_telling(stage, progress))
         form = MAKERS[stage](form, settings)
         _verify(stage, form)
         yield stage, form
+
+
+def _telling(stage: Stage, progress: Progress) -> At:
+    return lambda layer, done, of: progress(Work(stage, layer, done, of))
 
 
 def back(quantised: Quantised, config: Config, batch: int) -> Program:
@@ -172,13 +178,14 @@ def _equalise(graph: Graph, settings: Settings) -> Equalised:
     needs.check_graph(graph, settings.config, settings.batch)
     if not settings.equalise:
         return Equalised(graph)
-    return equalise_channels(graph, _images(settings), settings.config, settings.clusters)
+    return equalise_channels(graph, _images(settings), settings.config, settings.clusters,
+                             settings.at)
 
 
 def _quantise(equalised: Equalised, settings: Settings) -> Quantised:
     held_back = settings.held_back
     return quantise(equalised.graph, _images(settings), settings.config, settings.clusters,
-                    None if held_back is None else np.asarray(held_back, np.float64))
+                    None if held_back is None else np.asarray(held_back, np.float64), settings.at)
 
 
 def _images(settings: Settings) -> NDArray[np.float64]:
@@ -194,7 +201,7 @@ def _lower(quantised: Quantised, settings: Settings) -> Lowered:
 
 def _scale(lowered: Lowered, settings: Settings) -> Scaled:
     try:
-        return scale(lowered, settings.config, settings.batch)
+        return scale(lowered, settings.config, settings.batch, settings.at)
     except CompileError as error:
         raise needs.complete(error, lowered, settings.config, settings.batch) from None
 
@@ -221,7 +228,7 @@ def _schedule(placed: Placed, settings: Settings) -> Schedule:
 
 
 def _plan(order: Schedule, settings: Settings) -> Plan:
-    return plan(order, settings.config)
+    return plan(order, settings.config, settings.at)
 
 
 def _assemble(steps: Plan, settings: Settings) -> Program:

@@ -7,6 +7,28 @@ here. Nothing is imported for it, so that the command line can tell its options 
 from __future__ import annotations
 
 import enum
+from collections.abc import Callable
+
+
+class Work(str):
+    """What progress is told within a stage: the layer at hand. done, of: how many layers of how
+    many are behind it."""
+
+    done: int
+    of: int
+
+    def __new__(cls, stage: str, layer: str, done: int, of: int) -> Work:
+        """`stage: layer`."""
+        work = str.__new__(cls, f"{stage}: {layer}")
+        work.done, work.of = done, of
+        return work
+
+
+At = Callable[[str, int, int], None]        # layer, done, of
+
+
+def nowhere(layer: str, done: int, of: int) -> None:
+    """Nobody wants to know."""
 
 
 class Stage(enum.StrEnum):

@@ -17,6 +17,7 @@ from ...arch.stream import Records, encode_records, padded
 from ..errors import CompileError
 from ..lower.lowered import Ints, Value
 from ..lower.prove import decode_table
+from ..stages import At, nowhere
 from . import step
 from .areas import Role
 from .moves import Moves
@@ -28,9 +29,9 @@ from .tables import BankLoad, Banks
 TOGETHER = 1 << 21
 
 
-def plan(order: Schedule, config: Config) -> Plan:
+def plan(order: Schedule, config: Config, at: At = nowhere) -> Plan:
     """Loads of the inputs, every layer's tables, moves and RUNs, stores of the outputs."""
-    return _Planner(order, config).plan()
+    return _Planner(order, config).plan(at)
 
 
 class _Planner:
@@ -46,10 +47,11 @@ class _Planner:
         self.streams: dict[tuple[int, int, int, int], bytes] = {}
         self.positions: tuple[tuple[int, int, int], Ints] = (-1, -1, -1), np.zeros(0, np.int64)
 
-    def plan(self) -> Plan:
+    def plan(self, at: At) -> Plan:
         """All steps."""
         self.moves.transfers(Role.INPUT)
         for number, jobs in itertools.groupby(self.order.jobs, lambda job: job.layer):
+            at(self.net.paths[number], number, len(self.net.layers))
             if number in self.order.fills:
                 self.moves.fill(self.order.fills[number], number)
             bands = self.order.bands[number]

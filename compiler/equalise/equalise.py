@@ -21,6 +21,7 @@ from ...arch.meta import MOST_EXPONENT
 from ..ir.graph import Graph
 from ..ir.quantised import Floats, Ints
 from ..quantise.calibrate import check_calibration
+from ..stages import At, nowhere
 from .balance import Reader, balanced, readers
 from .channels import Channels, channels
 from .exponents import Exponents, scaled_graph
@@ -68,7 +69,8 @@ class Equalised:
                             *map(str, self.uneven)])
 
 
-def equalise(graph: Graph, calibration: Floats, config: Config, clusters: int = 16) -> Equalised:
+def equalise(graph: Graph, calibration: Floats, config: Config, clusters: int = 16,
+             at: At = nowhere) -> Equalised:
     """Equalise a canonical graph, as far as its clusters and codebooks gain by it.
 
     calibration, config, clusters: as for quantise. Raises CompileError for unfit calibration data.
@@ -82,7 +84,7 @@ def equalise(graph: Graph, calibration: Floats, config: Config, clusters: int = 
     if not all(np.isfinite([part.power, part.weight]).all() for part in parts):
         return Equalised(graph)         # quantise says what becomes infinite
     trial = Trial(graph, _some(calibration, TRIED), counts.sums, config, clusters)
-    chosen = _chosen(of, parts, trial)
+    chosen = _chosen(graph, of, parts, trial, at)
     exponents = of.by_node(chosen)
     return Equalised(scaled_graph(graph, exponents), exponents,
                      tuple(_uneven(graph, of, parts, chosen)))
@@ -93,12 +95,14 @@ def _some(x: Floats, count: int) -> Floats:
     return x[::-(-len(x) // count)]
 
 
-def _chosen(of: Channels, parts: list[Reader], trial: Trial) -> Ints:
+def _chosen(graph: Graph, of: Channels, parts: list[Reader], trial: Trial, at: At) -> Ints:
     """The exponents of all classes, zero where they gain nothing."""
     best = np.rint(np.log2(balanced(parts, of.free)) / 2).clip(-MOST_EXPONENT, MOST_EXPONENT)
     best = best.astype(np.int64)
     out = np.zeros(len(best), np.int64)
-    for together in _together(of, parts):
+    groups = list(_together(of, parts))
+    for number, together in enumerate(groups):
+        at(graph[together[0].node].path, number, len(groups))
         own = np.zeros(len(best), np.int64)
         classes = np.concatenate([part.channel for part in together])
         own[classes] = best[classes]

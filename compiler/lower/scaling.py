@@ -31,6 +31,7 @@ from ...arch.program import Layer, Piece, Source, Taps
 from ..errors import CompileError, InternalError, Need, too_small
 from ..ir.quantised import Codebook, Radix
 from ..quantise.segments import Segments, segments
+from ..stages import At, nowhere
 from .lowered import Area, Floats, Ints, Lowered, Step, Terms, Value, reading, value_table
 from .parts import adding, cut, enough_slots, fits, integers
 from .prove import bounds, prove, split_clusters, tap_ranges
@@ -87,12 +88,13 @@ class Scaled:
                 span(layer.thresholds), len(layer.pieces))
 
 
-def scale(lowered: Lowered, config: Config, batch: int) -> Scaled:
+def scale(lowered: Lowered, config: Config, batch: int, at: At = nowhere) -> Scaled:
     """All steps as proven integer layers; raises CompileError where a width is too small."""
     values = list(lowered.values)
     layers: list[Layer] = []
     paths: list[str] = []
-    for step in lowered.steps:
+    for number, step in enumerate(lowered.steps):
+        at(step.path, number, len(lowered.steps))
         for layer in _layers(step, values, config):
             layers.append(dataclasses.replace(layer, dense_macs=layer.dense_macs * batch,
                                               macs=layer.macs * batch))

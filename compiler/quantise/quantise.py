@@ -16,7 +16,8 @@ from ...arch.check import SCALES
 from ...arch.config import Config
 from ..errors import CompileError, InternalError
 from ..ir.graph import Add, AvgPool, Concat, Conv, Graph, Input, MaxPool, Node, Output
-from ..ir.quantised import Codebook, Floats, Quantised, Radix
+from ..ir.quantised import ClusteredWeight, Codebook, Floats, Quantised, Radix
+from ..stages import At, nowhere
 from .calibrate import Histogram, check_calibration, fill, ranges
 from .clipping import Limits, clipped
 from .cluster import Clusterings, Points
@@ -35,20 +36,20 @@ LEVELS = 127
 
 
 def quantise(graph: Graph, calibration: Floats, config: Config, clusters: int = 16,
-             held_back: Floats | None = None) -> Quantised:
+             held_back: Floats | None = None, at: At = nowhere) -> Quantised:
     """Quantise a canonical graph.
 
     calibration: floating point (n, C, H, W), finite, like what the network will see. held_back:
     more of the same kind, not calibrated on; where the network is poor on them, they decide
-    whether rare large values are cut off. clusters: weight magnitudes a layer. Raises CompileError
+    whether rare large values are cut off. clusters: weight magnitudes a layer. at: is told the
+    layer at hand. Raises CompileError
     for unfit calibration data or clusters.
     """
     check_clusters(clusters)
     check_calibration(graph, calibration)
     exact = Exact(graph, calibration)
     seen = ranges(exact)
-    weights = {node.name: cluster_weights(node.op.weight, clusters)
-               for node in graph if isinstance(node.op, Conv)}
+    weights = _weights([node for node in graph if isinstance(node.op, Conv)], clusters, at)
 
     def within(limits: Limits) -> Quantised:
         tensors = _tensors(exact, config, seen, limits)
@@ -58,6 +59,14 @@ def quantise(graph: Graph, calibration: Floats, config: Config, clusters: int = 
         return within({})
     check_calibration(graph, held_back)
     return clipped(exact, held_back, within)
+
+
+def _weights(nodes: list[Node], clusters: int, at: At) -> dict[str, ClusteredWeight]:
+    found = {}
+    for number, node in enumerate(nodes):
+        at(node.path, number, len(nodes))
+        found[node.name] = cluster_weights(node.op.weight, clusters)  # type: ignore[attr-defined]
+    return found
 
 
 def check_clusters(clusters: int) -> None:

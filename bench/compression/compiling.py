@@ -1,9 +1,9 @@
-"""Seconds and memory that large networks take to compile: `python bench/compiling.py`.
+"""Seconds and memory that large networks take to compile: `python bench/compression/compiling.py`.
 
-    python bench/compiling.py alexnet vgg16 --config small --images 8
+    python bench/compression/compiling.py alexnet vgg16 --config small --images 8
 
 Networks are torchvision's with random weights, pruned to the published densities where there are
-any (bench/compression/imagenet.py), `--dense` leaves all weights. Each is compiled in a process of
+any (imagenet.py), `--dense` leaves all weights. Each is compiled in a process of
 its own, whose peak is what the memory says; seconds are of the process's own time, by stage.
 """
 
@@ -12,18 +12,12 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import resource
-import sys
 import time
-from pathlib import Path
 
+from imagenet import PUBLISHED, build, noise, prune
 from kcnn.arch.columns import columns
 from kcnn.arch.config import Config
 from kcnn.compiler import pipeline
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "bench" / "compression"))
-
-from imagenet import PUBLISHED, build, noise, prune  # noqa: E402
 
 NETWORKS = ("alexnet", "vgg16")
 Row = tuple[str, float, float, int]
