@@ -8,17 +8,17 @@ import pytest
 from scripts import script
 
 bench = script("bench/compression/large")
-TIGHT = dataclasses.replace(bench.SMALL, memory_codes=1 << 12)
+TIGHT = dataclasses.replace(bench.SMALL, memory_codes=1 << 13)
 
 
 @pytest.fixture(scope="module")
 def row():
     built, images = bench.imagenet.build, bench.images
-    bench.imagenet.build = lambda name: built(name, 48, narrow=32, classes=10)
-    bench.images = lambda name, count: bench.imagenet.noise(48, count, 1)
+    bench.imagenet.build = lambda name: built(name, 64, narrow=32, classes=10)
+    bench.images = lambda name, count: bench.imagenet.noise(64, count, 1)
     try:
-        made = bench.quantised("vgg16", 4)
-        yield bench.row("vgg16", lambda: made, TIGHT)
+        made = bench.quantised("alexnet", 4)
+        yield bench.row("alexnet", lambda: made, TIGHT)
     finally:
         bench.imagenet.build, bench.images = built, images
 
@@ -31,9 +31,9 @@ def test_layers_add_up(row) -> None:
 
 
 def test_the_page_has_a_row_a_machine_and_a_line_a_layer(row) -> None:
-    found = {bench.title("vgg16", config): row for config in bench.MACHINES}
+    found = {bench.title("alexnet", config): row for config in bench.MACHINES}
     whole, layers = bench.tables(found)
-    assert [line[:3] for line in whole.rows] == [["vgg16", 16, "small"], ["vgg16", 16, "wide"]]
+    assert [line[:3] for line in whole.rows] == [["alexnet", 16, "small"], ["alexnet", 16, "wide"]]
     assert len(layers.rows) == len(row["layers"])
     assert "features.0" in layers.markdown() and whole.markdown()
 
@@ -42,5 +42,5 @@ def test_rows_are_made_once(tmp_path, monkeypatch) -> None:
     asked = []
     monkeypatch.setattr(bench, "row", lambda name, once, config: asked.append(config.name) or {})
     for _ in range(2):
-        bench.rows("vgg16", 16, bench.Parts("large", fresh=False, folder=tmp_path))
+        bench.rows("alexnet", 16, bench.Parts("large", fresh=False, folder=tmp_path))
     assert asked == ["small", "wide"]
