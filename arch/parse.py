@@ -22,13 +22,20 @@ from .stream import (
     LONG_LAST,
     LONG_STEP,
     NEGATIVE,
+    TAP_GAPS,
 )
 
 Ints = NDArray[np.int64]
+Bytes = NDArray[np.uint8]
+Kinds = NDArray[np.int8]
 
 # kinds of tokens; an item takes at most one of each of the first three, in this order
 _HEADER, _LONG, _TAP, _END = range(4)
 SCALE_BYTES = 2
+# how far a byte that is a TAP or LONG moves the position; a HEADER or END does not
+_BYTE = np.arange(256)
+_STEPS = np.where(_BYTE % NEGATIVE < TAP_GAPS, _BYTE % NEGATIVE + 1, np.where(
+    (LONG <= _BYTE) & (_BYTE <= LONG_LAST), LONG_STEP * (_BYTE % 16 + 1), 0)).astype(np.int16)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -76,18 +83,18 @@ class Parsed:
 def parse(data: NDArray[np.uint8], channels: int, where: str) -> Parsed:
     """Take apart the stream of a RUN; FormatError if it is none."""
     heads, ends = _bounds(data.tobytes(), channels, where)
-    return _parsed(data[:ends[-1] + 1].astype(np.int64), heads, ends, where)
+    return _parsed(data[:ends[-1] + 1], heads, ends, where)
 
 
-def _parsed(data: Ints, heads: Ints, ends: Ints, where: str) -> Parsed:
+def _parsed(data: Bytes, heads: Ints, ends: Ints, where: str) -> Parsed:
     token, kind = _tokens(data, heads, where)
     headers = token[kind == _HEADER]
-    factor = (data[headers] & 15) << 8 | data[headers + 1]
+    factor = (data[headers] & 15).astype(np.int64) << 8 | data[headers + 1]
     factor -= (factor >> (FACTOR_BITS - 1)) << FACTOR_BITS
     position, negative, cluster_taps = _taps(data, token, kind, where)
     offsets = _items(token, kind, heads)
     return Parsed(
-        scale=data[heads] | data[heads + 1] << 8,
+        scale=data[heads] | data[heads + 1].astype(np.int64) << 8,
         bias=_little(data, heads + SCALE_BYTES, CHANNEL_HEAD - SCALE_BYTES),
         channel_clusters=np.concatenate([[0], np.searchsorted(headers, ends)]),
         factor=factor, cluster_taps=cluster_taps, position=position, negative=negative,
@@ -119,7 +126,7 @@ def _is_factor(data: bytes, at: int, first: int) -> bool:
     return bool((at - start) & 1)
 
 
-def _tokens(data: Ints, heads: Ints, where: str) -> tuple[Ints, Ints]:
+def _tokens(data: Bytes, heads: Ints, where: str) -> tuple[Ints, Kinds]:
     """Byte offset and kind of every token outside the channel heads."""
     body = np.ones(len(data), bool)
     body[(heads[:, None] + np.arange(CHANNEL_HEAD)).ravel()] = False
@@ -130,7 +137,7 @@ def _tokens(data: Ints, heads: Ints, where: str) -> tuple[Ints, Ints]:
     header = like & ((index - group) % 2 == 0)
     token = np.flatnonzero(body & ~np.concatenate([[False], header[:-1]]))
     byte = data[token]
-    kind = np.full(len(token), _TAP)
+    kind = np.full(len(token), _TAP, np.int8)
     kind[byte & 0xF0 == HEADER] = _HEADER
     kind[byte >= LONG] = _LONG
     kind[byte == END] = _END
@@ -144,14 +151,12 @@ def _tokens(data: Ints, heads: Ints, where: str) -> tuple[Ints, Ints]:
     return token, kind
 
 
-def _taps(data: Ints, token: Ints, kind: Ints, where: str) -> tuple[Ints, Ints, Ints]:
+def _taps(data: Bytes, token: Ints, kind: Kinds, where: str) -> tuple[Ints, Ints, Ints]:
     """Position and sign of every tap, and the offsets of the clusters' taps."""
-    byte = data[token]
-    step = np.where(kind == _TAP, (byte & (NEGATIVE - 1)) + 1,
-                    np.where(kind == _LONG, LONG_STEP * ((byte & 15) + 1), 0))
-    reached = np.cumsum(step)
-    header, tap = np.flatnonzero(kind == _HEADER), np.flatnonzero(kind == _TAP)
-    cluster = np.searchsorted(header, tap) - 1
+    byte, is_header = data[token], kind == _HEADER
+    reached = np.cumsum(_STEPS[byte], dtype=np.int64)
+    header, tap = np.flatnonzero(is_header), np.flatnonzero(kind == _TAP)
+    cluster = np.cumsum(is_header)[tap] - 1
     sizes = np.bincount(cluster[cluster >= 0], minlength=len(header))
     first = np.concatenate([[True], kind[:-1] == _END])
     if (sizes == 0).any() or (first & (kind != _HEADER) & (kind != _END)).any():
@@ -162,14 +167,15 @@ def _taps(data: Ints, token: Ints, kind: Ints, where: str) -> tuple[Ints, Ints, 
             np.concatenate([[0], np.cumsum(sizes)]))
 
 
-def _items(token: Ints, kind: Ints, heads: Ints) -> Ints:
+def _items(token: Ints, kind: Kinds, heads: Ints) -> Ints:
     """First byte of every item, channel heads included."""
     before = np.concatenate([[_END], kind[:-1]])
     fresh = (kind <= before) | (kind == _END)
     return np.sort(np.concatenate([token[fresh], heads, heads + SCALE_BYTES]))
 
 
-def _little(data: Ints, at: Ints, size: int) -> Ints:
+def _little(data: Bytes, at: Ints, size: int) -> Ints:
     """Signed little-endian integers of `size` bytes."""
-    value = sum((data[at + i] << (8 * i) for i in range(size)), start=np.zeros(len(at), np.int64))
+    value = sum((data[at + i].astype(np.int64) << (8 * i) for i in range(size)),
+                start=np.zeros(len(at), np.int64))
     return value - ((value >> (8 * size - 1)) << (8 * size))

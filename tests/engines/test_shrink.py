@@ -6,7 +6,7 @@ import bands
 import canonical
 import numpy as np
 import pytest
-from kcnn.arch import isa, reference
+from kcnn.arch import isa, kbin, reference
 from kcnn.arch.engine import MemoryModel
 from kcnn.arch.program import memory_image
 from kcnn.compiler import pipeline
@@ -39,6 +39,7 @@ def assert_alone(program):
     tensors = reference.run(program, [canonical.random_codes(program, 0)])
     for number, layer in enumerate(program.layers):
         alone = single_layer(program, number)
+        assert kbin.load(kbin.save(alone), layer.name) == alone
         made.append(alone)
         codes = [tensors[source] for source in
                  dict.fromkeys(source.tensor for source in layer.sources)]
