@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from kcnn.compiler import pipeline
-from kcnn.compiler.stages import Stage
+from kcnn.compiler.stages import Stage, Work
 
 
 def test_files_come_in_the_order_of_stages() -> None:
@@ -22,3 +22,8 @@ def test_every_stage_is_made_verified_and_told() -> None:
 def test_the_command_line_can_name_them_without_torch() -> None:
     script = "import sys, kcnn.compiler.stages; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_work_is_a_text_that_counts_layers() -> None:
+    work = Work(Stage.PLAN, "net.conv", 2, 5)
+    assert (work, work.done, work.of) == ("plan: net.conv", 2, 5)

@@ -97,3 +97,13 @@ def test_the_least_number_that_reaches_a_quotient(quotients: np.ndarray, divisor
     assert found.shape == (2, 3)
     assert (found / divisors[:, None] >= quotients).all()
     assert (np.nextafter(found, 0) / divisors[:, None] < quotients).all()
+
+
+def test_zeros_of_large_layers_do_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    weight = rng.normal(size=(6, 5, 3, 3)) * (rng.random((6, 5, 3, 3)) < 0.3)
+    small = cluster_weights(weight, 4)
+    monkeypatch.setattr(weights, "LARGE", 1)
+    large = cluster_weights(weight, 4)
+    np.testing.assert_array_equal(large.index, small.index)
+    np.testing.assert_allclose(large.dense(), small.dense(), rtol=1e-12)
