@@ -91,8 +91,8 @@ class _Tiling:
         clocks = [0, 0]
         for number in readers:
             work = _work(self.net.layers[number], self.placed)
-            clocks[0] += work * _chunks_of_planes(self.placed, number)
-            clocks[1] += work * _chunks_of_lines(self.placed, number)
+            clocks[0] += work * chunks_of_planes(self.placed, number)
+            clocks[1] += work * chunks_of_lines(self.placed, number)
         return clocks[0] <= clocks[1]
 
     def _fits(self, root: int, readers: list[int], makers: list[int]) -> bool:
@@ -175,7 +175,8 @@ def _work(layer: Layer, placed: Placed) -> int:
     return int(np.maximum(taps, placed.config.drain_steps * layer.digits).sum())
 
 
-def _chunks_of_planes(placed: Placed, number: int) -> int:
+def chunks_of_planes(placed: Placed, number: int) -> int:
+    """Chunks of P positions of a layer that reads whole planes."""
     walk = placed.split.walks[number]
     layer = placed.split.net.layers[number]
     source = layer.sources[0].tensor
@@ -185,7 +186,8 @@ def _chunks_of_planes(placed: Placed, number: int) -> int:
                for lines in _residues(height, walk.qy) for columns in _residues(width, walk.qx))
 
 
-def _chunks_of_lines(placed: Placed, number: int) -> int:
+def chunks_of_lines(placed: Placed, number: int) -> int:
+    """Chunks of P positions of a layer that reads lines, each by itself."""
     walk = placed.split.walks[number]
     layer = placed.split.net.layers[number]
     pitch = placed.pitches[layer.sources[0].tensor]

@@ -1,0 +1,79 @@
+"""What a memory of 64K codes costs in clocks: `python bench/tiling.py [NETWORK...]`.
+
+Every network is compiled for `small`, with the published share of its weights where one is known,
+else with all. Beside the clocks of the program, as the cost model tells them, stand those of the
+same layers if all tensors were on chip, whole planes, and nothing moved. Layers that lose most
+follow.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+from kcnn.arch.clocks import layer_clocks
+from kcnn.arch.config import Config
+from kcnn.arch.cost import Stream, operations, run_cycles
+from kcnn.arch.estimate import estimate
+from kcnn.arch.program import Layer, Program
+from kcnn.compiler import pipeline
+from kcnn.compiler.place.layouts import Placed
+from kcnn.compiler.place.tile import chunks_of_planes
+from kcnn.compiler.stages import Stage
+
+sys.path.insert(0, str(Path(__file__).parent / "compression"))
+import imagenet
+
+NAMES = ("alexnet", "vgg16", "resnet18")
+MOST = 6
+
+
+def main() -> None:
+    """A line a network, and the layers that lose most."""
+    parser = argparse.ArgumentParser(description="the clocks that tiling costs")
+    parser.add_argument("networks", nargs="*", default=NAMES, metavar="NETWORK")
+    torch.set_num_threads(1)
+    for name in parser.parse_args().networks:
+        placed, program = compiled(name)
+        tiled, whole = clocks(program), unlimited(placed)
+        print(f"{name}: {sum(tiled) / 1e6:.1f} M clocks in bands, {sum(whole) / 1e6:.1f} M with "
+              f"unlimited memory, {100 * (sum(tiled) / sum(whole) - 1):+.1f} %", flush=True)
+        lost = np.array(tiled) - whole
+        for number in np.argsort(-lost)[:MOST].tolist():
+            print(f"    {program.layers[number].name}: {tiled[number]:,} and {whole[number]:,}")
+
+
+def compiled(name: str) -> tuple[Placed, Program]:
+    """The network with layouts on chip, and its program for `small`."""
+    module, x = imagenet.build(name), imagenet.noise(imagenet.PIXELS, 2, seed=1)
+    if name in imagenet.PUBLISHED:
+        module = imagenet.prune(module, imagenet.PUBLISHED[name])
+    settings = pipeline.Settings(Config.preset("small"), (x[:1],), x.numpy(), equalise=False)
+    made = {stage: form for stage, form in pipeline.walk(module, settings)
+            if stage in (Stage.LAYOUTS, Stage.ASSEMBLE)}
+    return made[Stage.LAYOUTS], made[Stage.ASSEMBLE]
+
+
+def clocks(program: Program) -> list[int]:
+    """Of every layer, with its moves."""
+    found = layer_clocks(program, estimate(program))
+    return [found[number].cycles for number in range(len(program.layers))]
+
+
+def unlimited(placed: Placed) -> list[int]:
+    """Of every layer, one RUN over whole planes."""
+    return [_whole(placed, number, layer) for number, layer in enumerate(placed.split.net.layers)]
+
+
+def _whole(placed: Placed, number: int, layer: Layer) -> int:
+    config, taps = placed.config, layer.taps
+    stream = Stream.of(taps.channel_clusters, taps.cluster_taps, config.share)
+    return int(run_cycles(config, chunks_of_planes(placed, number),
+                          operations(config, layer.digits), stream))
+
+
+if __name__ == "__main__":
+    main()
