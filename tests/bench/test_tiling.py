@@ -25,5 +25,5 @@ def test_what_fits_costs_hardly_more_than_its_runs() -> None:
 
 
 def test_what_does_not_fit_costs_more() -> None:
-    assert both(1 << 14)[1] == both(512)[1]
-    assert sum(both(512)[0]) > sum(both(1 << 14)[0])
+    assert both(1 << 14)[1] == both(1024)[1]
+    assert sum(both(1024)[0]) > sum(both(1 << 14)[0])
