@@ -254,20 +254,19 @@ def _groups(taps: Taps, target: Ints, factor: Ints, targets: int) -> Iterator[_G
     """Targets fall into groups that share no source channel (those of a grouped convolution)."""
     cluster = np.repeat(np.arange(len(taps.cluster_factor)), np.diff(taps.cluster_taps))
     row = target[cluster]
-    weight = factor[cluster] * np.where(taps.negative.astype(bool), -1, 1)
-    place = keys(taps.source, taps.plane, taps.channel, taps.dy, taps.dx)
-    label = _components(row, keys(taps.source, taps.channel), targets)[row]
+    weight = factor[cluster] * np.where(taps.negative, -1, 1)
+    points = taps.points
+    label = _components(row, keys(points.source, points.channel)[taps.point], targets)[row]
     order = np.argsort(label, kind="stable")
     cuts = np.flatnonzero(np.diff(label[order])) + 1
     for mine in np.split(order, cuts) if order.size else []:
         rows, row_at = np.unique(row[mine], return_inverse=True)
-        _, first, place_at = np.unique(place[mine], return_index=True, return_inverse=True)
-        matrix = np.zeros((len(rows), len(first)), np.int64)
+        which, place_at = np.unique(taps.point[mine], return_inverse=True)
+        matrix = np.zeros((len(rows), len(which)), np.int64)
         np.add.at(matrix, (row_at, place_at), weight[mine])
-        tap = mine[first]
-        places = zip(taps.source[tap].tolist(), taps.plane[tap].tolist(),
-                     taps.channel[tap].tolist(), taps.dy[tap].tolist(), taps.dx[tap].tolist(),
-                     strict=True)
+        read = points.take(which)
+        places = zip(read.source.tolist(), read.plane.tolist(), read.channel.tolist(),
+                     read.dy.tolist(), read.dx.tolist(), strict=True)
         yield _Group(rows, list(places), matrix)
 
 
