@@ -21,3 +21,15 @@ def keys(*columns: NDArray[np.integer]) -> Ints:
         key = key * width + (column - low)
         span *= width
     return key
+
+
+def occurring(numbers: NDArray[np.integer]) -> tuple[Ints, Ints]:
+    """The numbers that occur, ascending, and which of them each one is. They count something, from
+    0 on: it takes as long as the largest one, too.
+
+    >>> [found.tolist() for found in occurring(np.array([5, 2, 5]))]
+    [[2, 5], [1, 0, 1]]
+    """
+    used = np.zeros(int(numbers.max(initial=0)) + 1, bool)
+    used[numbers] = True
+    return np.flatnonzero(used), (np.cumsum(used) - 1)[numbers]

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import FormatError
+from .keys import occurring
 from .stream import (
     CHANNEL_HEAD,
     END,
@@ -56,9 +57,7 @@ class Parsed:
     @functools.cached_property
     def read(self) -> tuple[Ints, Ints]:
         """The positions that taps have, ascending, and which of them each tap has: (T,)."""
-        used = np.zeros(int(self.position.max(initial=-1)) + 1, bool)
-        used[self.position] = True
-        return np.flatnonzero(used), (np.cumsum(used) - 1)[self.position]
+        return occurring(self.position)
 
     @functools.cached_property
     def weights(self) -> NDArray[np.float64]:

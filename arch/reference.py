@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from . import fixed
 from .errors import FormatError
 from .isa import Mode
-from .keys import keys
+from .keys import keys, occurring
 from .program import Layer, Piece, Program, Taps
 
 Ints = NDArray[np.int64]
@@ -260,10 +260,10 @@ def _groups(taps: Taps, target: Ints, factor: Ints, targets: int) -> Iterator[_G
     order = np.argsort(label, kind="stable")
     cuts = np.flatnonzero(np.diff(label[order])) + 1
     for mine in np.split(order, cuts) if order.size else []:
-        rows, row_at = np.unique(row[mine], return_inverse=True)
-        which, place_at = np.unique(taps.point[mine], return_inverse=True)
-        matrix = np.zeros((len(rows), len(which)), np.int64)
-        np.add.at(matrix, (row_at, place_at), weight[mine])
+        rows, row_at = occurring(row[mine])
+        which, place_at = occurring(taps.point[mine])
+        cells = np.bincount(row_at * len(which) + place_at, weight[mine], len(rows) * len(which))
+        matrix = cells.astype(np.int64).reshape(len(rows), len(which))
         read = points.take(which)
         places = zip(read.source.tolist(), read.plane.tolist(), read.channel.tolist(),
                      read.dy.tolist(), read.dx.tolist(), strict=True)
