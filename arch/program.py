@@ -54,10 +54,6 @@ class Tensor:
         raise FormatError(f"tensor {self.name!r} lies in {len(self.places)} places, one that holds "
                           "all of it in the activation memory was expected; recompile the network")
 
-    def addresses(self, config: Config) -> Ints:
-        """Code address of every element in the activation memory: int64 (planes, N, C, H, W)."""
-        return self.layout.addresses(self.kind.codes) % config.memory_codes
-
 
 @dataclasses.dataclass(frozen=True)
 class Source:

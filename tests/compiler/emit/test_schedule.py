@@ -41,7 +41,8 @@ def test_every_output_is_written_once_at_its_address(data, batch):
     quantised = data.draw(canonical.small_networks(MACHINE))
     program = pipeline.back(quantised, MACHINE, batch)
     for layer in program.layers:
-        expected = program.tensors[layer.output].addresses(MACHINE)
+        output = program.tensors[layer.output]
+        expected = output.places[0].addresses(output.kind, MACHINE)
         runs = [program.instructions[i] for i in layer.runs]
         assert all(isinstance(run, Run) for run in runs)
         found = np.concatenate([written(run, MACHINE.memory_codes).ravel() for run in runs])
