@@ -1,8 +1,9 @@
 """What bands of a layer's outputs take of the tensors outside.
 
 A band is some lines of all output channels, or some channels of all lines: lines where the layer
-reads or writes a value whose home is LINES, else channels. Its windows hold what it reads and what
-it makes.
+reads or writes a value whose home is LINES, else channels. Planes that are made of lines may come
+in passes: a few channels, all of whose lines are made band by band, then the next ones. The windows
+of a band hold what it reads and what it makes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from .homes import Home, group_size, line_codes, unit_codes
 from .layouts import Placed
 
 Span = tuple[int, int]         # first, one past the last
+Size = tuple[int, int]         # lines, channels
 
 
 class Reads:
@@ -112,10 +114,9 @@ class Bands:
         return any(self.placed.homes[value] == Home.LINES for value in self.outside)
 
     @functools.cached_property
-    def _count(self) -> int:
-        """Lines or channels of the output."""
-        channels, height, _ = self.placed.split.net.values[self.layer.output].shape
-        return height if self.along_lines else channels
+    def _shape(self) -> tuple[int, int]:
+        """Channels and lines of the output."""
+        return self.placed.split.net.values[self.layer.output].shape[:2]
 
     @functools.cached_property
     def step(self) -> int | None:
@@ -125,37 +126,48 @@ class Bands:
                  for source in self.layer.sources}
         return steps.pop() if len(steps) == 1 else None
 
-    def sizes(self) -> Iterator[int]:
-        """Lines or channels of a band, largest first, so that all bands are about equal."""
+    def sizes(self) -> Iterator[Size]:
+        """Bands that are about equal, of as many channels as can be, and then as many lines."""
+        channels, height = self._shape
         if not self.outside:
-            yield self._count
-        elif self.placed.by_lines(self.number) and self.step is None:
-            yield 1
-        else:
-            unit = self._unit
-            yield from dict.fromkeys(-(-self._count // (n * unit)) * unit
-                                     for n in range(1, self._count + 1))
+            yield height, channels
+            return
+        cuts = not self.along_lines or self._planes
+        passes = _equal(channels, self._unit) if cuts else [channels]
+        lines = [height] if not self.along_lines else [1] if self._one_line else _equal(height, 1)
+        yield from ((some, few) for few in passes for some in lines)
+
+    def least(self) -> Size:
+        """The smallest bands in one pass."""
+        *_, (lines, channels) = self.sizes()
+        return lines, self._shape[0] if self.along_lines else channels
+
+    @property
+    def _one_line(self) -> bool:
+        return self.placed.by_lines(self.number) and self.step is None
+
+    @property
+    def _planes(self) -> bool:
+        return self.placed.homes[self.layer.output] == Home.PLANES
 
     @property
     def _unit(self) -> int:
-        """Bands are multiples of so many lines or channels."""
-        made = self.layer.output
-        grouped = self.placed.homes[made] == Home.PLANES and not self.along_lines
-        return group_size(self.placed.layouts[made], self._units) if grouped else 1
+        """Passes are of multiples of so many channels."""
+        made = self.placed.layouts[self.layer.output]
+        return group_size(made, self._units) if self._planes else 1
 
-    def cut(self, size: int) -> tuple[Box, ...]:
-        """The bands of this size."""
-        channels, height, _ = self.placed.split.net.values[self.layer.output].shape
-        firsts = range(0, self._count, size)
-        if self.along_lines:
-            return tuple(Box(y, min(size, height - y), 0, channels) for y in firsts)
-        return tuple(Box(0, height, k, min(size, channels - k)) for k in firsts)
+    def cut(self, size: Size) -> tuple[Box, ...]:
+        """The bands of this size, pass after pass."""
+        lines, some = size
+        channels, height = self._shape
+        return tuple(Box(y, min(lines, height - y), k, min(some, channels - k))
+                     for k in range(0, channels, some) for y in range(0, height, lines))
 
     def completes(self, band: Box) -> bool:
         """Is what the window of the output holds complete behind this band? Planes that come in
         lines are with the last one."""
-        whole = self.placed.homes[self.layer.output] == Home.PLANES and self.along_lines
-        return not whole or band.y + band.height == self._count
+        whole = self._planes and self.along_lines
+        return not whole or band.y + band.height == self._shape[1]
 
     def part(self, value: int, band: Box) -> Part:
         """What a band has of a value outside."""
@@ -222,19 +234,25 @@ class Bands:
                    + -(-kind.width // cut_x) + margin.right)
         return max(0, -(-(reached - home.channel) // placed.config.row_codes))
 
-    def rows(self, size: int) -> dict[int, int]:
+    def rows(self, size: Size) -> dict[int, int]:
         """Rows of every window that holds the parts of all bands of this size."""
         return {value: self._rows(value, (0, self._most(value, size))) for value in self.outside}
 
-    def _most(self, value: int, size: int) -> int:
+    def _most(self, value: int, size: Size) -> int:
         """Lines or channels of a value that a band of this size reads or makes at most."""
         if not self.along_lines and value != self.layer.output:
             channels = self.placed.kinds[value].channels
             unit = group_size(self.placed.layouts[value], self._units)
-            return self.reads.most_channels(value, size, unit, channels)
+            return self.reads.most_channels(value, size[1], unit, channels)
         bands = self.cut(size)             # all but the first and the last are alike, strides aside
         spans = [self._span(value, band) for band in {bands[0], bands[-1], *bands[-2:-1]}]
         return max(end - first for first, end in spans)
+
+
+def _equal(count: int, unit: int) -> list[int]:
+    """Sizes of about equal parts of a count, in units, the largest first."""
+    return list(dict.fromkeys(min(count, -(-count // (n * unit)) * unit)
+                              for n in range(1, count + 1)))
 
 
 def layout_in(placed: Placed, value: int, part: Part, first_row: int) -> Layout:

@@ -40,7 +40,7 @@ def with_homes(placed: Placed, homes: list[Home]) -> Placed:
 
 class _Tiling:
     """The state of one choice. together: of every value the set that is read in one form; planes:
-    sets in planes; spilled: values in planes outside."""
+    sets in planes; spilled: values in planes outside; forced: sets in planes at any price."""
 
     def __init__(self, placed: Placed) -> None:
         self.placed = placed
@@ -49,6 +49,7 @@ class _Tiling:
         self.fixed = {value for value, among in enumerate(placed.split.interleaved) if among}
         self.planes: set[int] = {self.together[value] for value in self.fixed}
         self.barred: set[int] = set()
+        self.forced: set[int] = set()
         self.spilled: set[int] = set()
         self.lives = lives(self.net, [layout.rows for layout in placed.layouts])
 
@@ -58,7 +59,8 @@ class _Tiling:
         while True:
             found = with_homes(self.placed, self._homes())
             failing = arrange(found).failing
-            if failing is None or not (self._spill(failing) or self._to_lines(failing)):
+            if failing is None or not (self._spill(failing) or self._to_lines(failing)
+                                       or self._to_planes(failing)):
                 return found
 
     def _homes(self) -> list[Home]:
@@ -142,6 +144,18 @@ class _Tiling:
         return False
 
 
+    def _to_planes(self, failing: int) -> bool:
+        """Let a layer that finds no rows for lines read planes and make some, so that it can go by
+        channels; planes may then be made in passes that each load all lines again."""
+        layer = self.net.layers[failing]
+        roots = {self.together[value] for value in (layer.sources[0].tensor, layer.output)}
+        if roots <= self.planes or roots & self.forced:
+            return False
+        self.forced |= roots
+        self.planes |= roots
+        return True
+
+
 def _together(placed: Placed) -> list[int]:
     """Of every value the least one that is read together with it, directly or not."""
     parent = list(range(len(placed.kinds)))
@@ -156,7 +170,7 @@ def _least_rows(placed: Placed, number: int, kept: Placed | None = None) -> int:
     kept: the network with all values on chip, if one in planes may be so where that takes less.
     """
     bands = Bands(placed, number)
-    *_, least = bands.sizes()
+    least = bands.least()
     layer = placed.split.net.layers[number]
     windows = bands.rows(least)
     rows = 0
