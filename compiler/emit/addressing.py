@@ -208,9 +208,11 @@ class Addressing:
         return [*parts, (first, channels, mine)]
 
     def used(self, first: int, end: int) -> Ints:
-        """The base entries that channels first to end - 1 read."""
+        """The base entries that channels first to end - 1 read; one that stands in the table where
+        they have no taps."""
         edges = self.layer.taps.cluster_taps[self.layer.taps.channel_clusters]
-        return np.unique(self.entry[edges[first]:edges[end]])
+        found = np.unique(self.entry[edges[first]:edges[end]])
+        return found if len(found) else np.arange(min(1, len(self.all_group)))
 
     def most_entries(self) -> int:
         """Base entries that the layer's RUNs cannot do without: those of a channel."""

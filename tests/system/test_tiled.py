@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from scripts import script
 from strategies import random_inputs
 from tools import need
+from torch import nn
 
 imagenet = script("bench/compression/imagenet")
 SMALL = Config.preset("small")
@@ -65,6 +66,21 @@ def test_every_engine_computes_bands_in_the_same_cycles(name: str) -> None:
     np.testing.assert_array_equal(found.memory, expected.memory)
     for index, tensor in expected.tensors.items():
         np.testing.assert_array_equal(found.tensors[index], tensor)
+
+
+def test_a_mean_over_a_map_larger_than_the_memory() -> None:
+    """Its source is made in planes, a few channels in a pass that loads all lines again."""
+    x = np.random.default_rng(0).normal(size=(3, 24, 11, 11)).astype(np.float32)
+    module = nn.Sequential(nn.Conv2d(24, 24, 3, padding=1), nn.ReLU(), nn.Conv2d(24, 40, 1),
+                           nn.ReLU(), nn.AdaptiveAvgPool2d(1)).eval()
+    settings = pipeline.Settings(tiled.MACHINES[1], (torch.from_numpy(x[:1]),), x)
+    quantised = next(form for stage, form in pipeline.walk(module, settings)
+                     if stage == Stage.QUANTISE)
+    tight = dataclasses.replace(tiled.MACHINES[1], memory_codes=1 << 11)
+    program = pipeline.back(quantised, tight, 1)
+    passed = next(layer for layer in program.layers if layer.name == "2")
+    assert len({program.instructions[run].stream for run in passed.runs}) > 1
+    tiled.assert_runs(program, random_inputs(program, 0), 1)
 
 
 @pytest.mark.long
