@@ -148,6 +148,13 @@ def encode_records(records: Records) -> bytes:
     return out.tobytes()
 
 
+def most_bytes(taps: Ints, clusters: Ints, span: int) -> Ints:
+    """Bytes that the records of channels of so many taps and clusters have at most, where positions
+    stay below `span`: a gap of TAP_GAPS takes a LONG, and one of LONG_MAX another."""
+    longs = span // TAP_GAPS + span // LONG_MAX
+    return CHANNEL_HEAD + 1 + taps + clusters * (2 + longs)
+
+
 def _gaps(records: Records) -> Ints:
     """Positions between each tap and the one before it in its cluster."""
     before = np.append(-1, records.positions[:-1])

@@ -13,9 +13,14 @@ from ...arch.keys import keys
 from ...arch.kind import Kind
 from ...arch.layout import Layout
 from ...arch.program import Layer
+from ...arch.stream import UNIT as UNIT_BYTES
+from ...arch.stream import most_bytes
 from ..errors import Need, power_of_two
 from ..lower.lowered import Ints
 from ..place.splits import Walk
+
+# bytes of the longest stream of a RUN, as stream_units counts them, less what ends it
+STREAM_BYTES = ((1 << 20) - 3) * UNIT_BYTES
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -191,7 +196,25 @@ class Addressing:
 
     def parts(self) -> list[tuple[int, int, Ints]]:
         """Channels (first, end) that one RUN computes and the base entries that it needs, where
-        the base table holds those of each channel."""
+        the base table holds those of each channel and no stream is too long for a RUN."""
+        return [(first, end, entries) for start, stop, entries in self._entry_parts()
+                for first, end in self._streams(start, stop, len(entries))]
+
+    def _streams(self, first: int, end: int, entries: int) -> Iterator[tuple[int, int]]:
+        """The channels in stretches whose streams surely fit."""
+        taps = self.layer.taps
+        span = entries << self.kernel_bits
+        clusters = np.diff(taps.channel_clusters[first:end + 1])
+        count = np.diff(taps.cluster_taps[taps.channel_clusters[first:end + 1]])
+        sizes = np.cumsum(most_bytes(count, clusters, span))
+        while first < end:
+            before = int(sizes[-(end - first) - 1]) if len(sizes) > end - first else 0
+            fits = int((sizes[-(end - first):] - before <= STREAM_BYTES).sum())
+            yield first, first + max(1, fits)
+            first += max(1, fits)
+
+    def _entry_parts(self) -> list[tuple[int, int, Ints]]:
+        """Channels whose base entries the table holds together, and these."""
         channels = len(self.layer.taps.channel_clusters) - 1
         if len(self.all_group) <= self.config.base_entries:
             return [(0, channels, np.arange(len(self.all_group)))]

@@ -129,3 +129,10 @@ def test_a_run_has_a_sign_for_every_position():
 def test_records_do_not_change(record):
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(record, dataclasses.fields(record)[0].name, 0)
+
+
+@given(channels())
+def test_no_record_is_longer_than_its_bound(channel):
+    span = max((int(cluster.positions[-1]) + 1 for cluster in channel.clusters), default=0)
+    assert len(stream.encode_channel(channel)) <= stream.most_bytes(
+        channel.taps, len(channel.clusters), span)

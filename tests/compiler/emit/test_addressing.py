@@ -145,3 +145,18 @@ def test_refuses_a_channel_that_reads_more_than_the_base_table_holds():
                                            "64"):
         planned(net.quantised(), machine=machine)
     planned(net.quantised(), machine=canonical.config(base_entries=64))
+
+
+def test_channels_are_split_where_their_stream_would_be_too_long(monkeypatch):
+    net = canonical.Builder(MACHINE, (1, 4, 4))
+    net.output(net.conv(net.conv("x", 8, (1, 1)), 10, density=1.0))
+    whole = planned(net.quantised())
+    assert [(job.first, job.end) for job in whole.jobs if job.layer == 1] == [(0, 10)]
+    monkeypatch.setattr("kcnn.compiler.emit.addressing.STREAM_BYTES", 300)
+    plan = planned(net.quantised())
+    check(plan)
+    jobs = [(job.first, job.end) for job in plan.jobs if job.layer == 1]
+    assert len(jobs) > 3 and jobs[0][0] == 0 and jobs[-1][1] == 10
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(jobs))
+    program = pipeline.back(net.quantised(), MACHINE, 1)
+    canonical.check(net.quantised(), program, canonical.random_codes(program, 2))
