@@ -313,10 +313,11 @@ def _check_tensor(program: Program, tensor: Tensor) -> None:
     for holds, sentence in _kind_rules(program.config, tensor.kind):
         _refuse_unless(holds, name, sentence)
     windows = [place for place in tensor.places if place.box and place.space == Space.ROWS]
-    known = [tensor.home, *windows] if tensor.home else [p for p in tensor.places if p.whole][:1]
+    kept = [tensor.home] if tensor.home else [p for p in tensor.places if p.whole][:1]
+    known = [*kept, *windows] if tensor.home or not kept else kept
     _refuse_unless(len(known) == len(tensor.places) > 0, name,
-                   "it must lie in the activation memory as a whole, or in a home outside with any "
-                   "number of windows on chip")
+                   "it must lie in the activation memory as a whole, or in windows there, with or "
+                   "without a home outside")
     for place in tensor.places:
         where = name if place.whole else f"{name}: {place.said}"
         for rules in (_box_rules, _layout_rules, _element_rules):

@@ -82,17 +82,23 @@ class Explained(Timed, Protocol):
     def runs(self) -> tuple[RunClocks, ...]: ...
 
 
-def layer_spans(program: Program, times: Timed) -> dict[int, tuple[int, int]]:
-    """First cycle and one past the last of every layer: from the end of the RUNs before to that of
-    its own last RUN; the first layer's from the start of its first RUN."""
-    spans = {}
-    order = sorted(range(len(program.layers)), key=lambda n: max(program.layers[n].runs))
-    at = int(times.starts[min(program.layers[order[0]].runs)]) if order else 0
-    for number in order:
-        end = max(at, int(times.ends[list(program.layers[number].runs)].max()) + 1)
-        spans[number] = (at, end)
+def run_spans(program: Program, times: Timed) -> dict[int, tuple[int, int]]:
+    """First cycle and one past the last of every RUN of a layer, by instruction: from the end of
+    the one before; the first one's from its start."""
+    runs = sorted(index for layer in program.layers for index in layer.runs)
+    spans, at = {}, int(times.starts[runs[0]]) if runs else 0
+    for index in runs:
+        end = max(at, int(times.ends[index]) + 1)
+        spans[index] = (at, end)
         at = end
     return spans
+
+
+def layer_cycles(program: Program, times: Timed) -> dict[int, int]:
+    """Cycles of every layer, by number: of its RUNs, and from the end of the RUN before to each."""
+    spans = run_spans(program, times)
+    return {number: sum(spans[index][1] - spans[index][0] for index in layer.runs)
+            for number, layer in enumerate(program.layers)}
 
 
 def layer_clocks(program: Program, times: Explained) -> dict[int, LayerClocks]:
@@ -100,8 +106,8 @@ def layer_clocks(program: Program, times: Explained) -> dict[int, LayerClocks]:
     by_index = {run.instruction: run for run in times.runs}
     names = [field.name for field in dataclasses.fields(LayerClocks)][:-1]
     out = {}
-    for number, (start, end) in layer_spans(program, times).items():
+    for number, cycles in layer_cycles(program, times).items():
         runs = [by_index[index] for index in program.layers[number].runs]
         sums = {name: sum(getattr(run, name) for run in runs) for name in names}
-        out[number] = LayerClocks(**sums, waiting=end - start - sum(sums.values()))
+        out[number] = LayerClocks(**sums, waiting=cycles - sum(sums.values()))
     return out

@@ -37,6 +37,11 @@ class Tensor:
     places: tuple[Place, ...] = ()
 
     @property
+    def passing(self) -> bool:
+        """Is it in windows alone? Then elements may be computed anew for each."""
+        return not self.home and not any(place.whole for place in self.places)
+
+    @property
     def home(self) -> Place | None:
         """Where all of it lies in external memory, if it has its place there."""
         return next((place for place in self.places

@@ -12,9 +12,8 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
-from kcnn.arch.clocks import layer_clocks
+from kcnn.arch.clocks import layer_cycles
 from kcnn.arch.config import Config
 from kcnn.arch.cost import Stream, operations, run_cycles
 from kcnn.arch.estimate import estimate
@@ -39,11 +38,12 @@ def main() -> None:
     for name in parser.parse_args().networks:
         placed, program = compiled(name)
         tiled, whole = clocks(program), unlimited(placed)
-        print(f"{name}: {sum(tiled) / 1e6:.1f} M clocks in bands, {sum(whole) / 1e6:.1f} M with "
-              f"unlimited memory, {100 * (sum(tiled) / sum(whole) - 1):+.1f} %", flush=True)
-        lost = np.array(tiled) - whole
-        for number in np.argsort(-lost)[:MOST].tolist():
-            print(f"    {program.layers[number].name}: {tiled[number]:,} and {whole[number]:,}")
+        mine, other = sum(tiled.values()), sum(whole.values())
+        print(f"{name}: {mine / 1e6:.1f} M clocks in bands, {other / 1e6:.1f} M with unlimited "
+              f"memory, {100 * (mine / other - 1):+.1f} %", flush=True)
+        lost = {layer: tiled[layer] - whole.get(layer, 0) for layer in tiled}
+        for layer in sorted(lost, key=lambda layer: -lost[layer])[:MOST]:
+            print(f"    {layer}: {tiled[layer]:,} and {whole.get(layer, 0):,}")
 
 
 def compiled(name: str) -> tuple[Placed, Program]:
@@ -57,15 +57,16 @@ def compiled(name: str) -> tuple[Placed, Program]:
     return made[Stage.LAYOUTS], made[Stage.ASSEMBLE]
 
 
-def clocks(program: Program) -> list[int]:
+def clocks(program: Program) -> dict[str, int]:
     """Of every layer, with its moves."""
-    found = layer_clocks(program, estimate(program))
-    return [found[number].cycles for number in range(len(program.layers))]
+    found = layer_cycles(program, estimate(program))
+    return {layer.name: found[number] for number, layer in enumerate(program.layers)}
 
 
-def unlimited(placed: Placed) -> list[int]:
+def unlimited(placed: Placed) -> dict[str, int]:
     """Of every layer, one RUN over whole planes."""
-    return [_whole(placed, number, layer) for number, layer in enumerate(placed.split.net.layers)]
+    return {layer.name: _whole(placed, number, layer)
+            for number, layer in enumerate(placed.split.net.layers)}
 
 
 def _whole(placed: Placed, number: int, layer: Layer) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arch.clocks import Timed, layer_spans
+from ..arch.clocks import Timed, layer_cycles, run_spans
 from ..arch.cost import Shape
 from ..arch.isa import UNIT_BYTES, Run, Store
 from ..arch.parse import parse
@@ -40,17 +40,16 @@ class LayerFigures:
 def layers(program: Program, times: Timed | None, bounds: dict[int, str] | None = None
            ) -> list[LayerFigures]:
     """Figures of every layer. bounds: what limits each layer, by layer number."""
-    spans = layer_spans(program, times) if times is not None else {}
-    return [_layer(program, number, layer, spans.get(number), (bounds or {}).get(number))
+    cycles = layer_cycles(program, times) if times is not None else {}
+    return [_layer(program, number, layer, cycles.get(number), (bounds or {}).get(number))
             for number, layer in enumerate(program.layers)]
 
 
-def _layer(program: Program, number: int, layer: Layer, span: tuple[int, int] | None,
-           bound: str | None) -> LayerFigures:
+def _layer(program: Program, number: int, layer: Layer, cycles: int | None, bound: str | None
+           ) -> LayerFigures:
     taps = issued_taps(program, layer)
-    if span is None:
+    if cycles is None:
         return LayerFigures(layer.name, None, taps, layer.macs, None, None, bound)
-    cycles = span[1] - span[0]
     offered = cycles * program.config.lanes * program.config.cores
     return LayerFigures(layer.name, cycles, taps, layer.macs, taps / cycles if cycles else 0.0,
                         layer.macs / offered if cycles else 0.0, bound)
@@ -59,7 +58,7 @@ def _layer(program: Program, number: int, layer: Layer, span: tuple[int, int] | 
 def phases(program: Program, times: Timed) -> tuple[int, int, int]:
     """Cycles before the first layer (load), from the last layer to the last STORE's end (store),
     and from there to `done` (end): with the layers' cycles they add up to all cycles."""
-    spans = layer_spans(program, times)
+    spans = run_spans(program, times)
     first = min((start for start, _ in spans.values()), default=0)
     last = max((end for _, end in spans.values()), default=0)
     stores = [int(times.ends[i]) + 1 for i, ins in enumerate(program.instructions)

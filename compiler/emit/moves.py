@@ -43,15 +43,15 @@ class _Open:
 class Moves:
     """Collects the steps of a plan, those of others too.
 
-    places: in the activation memory, of values outside. open: what the windows of the layer at work
-    hold, by value.
+    places: in the activation memory, of values outside. opens: what the windows of a layer hold, by
+    value, of the one at work and of those that pack lines for it; packed: such lines in planes.
     """
 
     def __init__(self, placed: Placed, config: Config) -> None:
         self.placed, self.config = placed, config
         self.net = placed.split.net
         self.steps: list[Step] = []
-        self.kept = tuple(Tensor(value.name, kind, (self._kept(number),)) for number, (value, kind)
+        self.kept = tuple(Tensor(value.name, kind, self._kept(number)) for number, (value, kind)
                           in enumerate(zip(self.net.values, placed.kinds, strict=True)))
         self.areas = [area(role, name, value, placed.layouts[value], config)
                       for role, values in ((Role.INPUT, self.net.inputs),
@@ -61,16 +61,20 @@ class Moves:
         self.area_of = {found.tensor: number for number, found in enumerate(self.areas)}
         self.places: dict[int, list[Place]] = {}
         self.layer = -1
-        self.open: dict[int, _Open] = {}
+        self.opens: dict[int, dict[int, _Open]] = {-1: {}}
+        self.packed: dict[int, _Open] = {}
 
-    def _kept(self, number: int) -> Place:
-        space = Space.ROWS if self.placed.homes[number] == Home.CHIP else Space.EXTERNAL
-        return Place(self.placed.layouts[number], space=space)
+    def _kept(self, number: int) -> tuple[Place, ...]:
+        home = self.placed.homes[number]
+        if home == Home.PACKED:
+            return ()
+        space = Space.ROWS if home == Home.CHIP else Space.EXTERNAL
+        return (Place(self.placed.layouts[number], space=space),)
 
     def _between(self) -> list[tuple[str, int]]:
         ports = {value for _, value in (*self.net.inputs, *self.net.outputs)}
         return [(value.name, number) for number, value in enumerate(self.net.values)
-                if self.placed.homes[number] != Home.CHIP and number not in ports]
+                if self.placed.homes[number] in (Home.LINES, Home.PLANES) and number not in ports]
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Every value with where it is kept, and with its windows."""
@@ -90,7 +94,16 @@ class Moves:
     # ---- what RUNs see --------------------------------------------------------------------------
     def layout(self, value: int) -> Layout:
         """Where a value lies now, from its first line and channel on."""
-        return self.open[value].layout if value in self.open else self.placed.layouts[value]
+        found = self._there(value)
+        return found.layout if found else self.placed.layouts[value]
+
+    @property
+    def open(self) -> dict[int, _Open]:
+        """What the windows of the layer at work hold."""
+        return self.opens[self.layer]
+
+    def _there(self, value: int) -> _Open | None:
+        return self.open.get(value) or self.packed.get(value)
 
     def sources(self, number: int, band: Box) -> list[Layout]:
         """The layouts of a layer's sources; of lines, such that output line 0 is the band's."""
@@ -110,15 +123,19 @@ class Moves:
         return tuple(map(self._rows, sources)), (self._rows(layer.output),)
 
     def _rows(self, value: int) -> Region:
-        return self.open[value].region if value in self.open else step.rows(self.kept[value])
+        found = self._there(value)
+        return found.region if found else step.rows(self.kept[value])
 
     # ---- bands ----------------------------------------------------------------------------------
     def begin(self, bands: Bands, band: Box) -> None:
         """What a band reads is there, and room for what it makes."""
-        first = bands.number != self.layer
+        self.layer = bands.number
+        first = self.layer not in self.opens
         if first:
-            self.layer, self.open = bands.number, {}
+            self.opens = {**(self.opens if self.placed.packs(self.layer) else {}), self.layer: {}}
         for value in reversed(bands.outside):      # its output first, whose FILL leads to LOADs
+            if value in self.packed:
+                continue
             part = bands.part(value, band)
             if value in self.open and self.open[value].part.span == part.span:
                 continue
@@ -131,10 +148,28 @@ class Moves:
         """What a band made is outside, or stays until its window is complete."""
         last = len(self.steps) - 1
         for value in bands.outside:
-            if value != bands.layer.output:
-                self._note(value, self.open[value].since, last)
+            if value in self.packed:
+                self._end_packed(value, value == bands.layer.output, last)
+            elif value != bands.layer.output:
+                self._note(value, self.open[value], self.open[value].since, last)
             elif bands.completes(band):
                 self._store(value, last)
+
+    def ahead(self, bands: Bands, value: int, band: Box) -> None:
+        """Room for the lines of a value that a band reads in planes, with pads around them."""
+        if value not in self.packed:
+            part, window = bands.part(value, band), self.placed.windows[bands.number][value]
+            layout = layout_in(self.placed, value, part, window.first_row)
+            self.packed[value] = _Open(part, window, layout)
+            self._fill(window.first_row, part.rows, value)
+
+    def _end_packed(self, value: int, made: bool, last: int) -> None:
+        """Lines in planes are complete so far, or nobody reads them any more."""
+        if made:
+            self.packed[value] = dataclasses.replace(self.packed[value], since=last)
+        else:
+            found = self.packed.pop(value)
+            self._note(value, found, found.since, last)
 
     def _opened(self, value: int, part: Part) -> _Open:
         window = self.placed.windows[self.layer][value]
@@ -190,11 +225,10 @@ class Moves:
     def _store(self, value: int, last: int) -> None:
         for outside, row, rows in self._stretches(value, self.open[value]):
             self._move(isa.Store, value, outside, row, rows)
-        self._note(value, last, len(self.steps) - 1)
+        self._note(value, self.open[value], last, len(self.steps) - 1)
 
-    def _note(self, value: int, since: int, until: int) -> None:
+    def _note(self, value: int, found: _Open, since: int, until: int) -> None:
         """A place in the activation memory; the same as before lasts longer."""
-        found = self.open[value]
         box = clipped(self.placed, value, found.part.span)
         if box is None:
             return

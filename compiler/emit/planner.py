@@ -50,12 +50,16 @@ class _Planner:
     def plan(self, at: At) -> Plan:
         """All steps."""
         self.moves.transfers(Role.INPUT)
+        fills = dict(self.order.fills)
         for number, jobs in itertools.groupby(self.order.jobs, lambda job: job.layer):
             at(self.net.paths[number], number, len(self.net.layers))
-            if number in self.order.fills:
-                self.moves.fill(self.order.fills[number], number)
+            if number in fills:                    # once, whatever stands between its bands
+                self.moves.fill(fills.pop(number), number)
             bands = self.order.bands[number]
-            for band, inside in itertools.groupby(jobs, lambda job: job.band):
+            for (band, ahead), inside in itertools.groupby(
+                    jobs, lambda job: (job.band, job.ahead)):
+                if ahead:
+                    self.moves.ahead(self.order.bands[ahead[0]], bands.layer.output, ahead[1])
                 self.moves.begin(bands, band)
                 for job in inside:
                     self._job(job)

@@ -8,7 +8,7 @@ band, where it works in bands.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from ...arch import isa
 from ...arch.columns import columns, dims
@@ -33,7 +33,7 @@ class Job:
     """One RUN: channels first..end-1 of a layer, some lines, one residue of one piece.
 
     entries: the base entries that it reads, of all that the layer has. band: that it is of; y,
-    height: its lines.
+    height: its lines. ahead: the layer and the band for which it packs lines, if it does.
     """
 
     layer: int
@@ -45,6 +45,7 @@ class Job:
     band: Box
     y: int
     height: int
+    ahead: tuple[int, Box] | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,8 +91,8 @@ def schedule(placed: Placed, config: Config) -> Schedule:
     net = placed.split.net
     outputs = {value for _, value in net.outputs}
     bands = tuple(Bands(placed, number) for number in range(len(net.layers)))
-    jobs = [job for number in range(len(net.layers))
-            for job in _jobs(placed, bands[number], addressing[number])]
+    jobs = [job for number in range(len(net.layers)) if not placed.packs(number)
+            for job in _jobs(placed, bands, addressing, number)]
     fills = {number: layer.output for number, layer in enumerate(net.layers)
              if placed.homes[layer.output] == Home.CHIP
              and (placed.margins[layer.output].padded or (layer.output in outputs and not _full(
@@ -99,18 +100,30 @@ def schedule(placed: Placed, config: Config) -> Schedule:
     return Schedule(placed, tuple(jobs), addressing, bands, fills)
 
 
-def _jobs(placed: Placed, bands: Bands, found: Addressing) -> Iterator[Job]:
-    """The RUNs of a layer, band after band."""
-    number, net = bands.number, placed.split.net
-    layer, walk, parts = net.layers[number], placed.walk(number), found.parts()
+def _jobs(placed: Placed, bands: Sequence[Bands], found: Sequence[Addressing], number: int
+          ) -> Iterator[Job]:
+    """The RUNs of a layer, band after band, each behind those that pack lines for it."""
+    copies = placed.packing(number)
+    parts = {one: found[one].parts() for one in (number, *copies)}
     for band in placed.bands_of(number):
-        for first, end, entries in _cut(parts, band, found):
-            for y, height in _stretches(placed, bands, band):
-                for phase in found.phases():
-                    for piece, area in enumerate(pieces(layer, net.values[layer.output])):
-                        area = _within(area, y, height)
-                        if area.height > 0 and _outputs(area, phase, walk):
-                            yield Job(number, first, end, entries, phase, piece, band, y, height)
+        for copy in copies:
+            for some in bands[number].packed_lines(bands[copy], band):
+                for job in _of_band(placed, bands[copy], found[copy], parts[copy], some):
+                    yield dataclasses.replace(job, ahead=(number, band))
+        yield from _of_band(placed, bands[number], found[number], parts[number], band)
+
+
+def _of_band(placed: Placed, bands: Bands, found: Addressing, parts: list[tuple[int, int, Ints]],
+             band: Box) -> Iterator[Job]:
+    number, net = bands.number, placed.split.net
+    layer, walk = net.layers[number], placed.walk(number)
+    for first, end, entries in _cut(parts, band, found):
+        for y, height in _stretches(placed, bands, band):
+            for phase in found.phases():
+                for piece, area in enumerate(pieces(layer, net.values[layer.output])):
+                    area = _within(area, y, height)
+                    if area.height > 0 and _outputs(area, phase, walk):
+                        yield Job(number, first, end, entries, phase, piece, band, y, height)
 
 
 def _cut(parts: list[tuple[int, int, Ints]], band: Box, found: Addressing

@@ -5,11 +5,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
+from ...arch.layout import Layout
 from ...arch.place import Box
 from .bands import Bands
 from .homes import Home, Window
-from .layouts import Placed
+from .layouts import Placed, packed
 from .lives import Life
+
+# one part of the memory in so many may hold lines that are about to be packed
+STAGE = 8
 
 
 def first_fit(tensors: list[Life], order: list[int]) -> list[int]:
@@ -64,12 +68,18 @@ def arrange(placed: Placed) -> Arrangement:
     bands: list[tuple[Box, ...]] = []
     windows: list[dict[int, Window]] = []
     for number in range(len(placed.split.net.layers)):
+        if placed.packs(number):                   # with the layer that it is for
+            bands.append(())
+            windows.append({})
+            continue
         found = _windows(placed, number, first)
         if found is None:
             return Arrangement(first, taken, (), (), number)
         bands.append(found[0])
         windows.append(found[1])
         taken = max([taken, *(window.end for window in found[1].values())])
+        for copy in placed.packing(number):
+            windows[copy] = _staging(placed, copy, found[1])
     return Arrangement(first, taken, tuple(bands), tuple(windows), None)
 
 
@@ -80,12 +90,37 @@ def _windows(placed: Placed, number: int, first: list[int]
     gaps = _gaps([(first[value], first[value] + life.rows)
                   for value, life in enumerate(placed.lives)
                   if life.birth <= number <= life.death], placed.config.rows)
+    copies = [Bands(placed, copy) for copy in placed.packing(number)]
     for size in bands.sizes():
         rows = bands.rows(size)
-        windows = _into(gaps, rows)
+        lines = {copy.layer.output: bands.most(copy.layer.output, size) for copy in copies}
+        stages = {_stage(copy.number): _stage_rows(copy, lines[copy.layer.output])
+                  for copy in copies}
+        windows = _into(gaps, rows | stages)
         if windows is not None:
-            return bands.cut(size), windows
+            return bands.cut(size), {
+                value: dataclasses.replace(window, lines=lines.get(value, 0))
+                for value, window in windows.items()}
     return None
+
+
+def _stage(copy: int) -> int:
+    """The key of the window in which a layer that packs lines finds them."""
+    return -1 - copy
+
+
+def _stage_rows(copy: Bands, lines: int) -> int:
+    """Rows of it: of as many lines as take a small part of the memory."""
+    value = copy.layer.sources[0].tensor
+    line = copy.rows((1, copy.placed.kinds[value].channels))[value]
+    return line * max(1, min(lines, copy.placed.config.rows // STAGE // line))
+
+
+def _staging(placed: Placed, copy: int, windows: dict[int, Window]) -> dict[int, Window]:
+    """The windows of a layer that packs lines, taken from those of the layer that it is for."""
+    layer = placed.split.net.layers[copy]
+    return {layer.sources[0].tensor: windows.pop(_stage(copy)),
+            layer.output: windows[layer.output]}
 
 
 def _gaps(taken: list[tuple[int, int]], rows: int) -> list[tuple[int, int]]:
@@ -117,10 +152,20 @@ def allocate(placed: Placed) -> Placed:
     found = arrange(placed)
     assert found.failing is None
     return dataclasses.replace(
-        placed, taken=found.taken, bands=found.bands, windows=found.windows, layouts=tuple(
-            layout if home != Home.CHIP else dataclasses.replace(
-                layout, first_row=row, base=layout.base + row * placed.config.row_codes)
-            for layout, home, row in zip(placed.layouts, placed.homes, found.first, strict=True)))
+        placed, taken=found.taken, bands=found.bands, windows=found.windows,
+        layouts=tuple(_laid(placed, value, found) for value in range(len(placed.layouts))))
+
+
+def _laid(placed: Placed, value: int, found: Arrangement) -> Layout:
+    """The layout of a value on chip at its rows, of a packed one with its window's lines."""
+    layout, row = placed.layouts[value], found.first[value]
+    if placed.homes[value] == Home.CHIP:
+        return dataclasses.replace(layout, first_row=row,
+                                   base=layout.base + row * placed.config.row_codes)
+    if placed.homes[value] == Home.PACKED:
+        return packed(placed, value, next(windows[value].lines for windows in found.windows
+                                          if value in windows))
+    return layout
 
 
 def fullest(tensors: list[Life], layers: int) -> tuple[int, list[int]]:

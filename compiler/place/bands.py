@@ -19,10 +19,12 @@ from ...arch.place import Box, Place
 from ...arch.program import Layer
 from ..lower.lowered import Ints
 from .homes import Home, group_size, line_codes, unit_codes
-from .layouts import Placed
+from .layouts import Placed, packed
 
 Span = tuple[int, int]         # first, one past the last
 Size = tuple[int, int]         # lines, channels
+# homes of which windows hold lines
+BY_LINES = (Home.LINES, Home.PACKED)
 
 
 class Reads:
@@ -111,7 +113,7 @@ class Bands:
     @functools.cached_property
     def along_lines(self) -> bool:
         """Are they lines?"""
-        return any(self.placed.homes[value] == Home.LINES for value in self.outside)
+        return any(self.placed.homes[value] in BY_LINES for value in self.outside)
 
     @functools.cached_property
     def _shape(self) -> tuple[int, int]:
@@ -172,12 +174,15 @@ class Bands:
     def part(self, value: int, band: Box) -> Part:
         """What a band has of a value outside."""
         home, span = self.placed.layouts[value], self._span(value, band)
-        if self.placed.homes[value] == Home.LINES:
+        rows = self._rows(value, span)
+        if self.placed.homes[value] == Home.PACKED:      # for as many lines as any band reads
+            home = packed(self.placed, value, self.placed.windows[self.number][value].lines)
+            skipped, rows = int(home.offset(span[0], 0)), home.rows
+        elif self.placed.homes[value] == Home.LINES:
             skipped = span[0] * line_codes(home)
         else:
             skipped = span[0] * home.channel
             home = dataclasses.replace(home, plane=self._plane(value, span))
-        rows = self._rows(value, span)
         return Part(dataclasses.replace(home, base=home.base - skipped, rows=rows), span, rows,
                     self._tail(value))
 
@@ -185,11 +190,14 @@ class Bands:
         """The lines or channels of a value that a band reads or makes, at least one that is no
         pad."""
         made = value == self.layer.output
-        if self.placed.homes[value] == Home.LINES:
+        if self.placed.homes[value] in BY_LINES:
             if made:
                 return band.y, band.y + band.height
             first, end = self.reads.lines(value, band)
-            return min(first, self.placed.kinds[value].height - 1), max(end, 1)
+            first = min(first, self.placed.kinds[value].height - 1)
+            if self.placed.homes[value] == Home.PACKED:      # phases of lines begin at 0
+                first -= first % self.placed.split.splits[value][0]
+            return first, max(end, 1)
         if made:
             return band.channel, band.channel + band.channels
         return self._groups(value, self.reads.channels(value, band))
@@ -202,6 +210,8 @@ class Bands:
     def _rows(self, value: int, span: Span) -> int:
         """Rows of a window for so many lines or channels."""
         codes = self.placed.config.row_codes
+        if self.placed.homes[value] == Home.PACKED:
+            return packed(self.placed, value, span[1] - span[0]).rows
         if self.placed.homes[value] == Home.LINES:
             return (span[1] - span[0]) * line_codes(self.placed.layouts[value]) // codes
         planes = self.placed.kinds[value].planes
@@ -225,7 +235,7 @@ class Bands:
 
     def _pads_behind(self, value: int) -> int:
         placed, home, margin = self.placed, self.placed.layouts[value], self.placed.margins[value]
-        if value == self.layer.output or placed.homes[value] == Home.LINES:
+        if value == self.layer.output or placed.homes[value] in BY_LINES:
             return 0
         cut_y, cut_x = placed.split.splits[value]
         kind, pitch = placed.kinds[value], placed.pitches[value]
@@ -234,11 +244,23 @@ class Bands:
                    + -(-kind.width // cut_x) + margin.right)
         return max(0, -(-(reached - home.channel) // placed.config.row_codes))
 
+    def packed_lines(self, copy: Bands, band: Box) -> Iterator[Box]:
+        """The lines that a layer packs for a band of this one, as many at a time as its window
+        holds."""
+        value = copy.layer.output
+        channels, height, _ = self.placed.split.net.values[value].shape
+        first, end = self._span(value, band)
+        source = copy.layer.sources[0].tensor
+        most = self.placed.windows[copy.number][source].rows // copy.rows((1, channels))[source]
+        first, end = max(0, first), min(height, end)
+        for y in range(first, end, most):
+            yield Box(y, min(most, end - y), 0, channels)
+
     def rows(self, size: Size) -> dict[int, int]:
         """Rows of every window that holds the parts of all bands of this size."""
-        return {value: self._rows(value, (0, self._most(value, size))) for value in self.outside}
+        return {value: self._rows(value, (0, self.most(value, size))) for value in self.outside}
 
-    def _most(self, value: int, size: Size) -> int:
+    def most(self, value: int, size: Size) -> int:
         """Lines or channels of a value that a band of this size reads or makes at most."""
         if not self.along_lines and value != self.layer.output:
             channels = self.placed.kinds[value].channels
@@ -265,7 +287,7 @@ def layout_in(placed: Placed, value: int, part: Part, first_row: int) -> Layout:
 def clipped(placed: Placed, value: int, span: Span) -> Box | None:
     """The elements among the lines or channels of a part; None where there are pads alone."""
     channels, height, _ = placed.split.net.values[value].shape
-    if placed.homes[value] == Home.PLANES:
+    if placed.homes[value] not in BY_LINES:
         return Box(0, height, span[0], span[1] - span[0])
     first, end = max(0, span[0]), min(height, span[1])
     return Box(first, end - first, 0, channels) if first < end else None

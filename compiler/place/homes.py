@@ -21,14 +21,19 @@ class Home(enum.Enum):
     CHIP = "chip"            # all of it in the activation memory, while it lives
     LINES = "lines"          # outside, all channels of a line behind one another
     PLANES = "planes"        # outside, planes as on chip, groups of channels in rows of their own
+    PACKED = "packed"        # nowhere: the lines that a band reads, copied into planes for it
 
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """Rows of the activation memory that hold parts of a value while a layer is at work."""
+    """Rows of the activation memory that hold parts of a value while a layer is at work.
+
+    lines: that it has room for, of a PACKED value.
+    """
 
     first_row: int
     rows: int
+    lines: int = 0
 
     @property
     def end(self) -> int:

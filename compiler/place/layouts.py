@@ -86,6 +86,17 @@ class Placed:
         channels, height, _ = self.split.net.values[self.split.net.layers[number].output].shape
         return (Box(0, height, 0, channels),)
 
+    def packing(self, number: int) -> list[int]:
+        """The layers that copy lines for each band of this one, those before it."""
+        net = self.split.net
+        wanted = {source.tensor for source in net.layers[number].sources
+                  if self.homes[source.tensor] == Home.PACKED}
+        return [other for other in range(number) if net.layers[other].output in wanted]
+
+    def packs(self, number: int) -> bool:
+        """Does a layer copy lines for the bands of another one?"""
+        return self.homes[self.split.net.layers[number].output] == Home.PACKED
+
     def by_lines(self, number: int) -> bool:
         """Does a layer read lines of its sources? Otherwise whole planes."""
         return any(self.homes[source.tensor] == Home.LINES
@@ -252,10 +263,22 @@ def at_home(placed: Placed, number: int, home: Home) -> Layout:
     """How a value lies in an area of its own outside, counted from the start of it."""
     value, margin = placed.split.net.values[number], placed.margins[number]
     cut, pitch, config = placed.split.splits[number], placed.pitches[number], placed.config
+    if home == Home.PACKED:
+        return packed(placed, number, value.shape[1])
     if home == Home.LINES:
         return _line_by_line(value, cut[1], placed.leads[number], pitch, placed.batch, config)
     return _by_groups(_raster(value, cut, margin, pitch, placed.rows[number], placed.batch, config),
                       value, config)
+
+
+def packed(placed: Placed, number: int, lines: int) -> Layout:
+    """So many lines of a value as planes, the first one at line 0."""
+    value, margin = placed.split.net.values[number], placed.margins[number]
+    channels, _, width = value.shape
+    cut = placed.split.splits[number]
+    return _raster(dataclasses.replace(value, shape=(channels, lines, width)), cut,
+                   Margin(left=margin.left, right=margin.right), placed.pitches[number],
+                   -(-lines // cut[0]), placed.batch, placed.config)
 
 
 def _by_groups(layout: Layout, value: Value, config: Config) -> Layout:

@@ -238,6 +238,41 @@ class _Splitting:
         return index
 
 
+def with_packed(split: Split, numbers: Sequence[int]) -> tuple[Split, set[int]]:
+    """The network in which each of these layers reads copies of its own of all it reads, in the
+    same phases; and the copies."""
+    net = split.net
+    values, layers, paths = list(net.values), [], []
+    splits, interleaved, pads, walks = (list(split.splits), list(split.interleaved),
+                                        list(split.pads), [])
+    copies: set[int] = set()
+    for number, (layer, path, walk) in enumerate(zip(net.layers, net.paths, split.walks,
+                                                     strict=True)):
+        if number in numbers:
+            mine = {}
+            for value in dict.fromkeys(source.tensor for source in layer.sources):
+                mine[value] = index = len(values)
+                old = values[value]
+                name = f"{old.name}.packed{len(copies) + 1}"
+                values.append(dataclasses.replace(old, name=name, node=""))
+                splits.append(splits[value])
+                interleaved.append(False)
+                pads.append(pads[value])
+                copies.add(index)
+                layers.append(copy_layer(name, value, index, old))
+                paths.append(old.name)
+                walks.append(Walk(*splits[value]))
+            layer = dataclasses.replace(layer, sources=tuple(
+                dataclasses.replace(source, tensor=mine[source.tensor])
+                for source in layer.sources))
+        layers.append(layer)
+        paths.append(path)
+        walks.append(walk)
+    net = dataclasses.replace(net, values=tuple(values), layers=tuple(layers), paths=tuple(paths))
+    return Split(split.scaled, net, tuple(splits), tuple(interleaved), tuple(pads),
+                 tuple(walks)), copies
+
+
 def copy_layer(name: str, source: int, output: int, value: Value) -> Layer:
     """The layer that passes a value on: codes as a maximum of one, radix planes as a sum of one.
 

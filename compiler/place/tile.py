@@ -19,8 +19,9 @@ from ...arch.program import Layer
 from .allocate import arrange
 from .bands import Bands
 from .homes import Home
-from .layouts import Placed, at_home, root_of, unite
+from .layouts import Placed, at_home, layouts, root_of, unite
 from .lives import lives
+from .splits import with_packed
 
 
 def tile(placed: Placed) -> Placed:
@@ -28,7 +29,7 @@ def tile(placed: Placed) -> Placed:
     can be told; unchanged where nothing fits, which `arrange` tells."""
     if arrange(placed).failing is None:
         return placed
-    return _Tiling(placed).chosen()
+    return _packed(placed, _Tiling(placed, set()).chosen())
 
 
 def with_homes(placed: Placed, homes: list[Home]) -> Placed:
@@ -42,13 +43,17 @@ class _Tiling:
     """The state of one choice. together: of every value the set that is read in one form; planes:
     sets in planes; spilled: values in planes outside; forced: sets in planes at any price."""
 
-    def __init__(self, placed: Placed) -> None:
+    def __init__(self, placed: Placed, copies: set[int]) -> None:
         self.placed = placed
+        self.copies = copies
         self.net = placed.split.net
         self.together = _together(placed)
         self.fixed = {value for value, among in enumerate(placed.split.interleaved) if among}
         self.planes: set[int] = {self.together[value] for value in self.fixed}
-        self.barred: set[int] = set()
+        # what is copied line by line stays in lines
+        self.lines = {self.together[layer.sources[0].tensor] for layer in self.net.layers
+                      if layer.output in copies} | {self.together[copy] for copy in copies}
+        self.barred = set(self.lines)
         self.forced: set[int] = set()
         self.spilled: set[int] = set()
         self.lives = lives(self.net, [layout.rows for layout in placed.layouts])
@@ -64,7 +69,8 @@ class _Tiling:
                 return found
 
     def _homes(self) -> list[Home]:
-        return [Home.LINES if root not in self.planes else
+        return [Home.PACKED if value in self.copies else
+                Home.LINES if root not in self.planes else
                 Home.PLANES if value in self.spilled else Home.CHIP
                 for value, root in enumerate(self.together)]
 
@@ -79,7 +85,7 @@ class _Tiling:
         for number, layer in enumerate(self.net.layers):
             makers[self.together[layer.output]].append(number)
         wanted = [root for root in sorted(set(self.together)) if root not in self.planes
-                  and self._packs(readers[root])]
+                  and root not in self.barred and self._packs(readers[root])]
         before = -1
         while before != len(self.planes):
             before = len(self.planes)
@@ -149,11 +155,64 @@ class _Tiling:
         channels; planes may then be made in passes that each load all lines again."""
         layer = self.net.layers[failing]
         roots = {self.together[value] for value in (layer.sources[0].tensor, layer.output)}
-        if roots <= self.planes or roots & self.forced:
+        if roots <= self.planes or roots & (self.forced | self.lines):
             return False
         self.forced |= roots
         self.planes |= roots
         return True
+
+
+# ---- packing -----------------------------------------------------------------------------------
+def _packed(placed: Placed, found: Placed) -> Placed:
+    """The network in which layers that read lines get them packed as planes, band by band, where
+    that gains more than the copies cost. placed: all on chip; found: with homes."""
+    numbers = [number for number, layer in enumerate(found.split.net.layers)
+               if placed.batch == 1 and found.by_lines(number)
+               and chunks_of_planes(placed, number) < chunks_of_lines(placed, number)]
+    while numbers:
+        halves, copies = with_packed(placed.split, numbers)
+        whole = layouts(halves, placed.config, placed.batch)
+        tried = _Tiling(whole, copies).chosen()
+        rows = arrange(tried)
+        at = {found.split.net.layers[number].name: number for number in numbers}
+        names = [layer.name for layer in halves.net.layers]
+        if rows.failing is not None:
+            bad = {at.get(names[rows.failing])}
+            bad |= {at[name] for name in at if tried.packing(names.index(name)) and rows.failing in
+                    tried.packing(names.index(name))}
+            kept = [number for number in numbers if number not in bad]
+            numbers = kept if len(kept) < len(numbers) else numbers[:-1]
+            continue
+        arranged = dataclasses.replace(tried, bands=rows.bands, windows=rows.windows)
+        kept = [number for name, number in at.items()
+                if _gain(arranged, names.index(name), chunks_of_lines(placed, number)) > 0]
+        if len(kept) == len(numbers):
+            return tried
+        numbers = kept
+    return found
+
+
+def _gain(placed: Placed, number: int, lines: int) -> int:
+    """Clocks that a packed layer gains over one that takes so many chunks of lines."""
+    layer = placed.split.net.layers[number]
+    clocks = _work(layer, placed) * (lines - sum(
+        _chunks_of_band(placed, number, band.height) for band in placed.bands[number]))
+    for copy in placed.packing(number):
+        value = placed.split.net.layers[copy].output
+        there = placed.windows[number][value]
+        chunks = -(-placed.split.net.values[value].shape[2] // placed.config.lanes)
+        clocks -= len(placed.bands[number]) * (
+            there.lines * chunks * _work(placed.split.net.layers[copy], placed) + there.rows)
+    return clocks
+
+
+def _chunks_of_band(placed: Placed, number: int, height: int) -> int:
+    walk, layer = placed.split.walks[number], placed.split.net.layers[number]
+    source = layer.sources[0].tensor
+    width = placed.split.net.values[layer.output].shape[2]
+    return sum(Shape(1, placed.rows[source], placed.pitches[source], lines, columns).chunks(
+        placed.config.lanes) for lines in _residues(height, walk.qy)
+        for columns in _residues(width, walk.qx))
 
 
 def _together(placed: Placed) -> list[int]:

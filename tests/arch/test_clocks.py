@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 import strategies
-from kcnn.arch.clocks import BOUNDS, LayerClocks, RunClocks, layer_clocks, layer_spans
+from kcnn.arch.clocks import BOUNDS, LayerClocks, RunClocks, layer_clocks, run_spans
 from kcnn.arch.estimate import estimate
 
 PROGRAM = strategies.small_program(strategies.Shape(stride=2, images=2))
@@ -25,15 +25,16 @@ def test_the_largest_cause_bounds_a_layer(cause, bound):
 
 def test_layers_share_the_time_from_the_first_run_to_the_last():
     found = estimate(PROGRAM)
-    spans, clocks = layer_spans(PROGRAM, found), layer_clocks(PROGRAM, found)
-    order = [spans[number] for number in range(len(PROGRAM.layers))]
+    spans, clocks = run_spans(PROGRAM, found), layer_clocks(PROGRAM, found)
+    order = [spans[index] for index in sorted(spans)]
     assert order[0][0] == found.starts[PROGRAM.layers[0].runs[0]]
-    assert order[-1][1] == max(run for layer in PROGRAM.layers
-                               for run in found.ends[list(layer.runs)]) + 1
+    assert order[-1][1] == max(found.ends[list(spans)]) + 1
     assert all(end == start for (_, end), (start, _) in zip(order, order[1:], strict=False))
-    for number, (start, end) in spans.items():
-        runs = [run for run in found.runs if run.instruction in PROGRAM.layers[number].runs]
-        assert clocks[number].cycles == end - start
+    assert sum(clocks[number].cycles for number in clocks) == order[-1][1] - order[0][0]
+    for number, layer in enumerate(PROGRAM.layers):
+        runs = [run for run in found.runs if run.instruction in layer.runs]
+        assert clocks[number].cycles == sum(spans[index][1] - spans[index][0]
+                                            for index in layer.runs)
         assert clocks[number].taps == sum(run.taps for run in runs)
 
 
