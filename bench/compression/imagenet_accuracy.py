@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import time
 from typing import Any
 
@@ -63,7 +64,7 @@ def machine(bits: int) -> Config:
     return dataclasses.replace(Config.preset("small"), code_bits=bits)
 
 
-def integers(program: Program, x: Images) -> NDArray[np.float64]:
+def integers(program: Program, x: Images) -> NDArray[np.floating]:
     """What the reference makes of images: (n, classes)."""
     (source,), (port,) = program.inputs, program.outputs
     codes = host.encode(x, program.tensors[source.tensor], program.config)
@@ -108,7 +109,7 @@ def main() -> None:
     for title in parser.parse_args().rows:
         name, bits, clusters = title.split(",")
         print(title, flush=True)
-        parts(title, lambda given=(name, int(bits), int(clusters)): row(*given))
+        parts(title, functools.partial(row, name, int(bits), int(clusters)))
     known = parts.known()
     save("imagenet_accuracy", "python bench/compression/imagenet_accuracy.py", ABOUT,
          tables({title: known[title] for title in sorted(known)}))

@@ -20,15 +20,16 @@ import imagenet
 import numpy as np
 import torch
 from kcnn.arch import host, isa, reference
-from kcnn.arch.clocks import layer_clocks
+from kcnn.arch.clocks import Explained, layer_clocks
 from kcnn.arch.config import Config
-from kcnn.arch.engine import Result
+from kcnn.arch.moved import moved
 from kcnn.arch.program import Program
 from kcnn.compiler import pipeline
 from kcnn.compiler.ir.quantised import Quantised
 from kcnn.compiler.stages import Stage
 from kcnn.engines import execute, figures
 from kcnn.engines.execute import Outcome
+from kcnn.tlm.statistics import TlmResult
 from tables import Cell, Parts, Table, save
 
 NAMES = ("alexnet", "grouped_alexnet", "vgg16")
@@ -81,7 +82,7 @@ def row(name: str, made: Callable[[], Quantised], config: Config) -> dict[str, A
     run = execute.execute("tlm", program, codes, execute.memory_model(program, None))
     seconds = time.process_time() - referred
     check(program, run, expected)
-    assert run.result is not None
+    assert isinstance(run.result, TlmResult)
     return {"cycles": run.result.cycles, "bytes": figures.machine_bytes(program),
             "memory": program.memory_bytes, "instructions": len(program.instructions),
             "homes": sum(not tensor.places[0].whole for tensor in program.tensors),
@@ -99,9 +100,9 @@ def check(program: Program, run: Outcome, expected: dict[int, np.ndarray]) -> No
         np.testing.assert_array_equal(output, expected[port.tensor])
 
 
-def layers(program: Program, result: Result) -> list[dict[str, Any]]:
+def layers(program: Program, result: Explained) -> list[dict[str, Any]]:
     """Cycles, what binds, taps and bytes of every layer."""
-    loaded, stored = moved(program)
+    moves = moved(program)
     clocks = layer_clocks(program, result)
     found = []
     for number, layer in enumerate(program.layers):
@@ -109,26 +110,10 @@ def layers(program: Program, result: Result) -> list[dict[str, Any]]:
         found.append({
             "name": layer.name, "kind": layer.kind, "runs": len(runs), "macs": layer.macs,
             "taps": clocks[number].taps, "cycles": clocks[number].cycles,
-            "bound": clocks[number].bound, "loaded": loaded[number], "stored": stored[number],
+            "bound": clocks[number].bound, "loaded": moves[number].loaded,
+            "stored": moves[number].stored,
             "streamed": sum(run.stream_units for run in runs) * isa.UNIT_BYTES})
     return found
-
-
-def moved(program: Program) -> tuple[list[int], list[int]]:
-    """Bytes that are loaded for every layer's next RUN, and stored behind its last."""
-    owner = {index: number for number, layer in enumerate(program.layers) for index in layer.runs}
-    loaded, stored = [0] * len(program.layers), [0] * len(program.layers)
-    waiting, last = 0, 0
-    for index, instruction in enumerate(program.instructions):
-        if isinstance(instruction, isa.Load):
-            waiting += instruction.rows * program.config.row_bytes
-        elif isinstance(instruction, isa.Store):
-            stored[last] += instruction.rows * program.config.row_bytes
-        elif index in owner:
-            last = owner[index]
-            loaded[last] += waiting
-            waiting = 0
-    return loaded, stored
 
 
 # ---- page ----------------------------------------------------------------------------------

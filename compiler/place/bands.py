@@ -194,13 +194,22 @@ class Bands:
             if made:
                 return band.y, band.y + band.height
             first, end = self.reads.lines(value, band)
-            first = min(first, self.placed.kinds[value].height - 1)
-            if self.placed.homes[value] == Home.PACKED:      # phases of lines begin at 0
-                first -= first % self.placed.split.splits[value][0]
-            return first, max(end, 1)
+            first, end = min(first, self.placed.kinds[value].height - 1), max(end, 1)
+            return (first, end) if self.placed.homes[value] == Home.LINES else (
+                self._all_lines(value, band, first, end))
         if made:
             return band.channel, band.channel + band.channels
         return self._groups(value, self.reads.channels(value, band))
+
+    def _all_lines(self, value: int, band: Box, first: int, end: int) -> Span:
+        """These lines of a value that is packed, from where phases begin on, and those up to the
+        next band that nobody reads: all of it is packed once at least."""
+        height, behind = self.placed.kinds[value].height, band.y + band.height
+        if band.y == 0:
+            first = min(first, 0)
+        end = max(end, height if behind == self._shape[1] else self.reads.lines(
+            value, dataclasses.replace(band, y=behind, height=1))[0])
+        return first - first % self.placed.split.splits[value][0], end
 
     def _plane(self, value: int, span: Span) -> int:
         """Codes of so many channels, in whole rows."""

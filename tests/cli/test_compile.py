@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 import textwrap
+from importlib import resources
 
 import numpy as np
 import pytest
 import torch
 from kcnn import api
-from kcnn.arch import host, kbin
+from kcnn.arch import config, host, kbin
 from kcnn.cli.__main__ import run
 from kcnn.compiler.frontend.model import load_model
 from kcnn.compiler.stages import Stage
@@ -54,9 +56,6 @@ MODEL = """
     def norm():
         module = nn.Sequential(nn.Conv2d(2, 3, 3), nn.InstanceNorm2d(3))
         return module.eval(), (torch.zeros(1, 2, 6, 8),)
-
-    def wide():
-        return nn.Conv2d(2, 512, 3, padding=1).eval(), (torch.zeros(1, 2, 6, 8),)
 
     def uneven():
         module, example = network()
@@ -215,7 +214,7 @@ def test_every_layer_can_stand_alone(folder):
 
 
 @pytest.mark.parametrize("model, sentence", [
-    ("norm", "train with BatchNorm2d"), ("wide", "needs memory_codes ="), ("nothing", "nothing"),
+    ("norm", "train with BatchNorm2d"), ("nothing", "nothing"),
     ("failing", "the model's preprocess fails")])
 def test_what_cannot_be_compiled_is_named(kcnn, folder, tmp_path, model, sentence):
     ran = kcnn("compile", f"{folder}/model.py:{model}", "--calibration", folder / "x.npz",
@@ -249,7 +248,7 @@ def test_a_dump_has_a_text_of_every_stage(kcnn, folder, tmp_path):
     texts = dumped(tmp_path / "stages")
     assert list(texts) == [stage.file for stage in Stage]
     assert all(text.endswith("\n") and "array(" not in text for text in texts.values())
-    assert "right" in texts["02-canonicalise.txt"] and "bound" in texts["12-assemble.txt"]
+    assert "right" in texts["02-canonicalise.txt"] and "bound" in texts["13-assemble.txt"]
     assert sum(len(text.splitlines()) for text in texts.values()) < 200
 
 
@@ -264,10 +263,13 @@ def test_an_early_stage_is_shown_without_images_or_a_binary(kcnn, folder, tmp_pa
 
 
 def test_what_was_reached_before_an_error_is_kept(kcnn, folder, tmp_path):
-    ran = kcnn("compile", f"{folder}/model.py:wide", "--calibration", folder / "x.npz", "--config",
-               "tiny", "-o", tmp_path / "net.kbin", "--dump", tmp_path / "d")
+    fields = (resources.files(config.__package__) / "presets" / "tiny.toml").read_text()
+    little = tmp_path / "little.toml"
+    little.write_text(re.sub(r"memory_codes = \d+", "memory_codes = 64", fields))
+    ran = kcnn("compile", f"{folder}/model.py:network", "--calibration", folder / "x.npz",
+               "--config", little, "-o", tmp_path / "net.kbin", "--dump", tmp_path / "d")
     warning, error = ran.err.splitlines()
-    assert ran.code == 2 and "it needs memory_codes = 131072" in error
+    assert ran.code == 2 and "does not fit memory_codes = 64 of configuration 'little'" in error
     assert warning == f"kcnn: warning: {tmp_path}/d: holds what was made before the error"
     assert list(dumped(tmp_path / "d")) == [Stage.TRACE.file, Stage.CANONICALISE.file]
     assert not (tmp_path / "net.kbin").exists()

@@ -15,6 +15,9 @@ from scripts import script
 from trained import needs_data
 
 study = script("bench/compression/lenet5")
+# by so many bytes the configuration and the places of tensors are longer than in format 2, in which
+# the binaries of the page were
+DESCRIPTORS = 208
 WEIGHTS = {"conv1": 500, "conv2": 25000, "ip1": 400000, "ip2": 5000}
 
 
@@ -138,6 +141,7 @@ def test_the_kept_weights_compile_to_the_binary_of_the_page() -> None:
     found = study.binary.measure(study.binary.program(kept, x, study.SMALLEST[1]))
     assert found.taps == told["parameters"] - 580
     # the page's binary had tables of another order, which entropy coding and loading notice
-    for size, column, near in ((found.packed, "bytes", 2e-3), (found.coded, "entropy coded", 2e-2),
+    for size, column, near in ((found.packed - DESCRIPTORS, "bytes", 2e-3),
+                               (found.coded, "entropy coded", 2e-2),
                                (found.clocks, "clocks", 2e-3)):
         assert size == pytest.approx(told[column], rel=near)

@@ -9,7 +9,7 @@ from kcnn.compiler import pipeline
 from kcnn.compiler.stages import Stage
 from scripts import script
 
-tiling = script("bench/tiling")
+tiling = script("bench/compression/tiling")
 
 
 def both(codes: int) -> tuple[dict[str, int], dict[str, int]]:

@@ -1,4 +1,4 @@
-"""What a memory of 64K codes costs in clocks: `python bench/tiling.py [NETWORK...]`.
+"""What a memory of 64K codes costs in clocks: `python bench/compression/tiling.py [NETWORK...]`.
 
 Every network is compiled for `small`, with the published share of its weights where one is known,
 else with all. Beside the clocks of the program, as the cost model tells them, stand those of the
@@ -9,9 +9,9 @@ follow.
 from __future__ import annotations
 
 import argparse
-import sys
-from pathlib import Path
+from typing import Any
 
+import imagenet
 import torch
 from kcnn.arch.clocks import layer_cycles
 from kcnn.arch.config import Config
@@ -23,9 +23,6 @@ from kcnn.compiler.place.layouts import Placed
 from kcnn.compiler.place.tile import chunks_of_planes
 from kcnn.compiler.stages import Stage
 
-sys.path.insert(0, str(Path(__file__).parent / "compression"))
-import imagenet
-
 NAMES = ("alexnet", "vgg16", "resnet18")
 MOST = 6
 
@@ -36,8 +33,9 @@ def main() -> None:
     parser.add_argument("networks", nargs="*", default=NAMES, metavar="NETWORK")
     torch.set_num_threads(1)
     for name in parser.parse_args().networks:
-        placed, program = compiled(name)
-        tiled, whole = clocks(program), unlimited(placed)
+        forms = compiled(name)
+        tiled, whole = clocks(forms[Stage.ASSEMBLE]), unlimited(forms[Stage.LAYOUTS])
+        whole |= {layer: tiled[layer] for layer in on_chip(forms[Stage.ALLOCATE])}
         mine, other = sum(tiled.values()), sum(whole.values())
         print(f"{name}: {mine / 1e6:.1f} M clocks in bands, {other / 1e6:.1f} M with unlimited "
               f"memory, {100 * (mine / other - 1):+.1f} %", flush=True)
@@ -46,15 +44,13 @@ def main() -> None:
             print(f"    {layer}: {tiled[layer]:,} and {whole.get(layer, 0):,}")
 
 
-def compiled(name: str) -> tuple[Placed, Program]:
-    """The network with layouts on chip, and its program for `small`."""
+def compiled(name: str) -> dict[Stage, Any]:
+    """The network for `small`, by stage."""
     module, x = imagenet.build(name), imagenet.noise(imagenet.PIXELS, 2, seed=1)
     if name in imagenet.PUBLISHED:
         module = imagenet.prune(module, imagenet.PUBLISHED[name])
     settings = pipeline.Settings(Config.preset("small"), (x[:1],), x.numpy(), equalise=False)
-    made = {stage: form for stage, form in pipeline.walk(module, settings)
-            if stage in (Stage.LAYOUTS, Stage.ASSEMBLE)}
-    return made[Stage.LAYOUTS], made[Stage.ASSEMBLE]
+    return dict(pipeline.walk(module, settings))
 
 
 def clocks(program: Program) -> dict[str, int]:
@@ -67,6 +63,13 @@ def unlimited(placed: Placed) -> dict[str, int]:
     """Of every layer, one RUN over whole planes."""
     return {layer.name: _whole(placed, number, layer)
             for number, layer in enumerate(placed.split.net.layers)}
+
+
+def on_chip(placed: Placed) -> list[str]:
+    """Layers that the program computes as if memory had no end."""
+    layers = placed.split.net.layers
+    return [layer.name for number, layer in enumerate(layers)
+            if not placed.windows or not placed.windows[number]]
 
 
 def _whole(placed: Placed, number: int, layer: Layer) -> int:
