@@ -24,6 +24,7 @@ CAUSES = tuple(dict.fromkeys(BOUNDS.values()))
 HEAD = ("layer", "RUNs", "channels", "chunks", "taps", "issue", "drain", "clocks",
         *(f"by {cause}" for cause in CAUSES), "bound")
 
+EMPTY = "\n\n"
 MEANING = ("taps, issue and drain: of a chunk of a channel, in clocks, the mean; the longer of "
            "issue and drain sets the pace")
 
@@ -35,25 +36,27 @@ def overview(program: Program) -> str:
     clocks = layer_clocks(program, found)
     rows = [_row(program, layer, clocks[number], [by_index[index] for index in layer.runs])
             for number, layer in enumerate(program.layers)]
-    return (f"{columns(HEAD, rows)}\n\n{MEANING}\n\n{_outside(program, clocks)}"
+    moves = outside(program, clocks)
+    return (f"{columns(HEAD, rows)}\n\n{MEANING}\n\n{moves}{moves and EMPTY}"
             f"{len(program.instructions):,} instructions, {len(program.streams):,} bytes of "
             f"streams, {len(program.tables):,} of tables; about {found.cycles:,} cycles a batch "
             f"of {program.batch}")
 
 
-def _outside(program: Program, clocks: dict[int, LayerClocks]) -> str:
-    """A line a layer that moves data, where tensors are kept outside; else nothing."""
-    outside = [tensor for tensor in program.tensors if tensor.home]
-    if not outside:
+def outside(program: Program, clocks: dict[int, LayerClocks] | None = None) -> str:
+    """A line a layer that moves data, where tensors are kept outside; else nothing. clocks: of the
+    layers, if they are known."""
+    homes = [tensor for tensor in program.tensors if tensor.home]
+    if not homes:
         return ""
+    clocks = clocks or layer_clocks(program, estimate(program))
     rows = []
     for number, (layer, moves) in enumerate(zip(program.layers, moved(program), strict=True)):
         if moves.loaded or moves.stored:
             rows.append((layer.name, kept(program.tensors[layer.output]), moves.bands,
                          moves.loaded, moves.stored, clocks[number].waiting))
-    return (f"{columns(MOVES, rows)}\n\n{len(outside)} of {len(program.tensors)} tensors are kept "
-            "outside, in areas of external memory; the others stay on chip as long as they are "
-            "read\n\n")
+    return (f"{columns(MOVES, rows)}\n\n{len(homes)} of {len(program.tensors)} tensors are kept "
+            "outside; the others stay on chip as long as they are read")
 
 
 def _row(program: Program, layer: Layer, clocks: LayerClocks, runs: list[RunClocks]

@@ -13,6 +13,7 @@ from .. import api
 from ..api import truth
 from ..api.names import Names
 from ..arch.errors import KcnnError
+from ..arch.overview import outside
 from ..arch.preprocess import OTHER, Affine
 from ..compiler import dump as forms
 from ..compiler.stages import Stage
@@ -44,7 +45,8 @@ def compile(
         "can undo it and clustering then loses less.")] = True,
     explain: Annotated[bool, typer.Option(
         "--explain", help="Print what every step costs each tensor, on the images held back, as "
-        "SQNR in dB: weights clustered, activations clustered, integers.")] = False,
+        "SQNR in dB: weights clustered, activations clustered, integers; and bands and bytes moved "
+        "where tensors do not fit on chip.")] = False,
     preprocessed: options.Preprocessed = False,
     min_sqnr: Annotated[float, typer.Option(
         "--min-sqnr", metavar="DB", help="Warn if less is left of an output, in dB: of what varies "
@@ -167,6 +169,9 @@ def _show(net: api.CompiledNet, output: Path, values: dict[str, Any],
                f"{figures.machine_bytes(net.program):,}; {layers} layer{'s' * (layers > 1)}, "
                f"{values['instructions']} instructions for {values['config']}")
     report.say(f"about {figures.speed(values['estimated_cycles'], net.program.batch)}")
+    moves = outside(net.program) if losses else ""
+    if moves:
+        report.say(moves)
     report.show([] if losses is None else losses.parts())
     report.show(_kept(net.kept))
 

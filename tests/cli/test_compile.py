@@ -292,3 +292,15 @@ def test_a_binary_needs_what_stages_do_not(kcnn, folder, more, sentence):
 def test_the_help_tells_every_stage(kcnn):
     out = kcnn("compile", "--help").out
     assert all(f"{stage:12}  {stage.makes}" in out for stage in Stage)
+
+
+def test_what_does_not_fit_is_told_with_bands_and_bytes(kcnn, folder, tmp_path):
+    fields = (resources.files(config.__package__) / "presets" / "tiny.toml").read_text()
+    little = tmp_path / "little.toml"
+    little.write_text(re.sub(r"memory_codes = \d+", "memory_codes = 256", fields))
+    ran = kcnn("compile", f"{folder}/model.py:network", "--calibration", folder / "x.npz",
+               "--config", little, "-o", tmp_path / "net.kbin", "--explain")
+    assert ran.code == 0 and "bytes loaded" in ran.out and "tensors are kept outside" in ran.out
+    ran = kcnn("cosim", tmp_path / "net.kbin", "--input", folder / "few.npy", "--engines",
+               "reference,tlm")
+    assert ran.code == 0 and "equal" in ran.out

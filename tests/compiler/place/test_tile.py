@@ -3,12 +3,17 @@
 import dataclasses
 
 import canonical
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kcnn.arch import reference
+from kcnn.arch.engine import MemoryModel
+from kcnn.arch.program import memory_image
 from kcnn.compiler import pipeline
 from kcnn.compiler.ir import graph as ir
 from kcnn.compiler.place.homes import Home
 from kcnn.compiler.stages import Stage
+from kcnn.tlm.machine import simulate
 
 MACHINE = canonical.config(lanes=8, port_bits=64)
 SAME = {"padding": (1, 1, 1, 1), "density": 0.5}
@@ -92,3 +97,41 @@ def _until_refused(quantised, machine, batch):
             yield next(stages)
         except (StopIteration, pipeline.CompileError):
             return
+
+
+def packed_network():
+    """Lines of 20 take two chunks of 16; planes of 20 columns and a pad take 1.3."""
+    machine = canonical.config(lanes=16, share=4, drain=4, port_bits=64, memory_codes=4096)
+    net = canonical.Builder(machine, (1, 30, 20))
+    first = net.conv("x", 8, **SAME)
+    second = net.conv(first, 24, padding=(1, 1, 1, 1), density=1.0)
+    third = net.conv(second, 8, stride=(2, 2), padding=(1, 1, 1, 1), density=1.0)
+    net.output(net.conv(third, 2, (1, 1), density=1.0))
+    return net, machine, second
+
+
+def test_lines_are_packed_where_planes_fill_the_lanes_and_do_not_fit_whole():
+    net, machine, second = packed_network()
+    made = dict(pipeline.walk(net.quantised(), pipeline.Settings(machine)))
+    placed, order = made[Stage.ALLOCATE], made[Stage.SCHEDULE]
+    copies = [value for value, home in enumerate(placed.homes) if home == Home.PACKED]
+    assert copies
+    for number, layer in enumerate(placed.split.net.layers):
+        if layer.output in copies:
+            ahead = [job for job in order.jobs if job.layer == number]
+            (reader,) = {job.ahead[0] for job in ahead}
+            lines = {y for job in ahead for y in range(job.y, job.y + job.height)}
+            assert lines == set(range(placed.kinds[layer.output].height))
+            assert placed.packing(reader) and placed.split.net.layers[reader].sources[
+                0].tensor in copies
+
+
+def test_packed_lines_compute_what_whole_planes_do():
+    net, machine, _ = packed_network()
+    program = pipeline.back(net.quantised(), machine, 1)
+    codes = [canonical.random_codes(program, 1)]
+    expected = reference.run(program, codes)
+    found = simulate(program, memory_image(program, codes), MemoryModel.random(2))
+    for index, tensor in found.tensors.items():
+        np.testing.assert_array_equal(tensor, expected[index], program.tensors[index].name)
+    assert len(found.tensors) == len(program.tensors)
