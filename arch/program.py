@@ -90,8 +90,35 @@ class Points:
         return Points(*(column[at] for column in vars(self).values()))
 
 
+class Pointing:
+    """Entries that each name a point; what all of them read is made anew each time."""
+
+    points: Points
+    point: NDArray[np.unsignedinteger]
+
+    @property
+    def source(self) -> Ints:
+        return self.points.source[self.point]
+
+    @property
+    def channel(self) -> Ints:
+        return self.points.channel[self.point]
+
+    @property
+    def plane(self) -> Ints:
+        return self.points.plane[self.point]
+
+    @property
+    def dy(self) -> Ints:
+        return self.points.dy[self.point]
+
+    @property
+    def dx(self) -> Ints:
+        return self.points.dx[self.point]
+
+
 @dataclasses.dataclass(frozen=True)
-class Taps:
+class Taps(Pointing):
     """The taps of a layer in logical positions, clusters of channel 0 first: taps of one factor.
 
     channel_clusters[k]..channel_clusters[k+1] are the clusters of output channel k, and
@@ -121,26 +148,6 @@ class Taps:
 
     def __len__(self) -> int:
         return len(self.point)
-
-    @property
-    def source(self) -> Ints:
-        return self.points.source[self.point]
-
-    @property
-    def channel(self) -> Ints:
-        return self.points.channel[self.point]
-
-    @property
-    def plane(self) -> Ints:
-        return self.points.plane[self.point]
-
-    @property
-    def dy(self) -> Ints:
-        return self.points.dy[self.point]
-
-    @property
-    def dx(self) -> Ints:
-        return self.points.dx[self.point]
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Taps):

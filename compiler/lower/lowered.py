@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from ...arch.columns import columns, dims, span
 from ...arch.keys import keys
-from ...arch.program import Points, narrow
+from ...arch.program import Pointing, Points, narrow
 from ..ir.quantised import Codebook, Radix
 
 Ints = NDArray[np.int64]
@@ -58,7 +58,7 @@ class Read:
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Terms:
+class Terms(Pointing):
     """The taps of a step with real coefficients; one entry each, in no particular order.
 
     Output (k, y, x) gets the sum of +-coefficient * the real value of what the tap's point reads.
@@ -75,26 +75,6 @@ class Terms:
 
     def __len__(self) -> int:
         return len(self.k)
-
-    @property
-    def source(self) -> Ints:
-        return self.points.source[self.point]
-
-    @property
-    def channel(self) -> Ints:
-        return self.points.channel[self.point]
-
-    @property
-    def plane(self) -> Ints:
-        return self.points.plane[self.point]
-
-    @property
-    def dy(self) -> Ints:
-        return self.points.dy[self.point]
-
-    @property
-    def dx(self) -> Ints:
-        return self.points.dx[self.point]
 
     def take(self, index: NDArray) -> Terms:
         """Some of the taps."""
